@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// All of the public interface.
+#pragma once
+#include "glmocr/engine.h"
+#include "glmocr/error.h"
+#include "glmocr/image.h"
+#include "glmocr/log.h"
+#include "glmocr/model.h"
+#include "glmocr/selftest.h"
+#include "glmocr/types.h"

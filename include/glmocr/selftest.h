@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <functional>
+#include <string>
+
+#include "glmocr/model.h"
+
+namespace glmocr {
+
+struct SelftestCheck {
+  std::string name;
+  bool passed = false;
+  double error = 0, tolerance = 0;  // largest difference found and allowed
+  std::string detail;
+};
+
+// Conformance of a device: every operation against its definition (the device "ref") over a table of shapes
+// and types, then, on `model_path`, one forward pass of a drawn picture against the same pass on "ref" in
+// fp32. `report` is called after each check. Returns whether all passed. Throws what loading throws.
+bool selftest(const std::string& model_path, const LoadOptions& options,
+              const std::function<void(const SelftestCheck&)>& report);
+
+}  // namespace glmocr

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds the program and reads a sample page with the embedded model.
+# The text goes to stdout, everything else to stderr.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+picture=${1:-tests/data/pictures/page_900x700.png}
+build=build/release
+
+bash scripts/setup.sh >&2
+source scripts/build.sh
+configure "$build" -DCMAKE_BUILD_TYPE=Release
+compile "$build" glm-ocr
+
+echo "demo: glm-ocr $picture" >&2
+"$build/bin/glm-ocr" "$picture"

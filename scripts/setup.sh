@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian 12 packages that build and test this project. Silent, quick and offline when all is there.
+#   scripts/setup.sh            what the program and its tests need
+#   scripts/setup.sh --checks   and what the format and lint checks need
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config git python3
+  libdnnl-dev                                                                    # dense products on the CPU
+  libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libgif-dev              # pictures
+  libpcre2-dev nlohmann-json3-dev libcli11-dev                                   # tokenizer, JSON, command line
+  libgtest-dev libgmock-dev                                                      # tests
+)
+case "${1:-}" in
+  "") ;;
+  --checks) packages+=(clang-format clang-tidy) ;;
+  *) echo "usage: scripts/setup.sh [--checks]" >&2; exit 2 ;;
+esac
+
+is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+command -v dpkg-query >/dev/null || {
+  echo "setup: this is no Debian system; please install the equivalents of: ${packages[*]}" >&2
+  exit 1
+}
+missing=()
+for package in "${packages[@]}"; do
+  is_installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "setup: run as root: apt-get install ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "setup: installing ${missing[*]}" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+}
+# A package list that is there may be enough; a fresh machine has none.
+install >"$log" 2>&1 ||
+  { "${as_root[@]}" apt-get update && install; } >"$log" 2>&1 ||
+  { cat "$log" >&2; echo "setup: could not install ${missing[*]}" >&2; exit 1; }

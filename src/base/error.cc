@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.h"
+
+namespace glmocr {
+
+std::string_view to_string(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::usage:
+      return "usage";
+    case ErrorCode::input:
+      return "input";
+    case ErrorCode::model:
+      return "model";
+    case ErrorCode::memory:
+      return "memory";
+    case ErrorCode::device:
+      return "device";
+    case ErrorCode::cancelled:
+      return "cancelled";
+    case ErrorCode::internal:
+      return "internal";
+  }
+  return "internal";
+}
+
+void fail(ErrorCode code, const std::string& message) { throw Error(code, message); }
+
+void detail::check_failed(const char* condition, const char* file, int line) {
+  // Only the file's name: the folder it was built in is nobody's business.
+  const std::string path = file;
+  fail(ErrorCode::internal, cat("internal error: ", path.substr(path.find_last_of('/') + 1), ":", line, ": ",
+                                condition, " does not hold"));
+}
+
+}  // namespace glmocr

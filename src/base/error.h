@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <sstream>
+#include <string>
+
+#include "glmocr/error.h"
+
+namespace glmocr {
+
+// cat("tensor ", name, ": expected ", n): every argument streamed into one string.
+template <class... Args>
+std::string cat(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return out.str();
+}
+
+[[noreturn]] void fail(ErrorCode code, const std::string& message);
+
+namespace detail {
+[[noreturn]] void check_failed(const char* condition, const char* file, int line);
+}
+
+// For our own bugs, never for input.
+#define GLMOCR_CHECK(condition) \
+  ((condition) ? void(0) : ::glmocr::detail::check_failed(#condition, __FILE__, __LINE__))
+
+}  // namespace glmocr

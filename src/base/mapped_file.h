@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace glmocr {
+
+// A file mapped read-only into memory; unmapped with the object. Throws Error{code} naming the file.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// The whole file as a string. Throws Error{code} naming the file and the system's reason.
+std::string read_file(const std::filesystem::path& path);
+
+// Writes a file so that a reader sees the old content or the whole new one: a temporary file beside it,
+// fsync, rename. Throws Error{input} naming the file; nothing is left behind then.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+}  // namespace glmocr

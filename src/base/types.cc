@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "glmocr/types.h"
+
+namespace glmocr {
+
+std::string_view to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return "cancelled";
+    case FinishReason::repetition:
+      return "repetition";
+    case FinishReason::error:
+      return "error";
+  }
+  return "error";
+}
+
+}  // namespace glmocr

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "cli/help.h"
+#include "cli/option_groups.h"
+#include "cli/option_parsers.h"
+#include "cli/standard_streams.h"
+
+namespace glmocr::cli {
+namespace {
+
+const std::vector<std::string> kCommandNames = {"read", "forward", "info", "tokenize", "selftest"};
+
+bool is_command(const std::string& word) {
+  return std::find(kCommandNames.begin(), kCommandNames.end(), word) != kCommandNames.end();
+}
+
+// Help in this order: what it does, usage, options, examples; for `read` the other commands, exit codes and
+// environment too.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() {
+    column_width(30);
+    label("Positionals", "Arguments");
+  }
+  std::string make_description(const CLI::App* app) const override {
+    return cat(command_help(app->get_name()).text, "\n");
+  }
+  std::string make_usage(const CLI::App* app, std::string) const override {
+    const CommandHelp& help = command_help(app->get_name());
+    std::string text = cat("Usage: ", help.usage);
+    if (app->get_name() == "read") {
+      text += cat("\nCommands:\n", command_list(), "  \"glm-ocr COMMAND --help\" explains each.\n");
+    }
+    return text;
+  }
+  std::string make_footer(const CLI::App* app) const override {
+    return cat("Examples:\n", command_help(app->get_name()).examples, "\nExit codes:\n", exit_code_help(),
+               "\nEnvironment:\n", environment_help());
+  }
+};
+
+// The command line with its command in front: "read" where none is named. -v and -q may stand before it.
+std::vector<std::string> with_command(std::vector<std::string> words) {
+  const auto first = std::find_if(words.begin(), words.end(), [](const std::string& word) {
+    return word != "-v" && word != "--verbose" && word != "-q" && word != "--quiet";
+  });
+  if (first != words.end() && *first == "help") {
+    const bool named = first + 1 != words.end() && is_command(first[1]);
+    return {named ? first[1] : "read", "--help"};
+  }
+  if (first != words.end() && is_command(*first)) {
+    std::rotate(words.begin(), first, first + 1);
+    return words;
+  }
+  if (first != words.end() && std::all_of(first->begin(), first->end(), ::isalpha)) {
+    const std::string meant = closest_word(*first, kCommandNames);
+    if (!meant.empty() && !std::filesystem::exists(*first)) {
+      fail(ErrorCode::usage, cat(*first, ": no such file or command; did you mean \"", meant, "\"?"));
+    }
+  }
+  words.insert(words.begin(), "read");
+  return words;
+}
+
+// An unknown option, with the known one that is most like it.
+[[noreturn]] void fail_unexpected(const CLI::App& command) {
+  const std::vector<std::string> unexpected = command.remaining(true);
+  const std::string word = unexpected.empty() ? "" : unexpected.front();
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::string meant = word.starts_with("--") ? closest_word(word, known) : "";
+  fail(ErrorCode::usage, word.starts_with('-') ? cat(word, ": no such option",
+                                                     meant.empty() ? "" : cat("; did you mean ", meant, "?"))
+                                               : cat("\"", word, "\" was not expected"));
+}
+
+void add_forward(CLI::App& app, ForwardArguments& arguments, PromptChoice& prompt) {
+  const char* group = "Input";
+  app.add_option("--image,IMAGE", arguments.files, "a picture; may be given several times")
+      ->option_text("FILE")
+      ->required()
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+  add_image_options(app, arguments.image, group);
+  add_prompt_options(app, prompt);
+  app.add_option("--top", arguments.top, "how many of the largest logits (5)")
+      ->option_text("K")
+      ->check(between(0, 1 << 20))
+      ->group("Output");
+  app.add_flag("--json", arguments.json, "a JSON object")->group("Output");
+  app.add_option("--dump", arguments.dump,
+                 "write the intermediate tensors as .npy files, under\nthe names of docs/model.md")
+      ->option_text("DIR")
+      ->group("Output");
+  add_model_options(app, arguments.model);
+}
+
+struct TokenizeText {
+  std::string text, file;
+};
+
+void add_tokenize(CLI::App& app, TokenizeArguments& arguments, TokenizeText& source) {
+  const char* group = "Input";
+  auto* text = app.add_option("TEXT", source.text, "the text, or - for standard input")->option_text(" ");
+  auto* file = app.add_option("--file", source.file, "read the text from a file, - for standard input")
+                   ->option_text("FILE")
+                   ->group(group);
+  auto* decode = app.add_option("--decode", arguments.decode, "print the text of these ids")
+                     ->option_text("ID...")
+                     ->delimiter(',')
+                     ->group(group);
+  text->excludes(file)->excludes(decode);
+  file->excludes(decode);
+  app.add_flag("--match-added", arguments.match_added,
+               "match control tokens such as <|image|> in the text,\nwhich is plain text otherwise")
+      ->group(group);
+  app.add_flag("--ids", arguments.ids_only, "only the ids, on one line")->group("Output");
+  app.add_flag("--json", arguments.json, "a JSON object")->group("Output");
+  add_model_options(app, arguments.model);
+}
+
+void finish_tokenize(TokenizeArguments& arguments, const TokenizeText& source, const CLI::App& app) {
+  const bool from_text = app.count("TEXT") > 0;
+  const bool from_file = app.count("--file") > 0;
+  if (!from_text && !from_file && arguments.decode.empty()) {
+    fail(ErrorCode::usage, "nothing to tokenize: give TEXT, --file or --decode");
+  }
+  if (from_file && source.file != "-") {
+    arguments.text = read_file(source.file);
+  } else if (from_file || source.text == "-") {
+    arguments.text = read_standard_input();
+  } else {
+    arguments.text = source.text;
+  }
+}
+
+}  // namespace
+
+std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
+  std::vector<std::string> words = with_command({argv + 1, argv + argc});
+
+  CLI::App app;
+  app.name("glm-ocr");
+  app.require_subcommand(1);
+  MessageOptions messages;
+  std::map<std::string, CLI::App*> commands;
+  for (const std::string& name : kCommandNames) {
+    CLI::App* command = app.add_subcommand(name);
+    command->formatter(std::make_shared<HelpFormatter>());
+    command->set_help_flag("-h,--help", "this text")->group("Messages");
+    add_message_options(*command, messages);
+    commands[name] = command;
+  }
+  ReadArguments read;
+  ReadInputs read_inputs;
+  ForwardArguments forward;
+  PromptChoice forward_prompt;
+  InfoArguments info;
+  TokenizeArguments tokenize;
+  TokenizeText tokenize_text;
+  SelftestArguments selftest;
+  add_read_options(*commands["read"], read, read_inputs);
+  add_forward(*commands["forward"], forward, forward_prompt);
+  add_model_options(*commands["info"], info.model);
+  commands["info"]->add_flag("--json", info.json, "a JSON object")->group("Output");
+  add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
+  add_model_options(*commands["selftest"], selftest.model);
+
+  const std::string name = words.front();
+  const CLI::App& command = *commands[name];
+  try {
+    std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+    app.parse(std::move(words));
+  } catch (const CLI::CallForHelp&) {
+    write_standard_output(command.help());
+    return std::nullopt;
+  } catch (const CLI::CallForVersion&) {
+    write_standard_output(cat("glm-ocr ", version(), "\n"));
+    return std::nullopt;
+  } catch (const CLI::ExtrasError&) {
+    fail_unexpected(command);
+  } catch (const CLI::ParseError& error) {
+    fail(ErrorCode::usage, error.what());
+  }
+
+  Arguments arguments;
+  arguments.verbosity = messages.verbosity();
+  if (name == "read") {
+    finish_read(read, read_inputs);
+    arguments.command = std::move(read);
+  } else if (name == "forward") {
+    forward.prompt =
+        forward_prompt.prompt.value_or(task_prompt(forward_prompt.task, forward_prompt.schema()));
+    arguments.command = std::move(forward);
+  } else if (name == "info") {
+    arguments.command = std::move(info);
+  } else if (name == "tokenize") {
+    finish_tokenize(tokenize, tokenize_text, command);
+    arguments.command = std::move(tokenize);
+  } else {
+    arguments.command = std::move(selftest);
+  }
+  return arguments;
+}
+
+}  // namespace glmocr::cli

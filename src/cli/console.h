@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace glmocr::cli {
+
+enum class Verbosity { quiet, normal, verbose, debug };
+
+// Text with control characters escaped as in C, so that a file's name cannot drive the terminal or break a
+// message over lines.
+std::string printable(std::string_view text);
+
+// Everything the program says beside its answer: lines on standard error, and below them, on a terminal, one
+// status line that is wiped before anything else is written. Any thread.
+class Console {
+ public:
+  Console();
+
+  void set_verbosity(Verbosity verbosity) { verbosity_ = verbosity; }
+  Verbosity verbosity() const { return verbosity_; }
+  // Whether standard error is a terminal that a status line can be drawn on.
+  bool is_terminal() const { return terminal_; }
+
+  void error(const std::string& message);    // "glm-ocr: MESSAGE"
+  void warning(const std::string& message);  // "glm-ocr: warning: MESSAGE"
+  void note(const std::string& message);     // "glm-ocr: MESSAGE", only with -v
+  void print(const std::string& text);       // as it is, a newline after it; not with --quiet
+
+  void show_status(const std::string& line);
+  void clear_status();
+  int columns() const;  // of the terminal
+  // Text in a colour of the terminal ("33": yellow), or as it is where none are wanted (NO_COLOR).
+  std::string coloured(const char* colour, const std::string& text) const;
+
+ private:
+  void write_line(const std::string& line);
+
+  std::mutex mutex_;
+  Verbosity verbosity_ = Verbosity::normal;
+  bool terminal_ = false;
+  bool colours_ = false;
+  bool status_shown_ = false;  // guarded by mutex_
+};
+
+}  // namespace glmocr::cli

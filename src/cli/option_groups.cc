@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_groups.h"
+
+#include <cmath>
+#include <cstdlib>
+
+#include "base/mapped_file.h"
+#include "cli/option_parsers.h"
+
+namespace glmocr::cli {
+
+CLI::Validator between(double low, double high) {
+  const auto check = [low, high](const std::string& text) -> std::string {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0' || std::isnan(value)) return cat("\"", text, "\" is no number");
+    if (value >= low && value <= high) return "";
+    return std::isinf(high) ? cat(text, " is out of range, expected ", low, " or more")
+                            : cat(text, " is out of range, expected ", low, " to ", high);
+  };
+  return CLI::Validator(check, "");
+}
+
+Verbosity MessageOptions::verbosity() const {
+  if (quiet) return Verbosity::quiet;
+  if (verbose > 1) return Verbosity::debug;
+  return verbose == 1 ? Verbosity::verbose : Verbosity::normal;
+}
+
+void add_message_options(CLI::App& app, MessageOptions& options) {
+  const char* group = "Messages";
+  auto* quiet =
+      app.add_flag("-q,--quiet", options.quiet, "no progress, no statistics; warnings and errors stay");
+  app.add_flag("-v,--verbose", options.verbose, "say what is done; twice: in detail")
+      ->excludes(quiet)
+      ->group(group);
+  quiet->group(group);
+  app.add_flag_callback(
+         "--version", [] { throw CLI::CallForVersion("", 0); }, "the version of the program")
+      ->group(group);
+}
+
+void add_model_options(CLI::App& app, ModelArguments& arguments) {
+  const char* group = "Model and machine";
+  app.add_option(
+         "-m,--model", arguments.path,
+         "a snapshot's folder, or a hub name (org/name,\norg/name@revision) of the local Hugging Face "
+         "cache;\nwithout: GLMOCR_MODEL, else the small built-in model")
+      ->option_text("DIR|NAME")
+      ->group(group);
+  app.add_option("--device", arguments.load.device,
+                 "cpu (the default), cpu:avx2, ref, ...; \"glm-ocr info\"\nlists those there are")
+      ->option_text("DEVICE")
+      ->group(group);
+  add_choice<ComputeType>(
+      app, "--dtype", arguments.load.dtype,
+      {{"auto", ComputeType::automatic}, {"fp32", ComputeType::fp32}, {"bf16", ComputeType::bf16}},
+      "the type to compute in; auto (the default): bf16\nwhere the processor has it, else fp32")
+      ->group(group);
+  app.add_option("-t,--threads", arguments.load.threads, "without: as many as the process may use")
+      ->option_text("N")
+      ->check(between(1, 1024))
+      ->group(group);
+  add_parsed(app, "--memory", arguments.load.memory_limit, parse_size,
+             "memory to use beside the weights, such as 2G\n(no limit)")
+      ->option_text("SIZE")
+      ->group(group);
+}
+
+void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group) {
+  app.add_option("--max-pixels", options.max_pixels, "refuse larger pictures (268435456)")
+      ->option_text("N")
+      ->check(between(1, 0x1p40))
+      ->group(group);
+  add_parsed(app, "--background", options.background, parse_colour,
+             "put transparent pixels on white, black or #rrggbb\n(without: transparency is ignored)")
+      ->option_text("COLOUR")
+      ->group(group);
+}
+
+void add_prompt_options(CLI::App& app, PromptChoice& choice) {
+  const char* group = "Task";
+  auto* task = add_choice<Task>(app, "--task", choice.task,
+                                {{"text", Task::text},
+                                 {"table", Task::table},
+                                 {"formula", Task::formula},
+                                 {"extract", Task::extract}},
+                                "what to read (text)")
+                   ->group(group);
+  auto* schema = app.add_option("--schema", choice.schema_file,
+                                "for --task extract: a JSON template whose values\nare empty strings")
+                     ->option_text("FILE")
+                     ->group(group);
+  app.add_option("--prompt", choice.prompt, "a prompt of your own instead of a task's")
+      ->option_text("TEXT")
+      ->excludes(task)
+      ->excludes(schema)
+      ->group(group);
+}
+
+std::string PromptChoice::schema() const {
+  if (task != Task::extract) {
+    if (!schema_file.empty()) fail(ErrorCode::usage, "--schema needs --task extract");
+    return "";
+  }
+  if (schema_file.empty()) fail(ErrorCode::usage, "--task extract needs --schema FILE");
+  const std::string text = read_file(schema_file);
+  try {
+    task_prompt(task, text);
+  } catch (const Error& error) {
+    fail(error.code(), cat(schema_file, ": ", error.what()));
+  }
+  return text;
+}
+
+}  // namespace glmocr::cli

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <CLI/CLI.hpp>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/arguments.h"
+
+// Groups of options that commands share. Included by few .cc files: CLI11 is heavy to compile.
+namespace glmocr::cli {
+
+// Checks of numbers, with messages that say the range.
+CLI::Validator between(double low, double high);
+inline CLI::Validator at_least(double low) { return between(low, std::numeric_limits<double>::infinity()); }
+
+// An option whose value `parse` turns into what `target` holds.
+template <class T, class Parse>
+CLI::Option* add_parsed(CLI::App& app, const std::string& name, T& target, Parse parse,
+                        const std::string& description) {
+  const auto convert = [&target, parse, name](const std::string& value) {
+    try {
+      target = parse(value);
+    } catch (const Error& error) {
+      throw CLI::ValidationError(name, error.what());
+    }
+  };
+  return app.add_option_function<std::string>(name, convert, description);
+}
+
+// An option with a fixed set of words.
+template <class T>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target,
+                        const std::vector<std::pair<std::string, T>>& choices,
+                        const std::string& description) {
+  std::string words;
+  for (const auto& choice : choices) words += (words.empty() ? "" : "|") + choice.first;
+  const auto parse = [choices, words](const std::string& value) {
+    for (const auto& choice : choices) {
+      if (choice.first == value) return choice.second;
+    }
+    fail(ErrorCode::usage, cat("\"", value, "\" is none of ", words));
+  };
+  return add_parsed(app, name, target, parse, description)->option_text(words);
+}
+
+// --quiet and -v, and --version.
+struct MessageOptions {
+  bool quiet = false;
+  int verbose = 0;
+  Verbosity verbosity() const;
+};
+void add_message_options(CLI::App& app, MessageOptions& options);
+
+// --model, --device, --dtype, --threads, --memory
+void add_model_options(CLI::App& app, ModelArguments& arguments);
+
+// --max-pixels, --background
+void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group);
+
+// --task, --schema, --prompt
+struct PromptChoice {
+  Task task = Task::text;
+  std::string schema_file;
+  std::optional<std::string> prompt;
+
+  // The content of the schema's file, checked to be JSON; "" where the task has none. Throws Error{usage} for
+  // a schema without the task and the other way round, Error{input} for a file that cannot be used.
+  std::string schema() const;
+};
+void add_prompt_options(CLI::App& app, PromptChoice& choice);
+
+// The options of `read`, and what of them needs a second look when all are known.
+struct ReadInputs {
+  std::string list_file;
+  bool null_separated = false;
+  PromptChoice prompt;
+  std::optional<double> seconds;
+  bool no_progress = false;
+  std::optional<int> logprobs;
+};
+void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs);
+void finish_read(ReadArguments& arguments, const ReadInputs& inputs);
+
+}  // namespace glmocr::cli

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/output.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "cli/standard_streams.h"
+
+namespace glmocr::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Sink = std::function<void(std::string_view)>;
+
+std::string ended(std::string text) {
+  if (!text.ends_with('\n')) text += '\n';
+  return text;
+}
+
+// Texts, each ended by a newline, with a form feed between them.
+class TextOutput : public Output {
+ public:
+  explicit TextOutput(Sink sink) : sink_(std::move(sink)) {}
+
+  void stream(const std::string& piece) override {
+    if (piece.empty()) return;
+    begin();
+    sink_(piece);
+    streamed_newline_ = piece.back() == '\n';
+  }
+
+  void add(const Page& page) override {
+    if (begun_) {
+      if (!streamed_newline_) sink_("\n");
+    } else if (!page.error) {
+      begin();
+      sink_(ended(page.result.text));
+    }
+    begun_ = false;
+  }
+
+ private:
+  void begin() {
+    if (!begun_ && !first_) sink_("\f");
+    first_ = false;
+    begun_ = true;
+  }
+
+  Sink sink_;
+  bool first_ = true;
+  bool begun_ = false;  // some of the page's text is out
+  bool streamed_newline_ = false;
+};
+
+class JsonLinesOutput : public Output {
+ public:
+  explicit JsonLinesOutput(Sink sink) : sink_(std::move(sink)) {}
+  void add(const Page& page) override { sink_(page_json(page, false) + "\n"); }
+
+ private:
+  Sink sink_;
+};
+
+// An object for one input, an array for several.
+class JsonOutput : public Output {
+ public:
+  JsonOutput(Sink sink, bool array) : sink_(std::move(sink)), array_(array) {}
+
+  void add(const Page& page) override {
+    if (array_) {
+      sink_((first_ ? "[\n" : ",\n") + page_json(page, false));
+    } else {
+      sink_(page_json(page, true) + "\n");
+    }
+    first_ = false;
+  }
+
+  void finish() override {
+    if (array_) sink_(first_ ? "[]\n" : "\n]\n");
+  }
+
+ private:
+  Sink sink_;
+  bool array_;
+  bool first_ = true;
+};
+
+std::unique_ptr<Output> make_output(OutputFormat format, bool several, Sink sink) {
+  if (format == OutputFormat::text) return std::make_unique<TextOutput>(std::move(sink));
+  if (format == OutputFormat::json) return std::make_unique<JsonOutput>(std::move(sink), several);
+  return std::make_unique<JsonLinesOutput>(std::move(sink));
+}
+
+// Files appear as a whole. A device or a pipe (/dev/null, /dev/stderr) is written to, not replaced, and a
+// link's target is, not the link.
+void write_output_file(const fs::path& path, const std::string& content) {
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+    std::ofstream file(path, std::ios::binary);
+    file << content << std::flush;
+    if (!file) throw OutputError(cat(path.string(), ": cannot be written"));
+    return;
+  }
+  try {
+    write_file_atomically(fs::is_symlink(path, error) ? fs::weakly_canonical(path) : path, content);
+  } catch (const std::exception& failure) {
+    throw OutputError(failure.what());
+  }
+}
+
+// Everything into one file, which appears when all is known.
+class FileOutput : public Output {
+ public:
+  FileOutput(fs::path path, OutputFormat format, bool several)
+      : path_(std::move(path)),
+        output_(make_output(format, several, [this](std::string_view piece) { content_ += piece; })) {}
+
+  void add(const Page& page) override {
+    output_->add(page);
+    some_ = some_ || !page.error;
+  }
+
+  void finish() override {
+    if (!some_ && content_.empty()) return;  // nothing was read: an old file stays
+    output_->finish();
+    write_output_file(path_, content_);
+  }
+
+ private:
+  fs::path path_;
+  std::string content_;
+  std::unique_ptr<Output> output_;
+  bool some_ = false;
+};
+
+std::string format_name(OutputFormat format) {
+  if (format == OutputFormat::text) return "text";
+  return format == OutputFormat::json ? "json" : "jsonl";
+}
+
+// A file a page: NAME.FORMAT, or NAME.2.FORMAT where another folder's NAME was there first.
+class FolderOutput : public Output {
+ public:
+  FolderOutput(fs::path folder, OutputFormat format, Console& console)
+      : folder_(std::move(folder)), format_(format), console_(console) {}
+
+  void add(const Page& page) override {
+    const fs::path path = folder_ / file_name(page.file);
+    if (page.error && format_ == OutputFormat::text) return;
+    std::string content;
+    const auto output = make_output(format_, false, [&content](std::string_view piece) { content += piece; });
+    output->add(page);
+    write_output_file(path, content);
+    console_.note(cat(page.file, ": written to ", path.string()));
+  }
+
+ private:
+  std::string file_name(const std::string& file) {
+    const std::string base = file == "-" ? "stdin" : fs::path(file).filename().string();
+    std::string name = cat(base, ".", format_name(format_));
+    for (int copy = 2; !taken_.insert(name).second; ++copy)
+      name = cat(base, ".", copy, ".", format_name(format_));
+    if (name != cat(base, ".", format_name(format_))) {
+      console_.warning(cat(file, ": written as ", name, ": another input has the same name"));
+    }
+    return name;
+  }
+
+  fs::path folder_;
+  OutputFormat format_;
+  Console& console_;
+  std::set<std::string> taken_;
+};
+
+// A folder that exists or is named as one.
+bool means_folder(const std::string& path) {
+  std::error_code error;
+  return path.ends_with('/') || fs::is_directory(path, error);
+}
+
+void check_folder(const fs::path& folder, const std::string& output) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    fail(ErrorCode::usage, cat("--output ", output, ": ", folder.string(), " is no folder"));
+  }
+  if (::access(folder.c_str(), W_OK) != 0) {
+    fail(ErrorCode::usage, cat("--output ", output, ": no permission to write into ", folder.string()));
+  }
+}
+
+std::unique_ptr<Output> open_folder(const ReadArguments& arguments, Console& console) {
+  const fs::path folder = arguments.output;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error)
+    fail(ErrorCode::usage, cat("--output ", arguments.output, ": cannot be made: ", error.message()));
+  check_folder(folder, arguments.output);
+  return std::make_unique<FolderOutput>(folder, arguments.format, console);
+}
+
+std::unique_ptr<Output> open_file(const ReadArguments& arguments) {
+  const fs::path path = arguments.output;
+  for (const std::string& file : arguments.files) {
+    std::error_code error;
+    if (file != "-" && fs::is_regular_file(path, error) && fs::equivalent(file, path, error)) {
+      fail(ErrorCode::usage, cat("--output ", arguments.output, ": is one of the pictures to read"));
+    }
+  }
+  std::error_code error;
+  if (!fs::exists(path, error) || fs::is_regular_file(path, error)) {
+    check_folder(path.has_parent_path() ? path.parent_path() : ".", arguments.output);
+  }
+  return std::make_unique<FileOutput>(path, arguments.format, arguments.files.size() > 1);
+}
+
+}  // namespace
+
+std::unique_ptr<Output> open_output(const ReadArguments& arguments, Console& console) {
+  const std::string& output = arguments.output;
+  if (output.empty() || output == "-") {
+    // On a terminal the text must not run into the status line.
+    const Sink sink = [&console](std::string_view piece) {
+      console.clear_status();
+      write_standard_output(piece);
+    };
+    return make_output(arguments.format, arguments.files.size() > 1, sink);
+  }
+  return means_folder(output) ? open_folder(arguments, console) : open_file(arguments);
+}
+
+}  // namespace glmocr::cli

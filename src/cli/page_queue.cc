@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/page_queue.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <new>
+#include <utility>
+
+#include "base/error.h"
+
+namespace glmocr::cli {
+namespace {
+
+// Decoding takes a hundredth of the time that reading takes: two threads keep any engine busy.
+constexpr std::size_t kLoaders = 2;
+constexpr std::int64_t kMaxPixelsWaiting = std::int64_t{1} << 26;  // 192 MiB of RGB
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void refuse_folder(const std::string& file) {
+  std::error_code error;
+  if (file != "-" && std::filesystem::is_directory(file, error)) {
+    fail(
+        ErrorCode::input,
+        cat(file, ": is a folder; whole folders cannot be read yet: name the pictures, or use --files-from"));
+  }
+}
+
+// What is being handled, as the one error type.
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::memory, "not enough memory");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, error.what());
+  }
+}
+
+}  // namespace
+
+PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
+    : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
+  const std::size_t count = std::min(kLoaders, files_.size());
+  for (std::size_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
+}
+
+PageQueue::~PageQueue() {
+  cancel();
+  for (std::thread& loader : loaders_) loader.join();
+  // The engine may still call on_token of a cancelled page until that has ended.
+  for (const Slot& slot : slots_) {
+    if (!slot.job) continue;
+    while (slot.job->next()) {
+    }
+  }
+}
+
+bool PageQueue::may_load() const {
+  return pages_waiting_ < options_.pages_ahead && pixels_waiting_ < kMaxPixelsWaiting;
+}
+
+void PageQueue::load_pages() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return cancelled_ || next_to_load_ == slots_.size() || may_load(); });
+    if (cancelled_ || next_to_load_ == slots_.size()) return;
+    const std::size_t index = next_to_load_++;
+    ++pages_waiting_;
+    slots_[index].state = Slot::State::loading;
+    lock.unlock();
+    load(index);
+  }
+}
+
+void PageQueue::load(std::size_t index) {
+  Page page;
+  page.file = files_[index];
+  std::optional<Job> job;
+  try {
+    job = decode_and_submit(index, page);
+  } catch (...) {
+    page.error = current_error();
+  }
+  const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[index];
+  slot.page = std::move(page);
+  slot.job = std::move(job);
+  slot.state = slot.job ? Slot::State::submitted : Slot::State::failed;
+  if (!slot.job) stop_waiting(slot);
+  if (slot.job && cancelled_) slot.job->cancel();
+  changed_.notify_all();
+}
+
+Job PageQueue::decode_and_submit(std::size_t index, Page& page) {
+  refuse_folder(page.file);
+  const auto start = std::chrono::steady_clock::now();
+  Image image = load_image(page.file, options_.image, &page.warnings);
+  page.decode_image_ms = milliseconds_since(start);
+  page.width = image.width;
+  page.height = image.height;
+  {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slots_[index];
+    slot.pixels = std::int64_t{image.width} * image.height;
+    pixels_waiting_ += slot.pixels;
+  }
+  ReadOptions read = options_.read;
+  read.on_token = [this, index](const TokenEvent& event) {
+    if (event.token >= 0) on_token(index);
+  };
+  std::vector<Image> images;
+  images.push_back(std::move(image));
+  return engine_.submit(std::move(images), read);
+}
+
+void PageQueue::on_token(std::size_t index) {
+  ++tokens_;
+  Slot& slot = slots_[index];
+  const std::lock_guard lock(mutex_);
+  if (!slot.begun) stop_waiting(slot);
+}
+
+void PageQueue::stop_waiting(Slot& slot) {
+  if (slot.begun) return;
+  slot.begun = true;
+  --pages_waiting_;
+  pixels_waiting_ -= slot.pixels;
+  changed_.notify_all();
+}
+
+std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>& on_text) {
+  std::unique_lock lock(mutex_);
+  if (next_to_take_ == slots_.size()) return std::nullopt;
+  Slot& slot = slots_[next_to_take_];
+  const auto ready = [&] {
+    return slot.state == Slot::State::submitted || slot.state == Slot::State::failed;
+  };
+  changed_.wait(lock, [&] { return ready() || cancelled_; });
+  Page page;
+  if (ready()) {
+    page = std::move(slot.page);
+  } else {
+    page.file = files_[next_to_take_];
+    page.error = Error(ErrorCode::cancelled, "interrupted");
+  }
+  const std::optional<Job> job = slot.job;
+  lock.unlock();
+  if (job) finish(page, *job, on_text);
+  lock.lock();
+  if (job) {
+    stop_waiting(slot);  // a request may end without a token
+    slot.job.reset();
+    slot.state = Slot::State::taken;
+  }
+  ++next_to_take_;
+  return page;
+}
+
+void PageQueue::finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text) {
+  if (on_text || options_.collect_events) {
+    while (const auto event = job.next()) {
+      if (on_text) on_text(event->text);
+      if (options_.collect_events && event->token >= 0) page.events.push_back(*event);
+    }
+  }
+  try {
+    page.result = job.wait();
+  } catch (...) {
+    page.error = current_error();
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (cancelled_ && page.result.finish_reason == FinishReason::cancelled) {
+    page.error = Error(ErrorCode::cancelled, "interrupted");
+  }
+}
+
+void PageQueue::cancel() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  for (const Slot& slot : slots_) {
+    if (slot.job) slot.job->cancel();
+  }
+  changed_.notify_all();
+}
+
+std::size_t PageQueue::finished() const {
+  const std::lock_guard lock(mutex_);
+  std::size_t count = next_to_take_;
+  for (std::size_t i = next_to_take_; i < next_to_load_; ++i) {
+    const Slot& slot = slots_[i];
+    if (slot.state == Slot::State::failed || (slot.job && slot.job->done())) ++count;
+  }
+  return count;
+}
+
+}  // namespace glmocr::cli

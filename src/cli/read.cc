@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "cli/arguments.h"
+#include "cli/exit_code.h"
+#include "cli/output.h"
+#include "cli/page_queue.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "cli/stats.h"
+
+namespace glmocr::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+PageQueueOptions queue_options(const ReadArguments& arguments) {
+  PageQueueOptions options;
+  options.image = arguments.image;
+  options.read = arguments.options;
+  options.pages_ahead = 2 * arguments.engine.max_sequences;
+  options.collect_events = arguments.logprobs;
+  return options;
+}
+
+// "NAME: MESSAGE", where the message does not begin with the name already.
+std::string about(const Page& page, const std::string& message) {
+  const std::string name = display_name(page.file) + ": ";
+  return message.starts_with(name) ? message : name + message;
+}
+
+// Why a text is not what it could be; "" where it is.
+std::string doubt(const Page& page, const ReadArguments& arguments) {
+  switch (page.result.finish_reason) {
+    case FinishReason::length:
+      return cat("the text ends after ", page.result.completion_tokens,
+                 " tokens, before its end (--max-tokens, or the model's context)");
+    case FinishReason::repetition:
+      return "the text ends because the model went round in circles";
+    case FinishReason::cancelled:
+      return cat("the text ends early: ",
+                 arguments.options.time_limit ? "--time-limit is over" : "cancelled");
+    case FinishReason::stop:
+    case FinishReason::error:
+      break;
+  }
+  return "";
+}
+
+// The pages of one run, told on standard error and counted for the exit code.
+class Report {
+ public:
+  Report(const ReadArguments& arguments, Console& console) : arguments_(arguments), console_(console) {}
+
+  void add(const Page& page, Stats& stats) {
+    for (const std::string& warning : page.warnings) console_.warning(about(page, warning));
+    if (page.error) {
+      console_.error(about(page, page.error->what()));
+      if (failed_++ == 0) first_failure_ = page.error->code();
+      return;
+    }
+    ++read_;
+    if (const std::string text = doubt(page, arguments_); !text.empty()) console_.warning(about(page, text));
+    if (arguments_.stats) console_.print(stats.page_line(page));
+  }
+
+  int read() const { return read_; }
+
+  // All well: 0; some failed: 1; nothing read: the code of the first failure.
+  int exit_code() const {
+    if (failed_ == 0) return kOk;
+    return read_ > 0 ? int{kSomeFailed} : cli::exit_code(first_failure_);
+  }
+
+ private:
+  const ReadArguments& arguments_;
+  Console& console_;
+  int read_ = 0, failed_ = 0;
+  ErrorCode first_failure_ = ErrorCode::internal;
+};
+
+// Takes every page and hands it on. Pages that were interrupted go nowhere.
+void read_pages(PageQueue& queue, const ReadArguments& arguments, double load_ms, Output& output,
+                Report& report, Stats& stats) {
+  std::function<void(std::string_view)> on_text;
+  if (arguments.stream) on_text = [&output](std::string_view piece) { output.stream(std::string(piece)); };
+  while (std::optional<Page> page = queue.take(on_text)) {
+    page->load_ms = load_ms;
+    const bool interrupted = page->error && page->error->code() == ErrorCode::cancelled;
+    if (!interrupted) report.add(*page, stats);
+    if (!interrupted || arguments.stream) output.add(*page);
+  }
+  output.finish();
+}
+
+}  // namespace
+
+int run_read(const ReadArguments& arguments, Console& console) {
+  const std::unique_ptr<Output> output = open_output(arguments, console);
+  const Clock::time_point load_start = Clock::now();
+  const Model model = load_model(arguments.model);
+  const double load_ms = 1000 * seconds_since(load_start);
+  Stats stats(model.info(), load_ms);
+  Engine engine(model, arguments.engine);
+  PageQueue queue(engine, arguments.files, queue_options(arguments));
+  const InterruptWatcher watcher([&] {
+    console.note("interrupted: writing what is finished");
+    queue.cancel();
+  });
+
+  const Clock::time_point start = Clock::now();
+  Report report(arguments, console);
+  {
+    std::optional<Progress> progress;
+    if (arguments.progress && !arguments.stream) {
+      progress.emplace(console, [&queue] {
+        return ProgressState{queue.finished(), queue.size(), queue.tokens(), 0, 0};
+      });
+    }
+    read_pages(queue, arguments, load_ms, *output, report, stats);
+  }
+  if (watcher.signal() != 0) {
+    console.error(cat("interrupted: ", report.read(), " of ", queue.size(), " pages were read"));
+    // Not by way of the destructors: a thread may be waiting for a picture from a pipe.
+    std::_Exit(128 + watcher.signal());
+  }
+  if (arguments.stats) console.print(stats.summary(engine.stats(), seconds_since(start)));
+  return report.exit_code();
+}
+
+}  // namespace glmocr::cli

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+
+#include "base/mapped_file.h"
+#include "cli/option_groups.h"
+#include "cli/option_parsers.h"
+#include "cli/standard_streams.h"
+
+namespace glmocr::cli {
+namespace {
+
+void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
+  const char* group = "Input";
+  app.add_option("IMAGE", arguments.files, "pictures; - is standard input")->option_text("...");
+  auto* list = app.add_option("--files-from", inputs.list_file,
+                              "also read the pictures that FILE names, one a line;\n- is standard input")
+                   ->option_text("FILE")
+                   ->group(group);
+  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end in NUL, not newline")
+      ->needs(list)
+      ->group(group);
+  add_image_options(app, arguments.image, group);
+}
+
+void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
+  const char* group = "Output";
+  auto* format = add_choice<OutputFormat>(
+      app, "-f,--format", arguments.format,
+      {{"text", OutputFormat::text}, {"json", OutputFormat::json}, {"jsonl", OutputFormat::jsonl}},
+      "text (the default); json: an object, or an array for\nseveral pictures; jsonl: an object a line");
+  format->group(group);
+  auto* output = app.add_option("-o,--output", arguments.output,
+                                "write to a file, or into a folder (one that exists or\nends in /) as "
+                                "NAME.FORMAT for each picture; written\nas a whole or not at all")
+                     ->option_text("FILE|DIR")
+                     ->group(group);
+  app.add_flag("--stream", arguments.stream, "print the text as it is made")->excludes(output)->group(group);
+  app.add_option("--logprobs", inputs.logprobs,
+                 "log-probabilities of the tokens in JSON, with the\nN best alternatives of each (0: none)")
+      ->option_text("N")
+      ->check(between(0, kMaxLogprobs))
+      ->group(group);
+  app.add_flag("--stats", arguments.stats, "sizes, times, speed and memory on standard error")->group(group);
+  app.add_flag("--no-progress", inputs.no_progress, "no progress bar on a terminal")->group("Messages");
+}
+
+void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
+  const char* group = "Generation (greedy by default)";
+  SamplingParams& sampling = arguments.options.sampling;
+  const auto add = [&](const char* name, auto& target, CLI::Validator check, const char* text,
+                       const char* what) {
+    app.add_option(name, target, what)->option_text(text)->check(check)->group(group);
+  };
+  add("--max-tokens", arguments.options.max_tokens, between(1, 0x1p31 - 1), "N", "the longest text (8192)");
+  add("--time-limit", inputs.seconds, between(0.001, 1e9), "SECONDS", "the longest time for one picture");
+  add("--temperature", sampling.temperature, between(0, 100), "X",
+      "0 (the default): the most probable token");
+  add("--top-p", sampling.top_p, between(0, 1), "X", "the most probable tokens that make up X (1)");
+  add("--top-k", sampling.top_k, between(0, 0x1p31 - 1), "N", "the N most probable tokens (0: all)");
+  add("--min-p", sampling.min_p, between(0, 1), "X", "tokens at least X times as probable as the best (0)");
+  add("--repetition-penalty", sampling.repetition_penalty, between(0.01, 100), "X",
+      "above 1: less repetition (1)");
+  add("--seed", sampling.seed, between(0, 0x1p64), "N", "of the random numbers (0)");
+  app.add_option("--stop", arguments.options.stop, "end before this text; may be given several times")
+      ->option_text("TEXT")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+  add("--batch", arguments.engine.max_sequences, between(1, 1024), "N", "pictures at once (32)");
+  app.add_flag("--allow-control-tokens", arguments.options.allow_control_tokens,
+               "match control tokens written in --prompt")
+      ->group(group);
+}
+
+std::vector<std::string> listed_files(const ReadInputs& inputs) {
+  if (inputs.list_file.empty()) return {};
+  const std::string list = inputs.list_file == "-" ? read_standard_input() : read_file(inputs.list_file);
+  std::vector<std::string> names = parse_name_list(list, inputs.null_separated);
+  if (names.empty()) {
+    const std::string name = inputs.list_file == "-" ? "standard input" : inputs.list_file;
+    fail(ErrorCode::input, cat(name, ": the list names no picture"));
+  }
+  return names;
+}
+
+}  // namespace
+
+void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
+  add_inputs(app, arguments, inputs);
+  add_prompt_options(app, inputs.prompt);
+  add_outputs(app, arguments, inputs);
+  add_model_options(app, arguments.model);
+  add_generation(app, arguments, inputs);
+}
+
+void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
+  const bool text = arguments.format == OutputFormat::text;
+  if (arguments.stream && !text) fail(ErrorCode::usage, "--stream needs --format text");
+  if (inputs.logprobs && text) fail(ErrorCode::usage, "--logprobs needs --format json or jsonl");
+  if (arguments.files.empty() && inputs.list_file.empty()) {
+    fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] IMAGE...");
+  }
+  const auto standard_input = std::count(arguments.files.begin(), arguments.files.end(), "-");
+  if (standard_input + (inputs.list_file == "-" ? 1 : 0) > 1) {
+    fail(ErrorCode::usage, "standard input (-) can be read only once");
+  }
+  arguments.options.schema = inputs.prompt.schema();
+  arguments.options.task = inputs.prompt.task;
+  arguments.options.prompt = inputs.prompt.prompt;
+  arguments.logprobs = inputs.logprobs.has_value();
+  arguments.options.sampling.logprobs = inputs.logprobs.value_or(0);
+  arguments.progress = !inputs.no_progress;
+  if (inputs.seconds) {
+    arguments.options.time_limit = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+        std::chrono::duration<double>(*inputs.seconds));
+  }
+  for (std::string& name : listed_files(inputs)) arguments.files.push_back(std::move(name));
+  const bool list_read_it = inputs.list_file == "-";
+  const auto uses = std::count(arguments.files.begin(), arguments.files.end(), "-") + (list_read_it ? 1 : 0);
+  if (uses > 1) fail(ErrorCode::usage, "standard input (-) can be read only once");
+}
+
+}  // namespace glmocr::cli

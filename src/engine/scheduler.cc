@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/scheduler.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/kv_cache.h"
+
+namespace glmocr::engine {
+namespace {
+
+class Planner {
+ public:
+  Planner(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits)
+      : limits_(limits),
+        sequences_(sequences.begin(), sequences.end()),
+        free_pages_(free_pages),
+        prefill_rows_(limits.prefill_chunk),
+        patches_(limits.vision_patches) {}
+
+  Plan run() {
+    for (std::size_t i = 0; i < sequences_.size(); ++i) {
+      if (sequences_[i].running) schedule(i);
+    }
+    if (plan_.preempt.empty()) admit();
+    return std::move(plan_);
+  }
+
+ private:
+  void admit() {
+    std::int64_t running =
+        std::count_if(sequences_.begin(), sequences_.end(), [](const SequenceState& s) { return s.running; });
+    for (std::size_t i = 0; i < sequences_.size() && running < limits_.max_sequences; ++i) {
+      if (sequences_[i].running) continue;
+      const std::int64_t needed = pages_for(sequences_[i].tokens + 1, limits_.page_size);
+      if (needed + pages_promised() + running > free_pages_) break;  // nobody overtakes
+      sequences_[i].running = true;
+      plan_.admit.push_back(i);
+      ++running;
+      schedule(i);
+    }
+  }
+
+  // Pages that the running sequences will take before they have run the tokens they have now.
+  std::int64_t pages_promised() const {
+    std::int64_t pages = 0;
+    for (const SequenceState& s : sequences_) {
+      if (s.running) pages += std::max<std::int64_t>(pages_for(s.tokens, limits_.page_size) - s.pages, 0);
+    }
+    return pages;
+  }
+
+  void schedule(std::size_t i) {
+    if (encode_pictures(i)) run_rows(i);
+  }
+
+  // True when no picture of the sequence is left to encode after this step.
+  bool encode_pictures(std::size_t i) {
+    const std::vector<std::int64_t>& pictures = sequences_[i].pictures;
+    std::size_t count = 0;
+    while (count < pictures.size() && (pictures[count] <= patches_ || nothing_to_encode(count))) {
+      patches_ -= pictures[count++];
+    }
+    if (count > 0) plan_.pictures.push_back({i, count});
+    return count == pictures.size();
+  }
+
+  bool nothing_to_encode(std::size_t count) const { return plan_.pictures.empty() && count == 0; }
+
+  void run_rows(std::size_t i) {
+    SequenceState& s = sequences_[i];
+    const std::int64_t left = s.tokens - s.cached;
+    const bool decodes = left == 1;
+    std::int64_t rows = decodes ? 1 : std::min(left, prefill_rows_);
+    make_room(i, pages_for(s.cached + rows, limits_.page_size) - s.pages);
+    rows = std::min(rows, (s.pages + free_pages_) * limits_.page_size - s.cached);
+    if (rows <= 0) return;
+    const std::int64_t pages = std::max(pages_for(s.cached + rows, limits_.page_size), s.pages);
+    free_pages_ -= pages - s.pages;
+    s.pages = pages;
+    if (!decodes) prefill_rows_ -= rows;
+    plan_.rows.push_back({i, s.cached, rows, rows == left});
+  }
+
+  // Preempts sequences younger than i, the youngest first, until `pages` are free or none is left. They come
+  // after i in this step, so nothing was planned for them yet.
+  void make_room(std::size_t i, std::int64_t pages) {
+    for (std::size_t victim = sequences_.size(); pages > free_pages_ && --victim > i;) {
+      SequenceState& s = sequences_[victim];
+      if (!s.running || s.pages == 0) continue;
+      free_pages_ += s.pages;
+      s.pages = s.cached = 0;
+      s.running = false;
+      plan_.preempt.push_back(victim);
+    }
+  }
+
+  const PlanLimits& limits_;
+  std::vector<SequenceState> sequences_;  // as they will be after what is planned so far
+  std::int64_t free_pages_;
+  std::int64_t prefill_rows_;
+  std::int64_t patches_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits) {
+  return Planner(sequences, free_pages, limits).run();
+}
+
+}  // namespace glmocr::engine

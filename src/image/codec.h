@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the codecs share; internal to this room. Each format is one file with one function from Source to
+// Raster.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "image/image.h"
+
+namespace glmocr {
+
+// The bytes to decode and what their error messages say.
+struct Source {
+  std::span<const std::byte> bytes;
+  std::string name;    // of the file
+  const char* format;  // as sniff_format names it
+  std::int64_t max_pixels;
+
+  const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(bytes.data()); }
+  std::size_t size() const { return bytes.size(); }
+
+  // Throws Error{input}: "scan.png: PNG picture: <what>".
+  [[noreturn]] void reject(const std::string& what) const;
+  // Rejects sizes that are not positive or exceed max_pixels. Codecs call it before they allocate.
+  void check_size(std::int64_t width, std::int64_t height) const;
+};
+
+// A decoded picture before alpha and orientation are dealt with.
+struct Raster {
+  Image image;
+  std::vector<std::uint8_t>
+      alpha;            // [height, width], straight (not premultiplied); empty where all is opaque
+  int orientation = 1;  // EXIF 0x0112, 1 to 8
+  std::vector<std::string> warnings;
+};
+
+Raster decode_png(const Source& source);
+Raster decode_jpeg(const Source& source);
+Raster decode_webp(const Source& source);
+Raster decode_tiff(const Source& source);
+Raster decode_gif(const Source& source);
+Raster decode_bmp(const Source& source);
+Raster decode_pnm(const Source& source);
+Raster decode_heif(const Source& source);  // HEIC and AVIF
+
+}  // namespace glmocr

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <span>
+#include <string_view>
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace glmocr::cpu {
+
+// One instruction set that was compiled in: its kernels, and whether this processor and system can run them.
+struct Isa {
+  std::string_view name;
+  const KernelTable& (*table)();
+  bool (*available)();
+  bool bf16_products;  // multiplies bf16 at twice the rate of fp32 or better
+};
+
+// Best first. isa_x86.cc or isa_generic.cc, as the compiler's target asks.
+std::span<const Isa> compiled_isas();
+
+}  // namespace glmocr::cpu

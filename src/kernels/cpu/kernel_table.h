@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdint.h>
+
+// What one instruction set offers to the operations of the CPU device. The simd_*.cc files are compiled once
+// per set, each into its own namespace, and include only this header, intrinsics and each other's small
+// headers: an inline function of the standard library compiled for a wider set must never be the copy the
+// linker keeps.
+namespace glmocr::cpu {
+
+enum class Type : int32_t { f32, bf16, f16 };
+enum class Nonlinearity : int32_t { none, silu, gelu };
+
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+// Rows of contiguous values; strides count elements.
+struct ConstRows {
+  const void* data;
+  int64_t stride;
+  Type type;
+};
+struct Rows {
+  void* data;
+  int64_t stride;
+  Type type;  // f32 or bf16
+};
+
+// c [m, n] = a [m, k] · b [n, k]ᵀ in fp32. c has room for n rounded up to gemm_columns; what lies between is
+// overwritten. scratch holds gemm_scratch(m, n) floats, 64-byte aligned.
+struct GemmTask {
+  ConstRows a;
+  ConstRows b;
+  int64_t m, n, k;
+  float* c;
+  int64_t c_stride;
+  float* scratch;
+};
+
+// The same product for few rows of a (at most kMaxDotRows), reading b once from memory.
+constexpr int64_t kMaxDotRows = 8;
+struct DotTask {
+  const float* a;  // [m, k]
+  int64_t a_stride;
+  ConstRows b;  // [n, k]
+  int64_t m, n, k;
+  float* c;  // [m, n]
+  int64_t c_stride;
+};
+
+// out = round(round(act(round(product + bias))) + residual); absent parts leave their rounding out.
+struct EpilogueTask {
+  int64_t rows, columns;
+  ConstRows product;  // f32, or bf16 when it was rounded already
+  const float* bias;  // [columns] or null
+  Nonlinearity activation;
+  ConstRows residual;  // data may be null; of out's type
+  Rows out;
+};
+
+// Rows of x normalised over their width; weight and bias f32. Residual as in NormOptions.
+struct NormTask {
+  int64_t rows, width;
+  ConstRows x;
+  const float* weight;
+  const float* bias;  // layer_norm only
+  float eps;
+  ConstRows residual;  // data may be null
+  Rows out;
+};
+
+// One token: heads rows of x at head_stride, cos and sin [dim / 2] → out [heads, dim] contiguous.
+struct RopeTask {
+  const void* x;
+  int64_t head_stride;
+  int64_t heads, dim;
+  const float* cos;
+  const float* sin;
+  bool interleaved;
+  void* out;
+  Type type;
+};
+
+// Query rows that share keys and values, and the running state of their softmax. The arrays of one tile lie
+// one after the other; a row of q and acc has attention_pitch(dim) floats.
+struct AttentionTile {
+  int64_t rows, dim;
+  Type type;       // of q, keys, values and results
+  float* q;        // [rows, pitch], scaled
+  float* acc;      // [rows, pitch], Σ exp(score − largest) · value
+  float* largest;  // [rows]
+  float* sum;      // [rows], Σ exp(score − largest)
+  float* work;     // attention_work(rows, dim) floats for attention_block
+};
+
+// At most kMaxKeys keys and values, given by the address of each. visible[r] of them count for row r (null:
+// all).
+constexpr int64_t kMaxKeys = 64;
+struct AttentionKeys {
+  const void* const* keys;
+  const void* const* values;
+  int64_t count;
+  const int32_t* visible;
+};
+
+struct KernelTable {
+  int64_t gemm_rows;     // rows of the micro-kernel: row blocks are best multiples of it
+  int64_t gemm_columns;  // columns of the micro-kernel
+
+  int64_t (*gemm_scratch)(int64_t m, int64_t n);
+  void (*gemm)(const GemmTask& task);
+  void (*dot)(const DotTask& task);
+  void (*epilogue)(const EpilogueTask& task);
+
+  void (*rms_norm)(const NormTask& task);
+  void (*layer_norm)(const NormTask& task);
+  void (*rope)(const RopeTask& task);
+  // out = act(x), n values of one type; and out = round(round(silu(gate)) · up).
+  void (*activate)(void* out, const void* x, Type type, int64_t n, Nonlinearity activation);
+  void (*swiglu)(void* out, const void* gate, const void* up, Type type, int64_t n);
+  // n values of any type to f32 or bf16 (round to nearest even).
+  void (*convert)(void* to, Type to_type, const void* from, Type from_type, int64_t n);
+
+  int64_t (*attention_pitch)(int64_t dim);
+  int64_t (*attention_work)(int64_t rows, int64_t dim);
+  // Loads rows[r], scaled, and empties the state.
+  void (*attention_begin)(const AttentionTile& tile, const void* const* rows, float scale);
+  void (*attention_block)(const AttentionTile& tile, const AttentionKeys& keys);
+  // Takes in another tile's state over the same rows and other keys.
+  void (*attention_merge)(const AttentionTile& tile, const AttentionTile& other);
+  // rows[r] [dim] = acc / sum, rounded.
+  void (*attention_end)(const AttentionTile& tile, void* const* rows);
+
+  // The largest of n values, the lowest index of it, and Σ exp(value − largest).
+  void (*greedy)(const void* values, Type type, int64_t n, float* largest, int64_t* index, double* sum);
+};
+
+}  // namespace glmocr::cpu

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/values.h"
+
+namespace glmocr::cpu {
+
+// Once a step: exact angles matter more than speed, so sine and cosine run in double.
+Tensor CpuOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
+                            DType precision) {
+  const std::int64_t n = positions.size(1), pairs = inv_freq.numel();
+  GLMOCR_CHECK(positions.is_contiguous() && inv_freq.is_contiguous() && axis.numel() == pairs);
+  const Tensor table = device_.scratch({2, n, pairs}, DType::f32);
+  const std::int32_t* position = positions.as<std::int32_t>();
+  const std::int32_t* axis_of = axis.as<std::int32_t>();
+  const float* frequency = inv_freq.as<float>();
+  float* cos = table.as<float>();
+  float* sin = cos + n * pairs;
+  const auto rounded = [&](double value) {
+    const auto single = static_cast<float>(value);
+    return precision == DType::bf16 ? round_to_bf16(single) : single;
+  };
+  parallel(n, 64 * pairs, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      for (std::int64_t p = 0; p < pairs; ++p) {
+        const float angle = static_cast<float>(position[axis_of[p] * n + r]) * frequency[p];
+        cos[r * pairs + p] = rounded(std::cos(double{angle}));
+        sin[r * pairs + p] = rounded(std::sin(double{angle}));
+      }
+    }
+  });
+  return table;
+}
+
+Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
+  GLMOCR_CHECK(is_compute_type(x.dtype) && dim % 2 == 0 && x.strides[2] == 1);
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs && table.is_contiguous());
+  const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
+  const float* cos = table.as<float>();
+  const float* sin = cos + n * pairs;
+  parallel(n, 8 * heads * dim, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      kernels_.rope({at(x, r * x.strides[0]), x.strides[1], heads, dim, cos + r * pairs, sin + r * pairs,
+                     style == RopeStyle::interleaved, at(y, r * heads * dim), type_of(x.dtype)});
+    }
+  });
+  return y;
+}
+
+}  // namespace glmocr::cpu

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include GLMOCR_VEC_HEADER
+
+// What the simd_*.cc files share: partial vectors, rounding to the compute type, exp and what follows from
+// it.
+namespace glmocr::cpu::GLMOCR_ISA {
+
+// The next at most kLanes of n values.
+template <class T>
+GLMOCR_INLINE F load_some(const T* p, int64_t n) {
+  return n >= kLanes ? load(p) : load_part(p, n);
+}
+template <class T>
+GLMOCR_INLINE void store_some(T* p, F v, int64_t n) {
+  if (n >= kLanes) {
+    store(p, v);
+  } else {
+    store_part(p, v, n);
+  }
+}
+
+// The value as a tensor of T holds it.
+template <class T>
+GLMOCR_INLINE F rounded(F v) {
+  if constexpr (sizeof(T) == 2) {
+    return round_bf16(v);
+  } else {
+    return v;
+  }
+}
+
+// exp(x + low), |low| small against 1, within 1 ulp from -104 to 88.7; 0 and infinity beyond, NaN stays.
+// Cody and Waite's reduction; polynomial fitted for |r| <= ln(2)/2 (relative error 8e-9).
+GLMOCR_INLINE F exp(F x, F low) {
+  x = min(set(89), max(set(-105), x));
+  const F n = round_even(x * set(0x1.715476p+0f));
+  F r = fnma(n, set(0.693359375f), x);
+  r = fnma(n, set(-2.12194440e-4f), r) + low;
+  F p = set(0.0013901315f);
+  p = fma(p, r, set(0.0083632138f));
+  p = fma(p, r, set(0.041666854f));
+  p = fma(p, r, set(0.16666577f));
+  p = fma(p, r, set(0.5f));
+  p = fma(p * r, r, r);
+  return scale_pow2(p + set(1), n);
+}
+GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
+
+GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }
+
+// x · Φ(x), exact by erf. With z = |x| / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a
+// fit of exp(z²) · erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is split so that exp sees all its digits.
+GLMOCR_INLINE F gelu(F x) {
+  const F size = min(set(17), max(zero() - x, x));  // in this order NaN stays
+  const F t = set(1) / fma(size, set(0.35355339f), set(1));
+  const F u = set(1) - t - t;
+  F q = set(-0.00023105125f);
+  q = fma(q, u, set(-0.00037789383f));
+  q = fma(q, u, set(0.0014894842f));
+  q = fma(q, u, set(0.0032189847f));
+  q = fma(q, u, set(-0.010741691f));
+  q = fma(q, u, set(-0.018217649f));
+  q = fma(q, u, set(0.13973480f));
+  q = fma(q, u, set(-0.34358048f));
+  q = fma(q, u, set(0.51079136f));
+  const F high = truncate(size), minus_half = set(-0.5f);
+  const F half_tail = set(0.5f) * q * t * exp(high * high * minus_half, (size - high) * (size + high) * minus_half);
+  return x * select(less(x, zero()), half_tail, set(1) - half_tail);
+}
+
+GLMOCR_INLINE F apply(Nonlinearity activation, F x) {
+  switch (activation) {
+    case Nonlinearity::silu:
+      return silu(x);
+    case Nonlinearity::gelu:
+      return gelu(x);
+    default:
+      return x;
+  }
+}
+
+// Calls body with a value of the stored type: with_type(type, [&](auto tag) { using T = decltype(tag); … }).
+template <class Body>
+GLMOCR_INLINE void with_type(Type type, Body body) {
+  switch (type) {
+    case Type::f32:
+      return body(float{});
+    case Type::bf16:
+      return body(Bf16{});
+    case Type::f16:
+      return body(F16{});
+  }
+}
+// The same for the two compute types.
+template <class Body>
+GLMOCR_INLINE void with_compute_type(Type type, Body body) {
+  if (type == Type::bf16) return body(Bf16{});
+  return body(float{});
+}
+
+constexpr int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+}  // namespace glmocr::cpu::GLMOCR_ISA

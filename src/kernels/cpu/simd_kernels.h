@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/cpu/kernel_table.h"
+
+// The functions behind a KernelTable, as each instruction set compiles them. Meanings: kernel_table.h.
+namespace glmocr::cpu::GLMOCR_ISA {
+
+int64_t gemm_scratch(int64_t m, int64_t n);  // simd_linear.cc
+void gemm(const GemmTask& task);
+void dot(const DotTask& task);
+void epilogue(const EpilogueTask& task);
+
+void rms_norm(const NormTask& task);  // simd_norm.cc
+void layer_norm(const NormTask& task);
+
+void rope(const RopeTask& task);  // simd_elementwise.cc
+void activate(void* out, const void* x, Type type, int64_t n, Nonlinearity activation);
+void swiglu(void* out, const void* gate, const void* up, Type type, int64_t n);
+void convert(void* to, Type to_type, const void* from, Type from_type, int64_t n);
+void greedy(const void* values, Type type, int64_t n, float* largest, int64_t* index, double* sum);
+
+int64_t attention_pitch(int64_t dim);  // simd_attention.cc
+int64_t attention_work(int64_t rows, int64_t dim);
+void attention_begin(const AttentionTile& tile, const void* const* rows, float scale);
+void attention_block(const AttentionTile& tile, const AttentionKeys& keys);
+void attention_merge(const AttentionTile& tile, const AttentionTile& other);
+void attention_end(const AttentionTile& tile, void* const* rows);
+
+}  // namespace glmocr::cpu::GLMOCR_ISA

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "kernels/cpu/kernel_table.h"
+
+// Sixteen lanes: AVX-512 F, BW, DQ, VL. The names are explained in vec_baseline.h.
+#define GLMOCR_INLINE __attribute__((always_inline)) inline
+
+namespace glmocr::cpu::GLMOCR_ISA {
+
+constexpr int kLanes = 16;
+constexpr int kRows = 12;  // 12 × 2 accumulators of 32 registers
+
+using F = __m512;
+using I = __m512i;
+using Mask = __mmask16;
+
+GLMOCR_INLINE F set(float v) { return _mm512_set1_ps(v); }
+GLMOCR_INLINE F zero() { return _mm512_setzero_ps(); }
+GLMOCR_INLINE F select(Mask mask, F yes, F no) { return _mm512_mask_blend_ps(mask, no, yes); }
+GLMOCR_INLINE Mask less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+GLMOCR_INLINE bool any_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) != 0; }
+GLMOCR_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+GLMOCR_INLINE F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+GLMOCR_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
+GLMOCR_INLINE F min(F a, F b) { return _mm512_min_ps(a, b); }
+GLMOCR_INLINE F round_even(F v) {
+  return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+GLMOCR_INLINE F scale_pow2(F v, F n) { return _mm512_scalef_ps(v, n); }
+GLMOCR_INLINE F truncate(F v) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-0x1000)));
+}
+
+GLMOCR_INLINE float sum(F v) { return _mm512_reduce_add_ps(v); }
+GLMOCR_INLINE float largest_of(F v) { return _mm512_reduce_max_ps(v); }
+
+GLMOCR_INLINE I bf16_bits(F v) {
+  const I raw = _mm512_castps_si512(v);
+  const I odd = _mm512_and_si512(_mm512_srli_epi32(raw, 16), _mm512_set1_epi32(1));
+  const I rounded = _mm512_add_epi32(raw, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  const Mask nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const I result = _mm512_mask_or_epi32(rounded, nan, raw, _mm512_set1_epi32(0x400000));
+  return _mm512_and_si512(result, _mm512_set1_epi32(-0x10000));
+}
+GLMOCR_INLINE F round_bf16(F v) { return _mm512_castsi512_ps(bf16_bits(v)); }
+
+GLMOCR_INLINE F widen_bf16(__m256i half) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+GLMOCR_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
+GLMOCR_INLINE F load(const Bf16* p) {
+  return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+GLMOCR_INLINE F load(const F16* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+GLMOCR_INLINE __m256i narrow_bf16(F v) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits(v), 16)); }
+GLMOCR_INLINE void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+GLMOCR_INLINE void store(Bf16* p, F v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_bf16(v)); }
+
+GLMOCR_INLINE Mask first_lanes(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
+GLMOCR_INLINE F load_part(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+GLMOCR_INLINE F load_part(const Bf16* p, int64_t n) {
+  return widen_bf16(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+GLMOCR_INLINE F load_part(const F16* p, int64_t n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+GLMOCR_INLINE void store_part(float* p, F v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), narrow_bf16(v));
+}
+
+GLMOCR_INLINE void transpose(F* v) {
+  F a[16], b[16];
+  for (int i = 0; i < 8; ++i) {  // pairs of rows
+    a[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+    a[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; ++i) {  // fours of rows: b[4i + c] has column c of every quarter
+    b[4 * i] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+    b[4 * i + 1] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0xEE);
+    b[4 * i + 2] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+    b[4 * i + 3] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xEE);
+  }
+  for (int c = 0; c < 4; ++c) {  // quarters to their rows
+    const F low01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x44),
+            high01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xEE);
+    const F low23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x44);
+    const F high23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xEE);
+    v[c] = _mm512_shuffle_f32x4(low01, low23, 0x88);
+    v[4 + c] = _mm512_shuffle_f32x4(low01, low23, 0xDD);
+    v[8 + c] = _mm512_shuffle_f32x4(high01, high23, 0x88);
+    v[12 + c] = _mm512_shuffle_f32x4(high01, high23, 0xDD);
+  }
+}
+
+GLMOCR_INLINE void deinterleave(F a, F b, F* x, F* y) {
+  const I even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const I odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  *x = _mm512_permutex2var_ps(a, even, b);
+  *y = _mm512_permutex2var_ps(a, odd, b);
+}
+GLMOCR_INLINE void interleave(F x, F y, F* a, F* b) {
+  const I low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  *a = _mm512_permutex2var_ps(x, low, y);
+  *b = _mm512_permutex2var_ps(x, _mm512_add_epi32(low, _mm512_set1_epi32(8)), y);
+}
+
+}  // namespace glmocr::cpu::GLMOCR_ISA

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdint.h>
+
+#include "kernels/cpu/kernel_table.h"
+
+// Four lanes in the compilers' portable vector types: SSE2 on x86-64, NEON on arm64, plain code elsewhere.
+// vec_avx2.h and vec_avx512.h offer the same names.
+#define GLMOCR_INLINE __attribute__((always_inline)) inline
+
+namespace glmocr::cpu::GLMOCR_ISA {
+
+constexpr int kLanes = 4;
+constexpr int kRows = 6;  // of the GEMM micro-kernel: 6 × 2 accumulators of 16 registers
+
+typedef float F __attribute__((vector_size(16)));
+typedef int32_t I __attribute__((vector_size(16)));
+typedef I Mask;
+
+GLMOCR_INLINE F set(float v) { return F{v, v, v, v}; }
+GLMOCR_INLINE I set_int(int32_t v) { return I{v, v, v, v}; }
+GLMOCR_INLINE F zero() { return set(0); }
+GLMOCR_INLINE I bits(F v) { return reinterpret_cast<I>(v); }
+GLMOCR_INLINE F from_bits(I v) { return reinterpret_cast<F>(v); }
+GLMOCR_INLINE F select(Mask mask, F yes, F no) { return from_bits((mask & bits(yes)) | (~mask & bits(no))); }
+GLMOCR_INLINE Mask less(F a, F b) { return a < b; }
+GLMOCR_INLINE bool any_equal(F a, F b) {
+  const I equal = a == b;
+  return (equal[0] | equal[1] | equal[2] | equal[3]) != 0;
+}
+GLMOCR_INLINE F fma(F a, F b, F c) { return a * b + c; }
+GLMOCR_INLINE F fnma(F a, F b, F c) { return c - a * b; }
+// The second operand where either is NaN, as x86 does.
+GLMOCR_INLINE F max(F a, F b) { return select(a > b, a, b); }
+GLMOCR_INLINE F min(F a, F b) { return select(a < b, a, b); }
+// To the nearest integer, |v| < 2^22.
+GLMOCR_INLINE F round_even(F v) {
+  const F magic = set(0x1.8p23f);
+  return (v + magic) - magic;
+}
+// v · 2^n in two steps, so that results may be subnormal or infinite; n an integer in [-252, 254].
+GLMOCR_INLINE F scale_pow2(F v, F n) {
+  const I whole = __builtin_convertvector(n, I), half = whole >> 1;
+  return v * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
+}
+// Without the low 12 bits of the mantissa: the square is exact.
+GLMOCR_INLINE F truncate(F v) { return from_bits(bits(v) & set_int(-0x1000)); }
+
+GLMOCR_INLINE float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+GLMOCR_INLINE float largest_of(F v) {
+  const float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+  return a > b ? a : b;
+}
+
+// Rounded to bf16 (nearest, ties to even; NaN stays NaN), as the upper halves.
+GLMOCR_INLINE I bf16_bits(F v) {
+  const I raw = bits(v);
+  const I rounded = raw + 0x7FFF + ((raw >> 16) & 1);
+  const Mask nan = v != v;
+  return ((nan & (raw | 0x400000)) | (~nan & rounded)) & set_int(-0x10000);
+}
+GLMOCR_INLINE F round_bf16(F v) { return from_bits(bf16_bits(v)); }
+
+GLMOCR_INLINE float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
+  const uint32_t exponent = h >> 10 & 0x1F, mantissa = h & 0x3FF;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  const uint32_t value = sign | (exponent == 0x1F ? 0xFF : exponent + 112) << 23 | mantissa << 13;
+  float result;
+  __builtin_memcpy(&result, &value, sizeof result);
+  return result;
+}
+
+GLMOCR_INLINE F load(const float* p) {
+  F v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+GLMOCR_INLINE F load(const Bf16* p) {
+  typedef uint16_t Half __attribute__((vector_size(8)));
+  Half half;
+  __builtin_memcpy(&half, p, sizeof half);
+  return from_bits(__builtin_convertvector(half, I) << 16);
+}
+GLMOCR_INLINE F load(const F16* p) {
+  uint16_t half[kLanes];
+  __builtin_memcpy(half, p, sizeof half);
+  return F{half_to_float(half[0]), half_to_float(half[1]), half_to_float(half[2]), half_to_float(half[3])};
+}
+GLMOCR_INLINE void store(float* p, F v) { __builtin_memcpy(p, &v, sizeof v); }
+GLMOCR_INLINE void store(Bf16* p, F v) {
+  const I raw = bf16_bits(v) >> 16;
+  const uint16_t half[kLanes] = {static_cast<uint16_t>(raw[0]), static_cast<uint16_t>(raw[1]),
+                                 static_cast<uint16_t>(raw[2]), static_cast<uint16_t>(raw[3])};
+  __builtin_memcpy(p, half, sizeof half);
+}
+
+// The first n values, 0 < n < kLanes; zeros behind them.
+template <class T>
+GLMOCR_INLINE F load_part(const T* p, int64_t n) {
+  T values[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) values[i] = p[i];
+  return load(values);
+}
+template <class T>
+GLMOCR_INLINE void store_part(T* p, F v, int64_t n) {
+  T values[kLanes];
+  store(values, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = values[i];
+}
+
+GLMOCR_INLINE void transpose(F* v) {
+  const F a = v[0], b = v[1], c = v[2], d = v[3];
+  for (int i = 0; i < kLanes; ++i) v[i] = F{a[i], b[i], c[i], d[i]};
+}
+
+// Pairs (x0 y0 x1 y1 …) in two vectors to (x…), (y…), and back.
+GLMOCR_INLINE void deinterleave(F a, F b, F* x, F* y) {
+  *x = F{a[0], a[2], b[0], b[2]};
+  *y = F{a[1], a[3], b[1], b[3]};
+}
+GLMOCR_INLINE void interleave(F x, F y, F* a, F* b) {
+  *a = F{x[0], y[0], x[1], y[1]};
+  *b = F{x[2], y[2], x[3], y[3]};
+}
+
+}  // namespace glmocr::cpu::GLMOCR_ISA

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/ref/ref_ops.h"
+#include "kernels/ref/values.h"
+
+namespace glmocr::ref {
+
+Tensor RefOps::linear(const Tensor& x, const Tensor& weight, const LinearOptions& options) {
+  const std::int64_t rows = x.rows(), in = x.columns(), out = weight.size(0);
+  GLMOCR_CHECK(weight.size(1) == in);
+  const Tensor y = output(options.out, {rows, out}, x.dtype);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t o = 0; o < out; ++o) {
+      double sum = options.bias ? options.bias.as<float>()[o] : 0.0;
+      for (std::int64_t i = 0; i < in; ++i) {
+        sum += static_cast<double>(get(x, r * x.row_stride() + i)) * get(weight, o * weight.row_stride() + i);
+      }
+      float value = apply(options.activation, rounded(x.dtype, static_cast<float>(sum)));
+      if (options.residual) {
+        value = rounded(x.dtype, value) + get(options.residual, r * options.residual.row_stride() + o);
+      }
+      put(y, r * y.row_stride() + o, value);
+    }
+  }
+  return y;
+}
+
+}  // namespace glmocr::ref

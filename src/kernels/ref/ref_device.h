@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+
+#include "kernels/kernels.h"
+
+namespace glmocr {
+
+// The definition of the operations: plain loops over values read as fp32, sums in double, one result at a
+// time.
+std::unique_ptr<Device> open_ref_device(const DeviceOptions& options);
+
+}  // namespace glmocr

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "models/glm_ocr/config.h"
+#include "models/glm_ocr/decoder.h"
+#include "models/glm_ocr/prompt.h"
+#include "models/glm_ocr/vision.h"
+#include "models/glm_ocr/weights.h"
+
+namespace glmocr {
+
+// A loaded snapshot on a device: configuration, tokenizer, weights and the two networks over them. It stays
+// at one address, because the networks refer to its weights.
+class GlmOcr {
+ public:
+  // `snapshot`: a folder with config.json, tokenizer.json and safetensors. The device outlives the model.
+  static std::unique_ptr<GlmOcr> load(const std::filesystem::path& snapshot, Device& device, DType compute);
+
+  GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device& device, DType compute);
+  GlmOcr(const GlmOcr&) = delete;
+  GlmOcr& operator=(const GlmOcr&) = delete;
+
+  const GlmOcrConfig& config() const { return config_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const Weights& weights() const { return weights_; }
+  const VisionEncoder& vision() const { return vision_; }
+  const Decoder& decoder() const { return decoder_; }
+  Device& device() const { return device_; }
+  DType compute() const { return compute_; }
+
+  // Writes the patches of some pictures into the arena, [Σ patches, 3 · temporal · patch · patch].
+  Tensor patches(std::span<const PreprocessedImage> images) const;
+
+ private:
+  GlmOcrConfig config_;
+  Tokenizer tokenizer_;
+  Weights weights_;
+  Device& device_;
+  DType compute_;
+  VisionEncoder vision_;
+  Decoder decoder_;
+};
+
+}  // namespace glmocr

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/glm_ocr/positions.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace glmocr {
+
+void MropePositions::append(std::int32_t t, std::int32_t h, std::int32_t w) {
+  temporal.push_back(t);
+  height.push_back(h);
+  width.push_back(w);
+}
+
+MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token_id,
+                               std::span<const GridTHW> grids, int merge_size) {
+  MropePositions positions;
+  std::int32_t current = 0;  // position of the next text token
+  std::size_t image = 0;
+  for (std::size_t i = 0; i < ids.size();) {
+    if (ids[i] != image_token_id) {
+      positions.append(current, current, current);
+      ++current;
+      ++i;
+      continue;
+    }
+    if (image == grids.size())
+      fail(ErrorCode::input, cat("the prompt holds image tokens for more than ", image, " pictures"));
+    const int rows = grids[image].h / merge_size, columns = grids[image].w / merge_size;
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < columns; ++c, ++i) {
+        if (i == ids.size() || ids[i] != image_token_id) {
+          fail(ErrorCode::input, cat("picture ", image, " needs ", rows * columns,
+                                     " image tokens in a row, the prompt holds ", r * columns + c));
+        }
+        positions.append(current, current + r, current + c);
+      }
+    }
+    current += std::max(rows, columns);  // not the number of tokens
+    ++image;
+  }
+  if (image != grids.size()) {
+    fail(ErrorCode::input, cat(grids.size(), " pictures, but image tokens for ", image));
+  }
+  positions.delta = current - static_cast<std::int32_t>(ids.size());
+  return positions;
+}
+
+}  // namespace glmocr

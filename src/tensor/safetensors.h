@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "tensor/tensor.h"
+
+namespace glmocr {
+
+// One tensor of a safetensors file, in the mapped memory.
+struct StoredTensor {
+  std::string file;        // name of the file it lies in
+  std::string dtype_name;  // as the file says: "BF16", "U32", …
+  Shape shape;
+  const std::byte* data = nullptr;
+  std::int64_t bytes = 0;
+};
+
+// A snapshot's tensors: model.safetensors, or the shards that model.safetensors.index.json names. The files
+// stay mapped as long as this object lives.
+class SafetensorsFiles {
+ public:
+  // Throws Error{model} naming file and offset or tensor: missing shards, bad headers, tensors that overlap,
+  // leave the file, stand twice, or are not where the index says.
+  static SafetensorsFiles open(const std::filesystem::path& snapshot);
+
+  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+
+ private:
+  void add_file(const std::filesystem::path& path);
+  std::vector<MappedFile> files_;
+  std::map<std::string, StoredTensor> tensors_;
+};
+
+}  // namespace glmocr

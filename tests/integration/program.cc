@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "integration/program.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <stdexcept>
+
+namespace glmocr::integration {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Pipe {
+  Pipe() {
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
+  }
+  int ends[2];
+};
+
+void close_end(int& fd) {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
+}
+
+// In the child: everything a developer's shell may have set differently is put right.
+[[noreturn]] void become_program(const std::vector<std::string>& arguments, const ProcessOptions& options,
+                                 int in, int out, int err) {
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE}) ::signal(signal, SIG_DFL);
+  if (options.ignore_sigpipe) ::signal(SIGPIPE, SIG_IGN);
+  for (const char* name : {"GLMOCR_MODEL", "GLMOCR_CPU_ISA", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"}) {
+    ::unsetenv(name);
+  }
+  for (const auto& variable : options.environment)
+    ::setenv(variable.first.c_str(), variable.second.c_str(), 1);
+  ::dup2(in, STDIN_FILENO);
+  ::dup2(err, STDERR_FILENO);
+  if (options.closed_output) {
+    ::close(STDOUT_FILENO);
+  } else if (!options.output_file.empty()) {
+    ::dup2(::open(options.output_file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666), STDOUT_FILENO);
+  } else {
+    ::dup2(out, STDOUT_FILENO);
+  }
+  std::vector<char*> argv;
+  std::string program = GLMOCR_PROGRAM;
+  argv.push_back(program.data());
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+Process::Process(const std::vector<std::string>& arguments, const ProcessOptions& options)
+    : input_(options.standard_input) {
+  ::signal(SIGPIPE, SIG_IGN);  // the child may end before it has read its input
+  Pipe in, out, err;
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::runtime_error("fork failed");
+  if (pid_ == 0) become_program(arguments, options, in.ends[0], out.ends[1], err.ends[1]);
+  ::close(in.ends[0]);
+  ::close(out.ends[1]);
+  ::close(err.ends[1]);
+  in_ = in.ends[1];
+  out_ = out.ends[0];
+  err_ = err.ends[0];
+  ::fcntl(in_, F_SETFL, O_NONBLOCK);
+  if (input_.empty() && !options.open_input) close_end(in_);
+}
+
+Process::~Process() {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  close_end(in_);
+  close_end(out_);
+  close_end(err_);
+}
+
+void Process::send(int signal) const { ::kill(pid_, signal); }
+void Process::close_output() { close_end(out_); }
+
+// Moves what can be moved. False when both streams have ended.
+bool Process::read_some() {
+  if (out_ < 0 && err_ < 0) return false;
+  pollfd fds[] = {{out_, POLLIN, 0}, {err_, POLLIN, 0}, {input_.empty() ? -1 : in_, POLLOUT, 0}};
+  ::poll(fds, 3, -1);
+  char block[4096];
+  if (fds[0].revents != 0) {
+    const ssize_t got = ::read(out_, block, sizeof block);
+    if (got > 0) result_.out.append(block, static_cast<std::size_t>(got));
+    if (got == 0) close_end(out_);
+  }
+  if (fds[1].revents != 0) {
+    const ssize_t got = ::read(err_, block, sizeof block);
+    if (got > 0) result_.err.append(block, static_cast<std::size_t>(got));
+    if (got == 0) close_end(err_);
+  }
+  if (fds[2].revents != 0) {
+    const ssize_t put = ::write(in_, input_.data(), input_.size());
+    if (put > 0) input_.erase(0, static_cast<std::size_t>(put));
+    if (put < 0 && errno != EAGAIN) input_.clear();
+    if (input_.empty()) close_end(in_);
+  }
+  return true;
+}
+
+void Process::read_until_line() {
+  while (result_.out.find('\n') == std::string::npos && out_ >= 0) read_some();
+}
+
+ProcessResult Process::wait() {
+  while (read_some()) {
+  }
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+  if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) result_.signal = WTERMSIG(status);
+  return result_;
+}
+
+ProcessResult run(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+  return Process(arguments, options).wait();
+}
+
+std::string data(const std::string& name) { return std::string(GLMOCR_TEST_DATA) + "/" + name; }
+std::string picture(const std::string& name) { return data("pictures/" + name); }
+
+std::string read_all(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("cannot read " + path.string());
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void write_all(const fs::path& path, const std::string& content) {
+  std::ofstream file(path, std::ios::binary);
+  file << content << std::flush;
+  if (!file) throw std::runtime_error("cannot write " + path.string());
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::vector<nlohmann::json> json_lines(const std::string& text) {
+  std::vector<nlohmann::json> objects;
+  for (const std::string& line : lines_of(text)) objects.push_back(nlohmann::json::parse(line));
+  return objects;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = (fs::temp_directory_path() / "glmocr-program-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code error;
+  fs::remove_all(path_, error);
+}
+
+std::vector<std::string> TemporaryFolder::names() const {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace glmocr::integration

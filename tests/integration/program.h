@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace glmocr::integration {
+
+struct ProcessOptions {
+  std::string standard_input;
+  bool open_input = false;     // standard input is a pipe that never ends
+  bool closed_output = false;  // no standard output at all
+  std::string output_file;     // standard output goes there instead of a pipe
+  bool ignore_sigpipe = false;
+  std::vector<std::pair<std::string, std::string>> environment;  // added; GLMOCR_MODEL and the like are unset
+};
+
+struct ProcessResult {
+  int exit_code = -1;  // -1: ended by a signal
+  int signal = 0;
+  std::string out, err;
+};
+
+// The program as a child process.
+class Process {
+ public:
+  explicit Process(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+  ~Process();  // kills it if it still runs
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void send(int signal) const;
+  void close_output();     // as a reader of a pipe that goes away
+  void read_until_line();  // waits for a whole line on standard output
+  ProcessResult wait();    // reads both streams to their ends
+
+ private:
+  bool read_some();
+
+  pid_t pid_ = -1;
+  int in_ = -1, out_ = -1, err_ = -1;
+  std::string input_;
+  ProcessResult result_;
+};
+
+ProcessResult run(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+
+// A file of tests/data.
+std::string data(const std::string& name);
+std::string picture(const std::string& name);
+
+std::string read_all(const std::filesystem::path& path);
+void write_all(const std::filesystem::path& path, const std::string& content);
+std::vector<std::string> lines_of(const std::string& text);
+std::vector<nlohmann::json> json_lines(const std::string& text);
+
+// A folder that goes with the test.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  std::vector<std::string> names() const;  // sorted
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace glmocr::integration

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ctrl-C, closed pipes, full disks.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "integration/program.h"
+
+namespace glmocr::integration {
+namespace {
+
+using nlohmann::json;
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::string kWord = picture("word_56x56.png");
+const std::string kPage = picture("page_900x700.png");
+
+// More work than can end before a signal arrives: a short page, then many long ones.
+std::vector<std::string> long_run(std::vector<std::string> options) {
+  options.insert(options.end(), {"--format", "jsonl", "--batch", "2", kWord});
+  options.insert(options.end(), 200, kPage);
+  return options;
+}
+
+TEST(Signals, TheFirstCtrlCEndsTheRunAndKeepsWhatIsFinished) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    Process process(long_run({}));
+    process.read_until_line();
+    process.send(signal);
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 128 + signal);
+    EXPECT_THAT(result.err, HasSubstr("interrupted: "));
+    const std::vector<json> pages = json_lines(result.out);
+    ASSERT_GE(pages.size(), 1u);
+    EXPECT_LT(pages.size(), 201u);
+    EXPECT_EQ(pages[0]["file"], kWord);
+    for (const json& page : pages) EXPECT_NE(page["finish_reason"], "cancelled");
+  }
+}
+
+TEST(Signals, AnInterruptedOutputFileHoldsWholePages) {
+  const TemporaryFolder folder;
+  ProcessOptions options;
+  Process process(long_run({"-v", "-o", folder.path().string()}), options);
+  while (folder.names().empty()) ::usleep(1000);
+  process.send(SIGINT);
+  EXPECT_EQ(process.wait().exit_code, 130);
+  for (const std::string& name : folder.names()) {
+    EXPECT_THAT(name, testing::EndsWith(".jsonl"));  // no temporary files
+    EXPECT_EQ(json_lines(read_all(folder / name)).size(), 1u) << name;
+  }
+}
+
+TEST(Signals, CtrlCEndsARunThatWaitsForItsInput) {
+  const TemporaryFolder folder;
+  ProcessOptions options;
+  options.open_input = true;
+  Process process({"--format", "jsonl", kWord, "-"}, options);
+  process.read_until_line();
+  process.send(SIGINT);
+  const ProcessResult result = process.wait();
+  EXPECT_EQ(result.exit_code, 130);
+  EXPECT_EQ(json_lines(result.out).size(), 1u);
+}
+
+TEST(Signals, ASecondOneKills) {
+  Process process(long_run({}));
+  process.read_until_line();
+  process.send(SIGINT);
+  process.send(SIGTERM);
+  const ProcessResult result = process.wait();
+  // The second may come when all is over already.
+  EXPECT_THAT(result.signal, AnyOf(SIGTERM, 0));
+  if (result.signal == 0) EXPECT_THAT(result.exit_code, AnyOf(130, 143));
+}
+
+TEST(Pipes, AReaderThatGoesAwayEndsTheRunQuietly) {
+  Process process(long_run({}));
+  process.read_until_line();
+  process.close_output();
+  const ProcessResult result = process.wait();
+  EXPECT_EQ(result.signal, SIGPIPE);
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST(Pipes, TheSameWhereTheSignalIsIgnored) {
+  ProcessOptions options;
+  options.ignore_sigpipe = true;
+  Process process(long_run({}), options);
+  process.read_until_line();
+  process.close_output();
+  const ProcessResult result = process.wait();
+  EXPECT_EQ(result.exit_code, 141);
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST(Pipes, NoStandardOutputAtAll) {
+  ProcessOptions options;
+  options.closed_output = true;
+  const ProcessResult result = run({kWord}, options);
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST(Pipes, AFullDiskIsAnError) {
+  ProcessOptions options;
+  options.output_file = "/dev/full";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{kWord}, {"info"}, {"--help"}, {"tokenize", "x"}}) {
+    const ProcessResult result = run(arguments, options);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_THAT(result.err, HasSubstr("standard output: cannot be written"));
+  }
+}
+
+TEST(Progress, NoBarWhereStandardErrorIsNoTerminal) { EXPECT_THAT(run({kWord, kWord}).err, IsEmpty()); }
+
+}  // namespace
+}  // namespace glmocr::integration

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <numeric>
+
+#include "kernel_test.h"
+
+namespace glmocr::test {
+namespace {
+
+// A mean of values of at most 1 with weights that sum to 1. Scores of `dim` terms are off by dim · 2^-24 ·
+// scale at most, which moves the weights by as much again, and the mean's sum by n · 2^-24 of its weights.
+Tolerance mean_of_values(DType dtype, std::int64_t dim, std::int64_t keys) {
+  Tolerance t = reduction(dtype, 4 * dim, 1, 1);
+  t.absolute += std::sqrt(static_cast<double>(keys)) * kUnit32;
+  return t;
+}
+
+class AttentionTest : public KernelTest {
+ protected:
+  void segments(const std::vector<std::int32_t>& starts, std::int64_t heads, std::int64_t dim,
+                float sharpness = 1) {
+    const std::int64_t n = starts.back();
+    const Numbers qkv = random(n * 3 * heads * dim, -sharpness, sharpness);
+    const auto op = [&](Device& device) {
+      const Tensor all = make(device, qkv, {n, 3 * heads, dim}, dtype_);
+      poison(device);
+      AttentionOptions options;
+      options.scale = 1 / std::sqrt(static_cast<float>(dim));
+      options.segments = starts;
+      return device.ops().attention(all.slice(1, 0, heads), all.slice(1, heads, 2 * heads),
+                                    all.slice(1, 2 * heads, 3 * heads), options);
+    };
+    Tolerance t = mean_of_values(dtype_, dim, n);
+    t.absolute *= sharpness * sharpness * sharpness;
+    compare(op, t,
+            std::to_string(n) + " rows, " + std::to_string(starts.size() - 1) + " segments, heads " +
+                std::to_string(heads) + ", head_dim " + std::to_string(dim));
+  }
+};
+
+TEST_P(AttentionTest, OneSegmentOfManyLengths) {
+  for (const std::int32_t n : {1, 2, 7, 8, 9, 15, 63, 64, 65, 130, 193}) segments({0, n}, 2, 64);
+}
+
+TEST_P(AttentionTest, HeadDims) {
+  for (const std::int64_t dim : {1, 3, 16, 32, 48, 80, 128}) {
+    segments({0, 5}, 3, dim);
+    segments({0, 77}, 3, dim);
+  }
+}
+
+TEST_P(AttentionTest, SegmentsSeeOnlyThemselves) {
+  segments({0, 1, 2, 40, 40, 41, 110}, 2, 32);
+  segments({0, 200, 203}, 1, 64);
+}
+
+// Weights near 0 and 1: the running maximum changes from block to block.
+TEST_P(AttentionTest, SharpScores) { segments({0, 300}, 1, 64, 8); }
+
+TEST_P(AttentionTest, OutGoesWhereAsked) {
+  const std::int64_t n = 12, dim = 16;
+  Device& device = *tested_;
+  const Tensor x = make(device, random(n * dim), {n, 1, dim}, dtype_);
+  const Tensor wide = make(device, Numbers(static_cast<std::size_t>(n * 2 * dim), 7), {n, 2 * dim}, dtype_);
+  const std::vector<std::int32_t> starts{0, 12};
+  AttentionOptions options;
+  options.segments = starts;
+  options.out = wide.slice(1, 0, dim);
+  EXPECT_EQ(device.ops().attention(x, x, x, options).data, wide.data);
+  for (std::int64_t r = 0; r < n; ++r) {
+    EXPECT_NE(read(wide, r * 2 * dim), 7);
+    EXPECT_EQ(read(wide, r * 2 * dim + dim), 7);
+  }
+}
+
+GLMOCR_KERNEL_SUITE(AttentionTest);
+
+class PagedAttentionTest : public KernelTest {
+ protected:
+  struct Sequence {
+    std::int32_t rows, context;
+  };
+
+  // Sequences in shuffled pages, all other slots NaN; keys and values written by kv_write, as in a step.
+  void run(const std::vector<Sequence>& sequences, std::int64_t heads, std::int64_t kv_heads,
+           std::int64_t dim, std::int64_t page_size) {
+    std::vector<std::int32_t> starts{0}, contexts, slots, table;
+    std::int64_t max_pages = 0, pages = 1;
+    PagedBatch batch;
+    for (const Sequence& s : sequences) {
+      starts.push_back(starts.back() + s.rows);
+      contexts.push_back(s.context);
+      const std::int64_t own = (s.context + page_size - 1) / page_size;
+      max_pages = std::max(max_pages, own);
+      pages += own;
+      batch.max_rows = std::max<int>(batch.max_rows, s.rows);
+      batch.max_context = std::max<int>(batch.max_context, s.context);
+    }
+    std::vector<std::int32_t> free_pages(static_cast<std::size_t>(pages));
+    std::iota(free_pages.begin(), free_pages.end(), 0);
+    std::shuffle(free_pages.begin(), free_pages.end(), random_);
+    for (const Sequence& s : sequences) {
+      std::vector<std::int32_t> own(static_cast<std::size_t>(max_pages), -1);
+      for (std::int32_t i = 0; i < s.context; ++i) {
+        std::int32_t& page = own[static_cast<std::size_t>(i / page_size)];
+        if (page < 0) {
+          page = free_pages.back();
+          free_pages.pop_back();
+        }
+        slots.push_back(static_cast<std::int32_t>(page * page_size + i % page_size));
+      }
+      table.insert(table.end(), own.begin(), own.end());
+    }
+    const auto keys = static_cast<std::int64_t>(slots.size()), rows = std::int64_t{starts.back()};
+    const Numbers q = random(rows * heads * dim), kv = random(keys * 2 * kv_heads * dim);
+    const auto op = [&](Device& device) {
+      const Numbers nothing(static_cast<std::size_t>(pages * kv_heads * page_size * dim), NAN);
+      const Shape shape{pages, kv_heads, page_size, dim};
+      const PagedKv cache{make(device, nothing, shape, dtype_), make(device, nothing, shape, dtype_)};
+      const Tensor both = make(device, kv, {keys, 2 * kv_heads, dim}, dtype_);
+      device.ops().kv_write(both.slice(1, 0, kv_heads), both.slice(1, kv_heads, 2 * kv_heads), cache,
+                            make_ints(device, slots, {keys}));
+      PagedBatch on_device = batch;
+      const auto count = static_cast<std::int64_t>(sequences.size());
+      on_device.row_starts = make_ints(device, starts, {count + 1});
+      on_device.context_lens = make_ints(device, contexts, {count});
+      on_device.page_table = make_ints(device, table, {count, max_pages});
+      const Tensor queries = make(device, q, {rows, heads, dim}, dtype_);
+      poison(device);
+      return device.ops().attention_paged(queries, cache, on_device, 1 / std::sqrt(static_cast<float>(dim)));
+    };
+    compare(op, mean_of_values(dtype_, dim, batch.max_context),
+            std::to_string(sequences.size()) + " sequences, first " + std::to_string(sequences[0].rows) +
+                " of " + std::to_string(sequences[0].context) + ", heads " + std::to_string(heads) + "/" +
+                std::to_string(kv_heads) + ", head_dim " + std::to_string(dim) + ", page " +
+                std::to_string(page_size));
+  }
+};
+
+TEST_P(PagedAttentionTest, DecodeAroundPageBorders) {
+  for (const std::int32_t context : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 200})
+    run({{1, context}}, 4, 2, 64, 16);
+}
+
+TEST_P(PagedAttentionTest, HeadRatiosAndDims) {
+  for (const std::int64_t ratio : {1, 2, 3, 8}) {
+    for (const std::int64_t dim : {32, 48, 64, 128}) {
+      run({{1, 37}}, 2 * ratio, 2, dim, 16);
+      run({{20, 37}}, 2 * ratio, 2, dim, 16);
+    }
+  }
+}
+
+TEST_P(PagedAttentionTest, PrefillWholeAndInChunks) {
+  run({{1, 1}}, 2, 1, 64, 16);
+  run({{33, 33}}, 2, 1, 64, 16);
+  run({{130, 130}}, 6, 2, 64, 32);
+  run({{50, 170}}, 6, 2, 64, 32);
+  run({{210, 250}}, 2, 2, 32, 7);  // a page size that is no power of two
+}
+
+// A few rows on top of a context, as drafts are checked.
+TEST_P(PagedAttentionTest, FewRows) {
+  for (const std::int32_t rows : {2, 3, 4, 5, 9}) run({{rows, 100}}, 4, 2, 64, 16);
+}
+
+TEST_P(PagedAttentionTest, MixedBatch) {
+  run({{1, 40}, {7, 7}, {1, 1}, {30, 90}, {1, 129}, {0, 20}, {2, 64}}, 6, 2, 64, 16);
+}
+
+// Longer than the parts that decode splits its keys into.
+TEST_P(PagedAttentionTest, LongContext) {
+  run({{1, 511}, {1, 512}, {1, 513}, {2, 1500}}, 3, 1, 32, 32);
+  run({{1, 2100}}, 16, 8, 128, 64);
+}
+
+GLMOCR_KERNEL_SUITE(PagedAttentionTest);
+
+}  // namespace
+}  // namespace glmocr::test

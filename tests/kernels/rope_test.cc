@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel_test.h"
+
+namespace glmocr::test {
+namespace {
+
+class RopeTest : public KernelTest {
+ protected:
+  static std::vector<float> frequencies(std::int64_t pairs) {
+    std::vector<float> values;
+    for (std::int64_t p = 0; p < pairs; ++p) {
+      values.push_back(
+          static_cast<float>(std::pow(10000.0, -static_cast<double>(p) / static_cast<double>(pairs))));
+    }
+    return values;
+  }
+  Tensor table(Device& device, std::int64_t n, std::int64_t pairs, DType precision) {
+    std::vector<std::int32_t> positions, axis;
+    for (std::int64_t a = 0; a < 3; ++a) {
+      for (std::int64_t r = 0; r < n; ++r)
+        positions.push_back(static_cast<std::int32_t>(r * 37 % 1000 + 100 * a));
+    }
+    for (std::int64_t p = 0; p < pairs; ++p) axis.push_back(static_cast<std::int32_t>(p * 3 / pairs));
+    const std::vector<float> frequency = frequencies(pairs);
+    return device.ops().rotary_table(make_ints(device, positions, {3, n}),
+                                     make(device, frequency, {pairs}, DType::f32),
+                                     make_ints(device, axis, {pairs}), precision);
+  }
+};
+
+TEST_P(RopeTest, TableIsExact) {
+  for (const DType precision : {DType::f32, DType::bf16}) {
+    const auto op = [&](Device& device) { return table(device, 200, 24, precision); };
+    compare(op, {0, 0}, "table");
+  }
+}
+
+TEST_P(RopeTest, BothStylesOverHeadDims) {
+  for (const RopeStyle style : {RopeStyle::half_split, RopeStyle::interleaved}) {
+    for (const std::int64_t dim : {2, 8, 32, 48, 64, 128}) {
+      for (const std::int64_t n : {1, 3, 50}) {
+        const std::int64_t heads = 3;
+        const Numbers qkv = random(n * 2 * heads * dim);
+        const auto op = [&](Device& device) {
+          const Tensor x = make(device, qkv, {n, 2 * heads, dim}, dtype_).slice(1, heads, 2 * heads);
+          return device.ops().rope(x, table(device, n, dim / 2, dtype_), style);
+        };
+        // Products and their sum, each at most 1: the fp32 error is a few units of 1, the bf16 one up to
+        // three roundings.
+        const bool steps = style == RopeStyle::interleaved;
+        compare(op, reduction(dtype_, 4, 1, steps ? 3 : 1, steps ? 0.5 : 0),
+                (steps ? "interleaved " : "halves ") + std::to_string(dim) + ", rows " + std::to_string(n));
+      }
+    }
+  }
+}
+
+GLMOCR_KERNEL_SUITE(RopeTest);
+
+}  // namespace
+}  // namespace glmocr::test

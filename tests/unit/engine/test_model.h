@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+#include "models/glm_ocr/glm_ocr.h"
+
+namespace glmocr::engine {
+
+// The small random snapshot on a device of its own.
+struct TestModel {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<GlmOcr> model;
+};
+
+TestModel load_test_model(const std::string& device, const DeviceOptions& options = {.threads = 1});
+
+// Loaded once, on "ref" in fp32.
+const GlmOcr& test_model();
+
+// A noisy picture of a seed.
+Image test_picture(int height, int width, unsigned seed);
+
+struct PictureSize {
+  int height, width;
+};
+Request make_request(const GlmOcr& model, const std::string& text,
+                     const std::vector<PictureSize>& pictures = {}, int max_tokens = 12);
+
+// Requests of every kind: with none, one and two pictures, greedy and sampled, with a penalty, with
+// log-probabilities.
+std::vector<Request> mixed_requests(const GlmOcr& model);
+
+// Steps an engine without a thread until all have ended.
+std::vector<Completion> run_together(const GlmOcr& model, std::vector<Request> requests,
+                                     EngineOptions options = {}, EngineStats* stats = nullptr);
+Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& options = {});
+
+// The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine.
+std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens);
+
+}  // namespace glmocr::engine

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the corpus of pictures_test.cc does not hold: limits, options, messages, and formats written here byte
+// by byte.
+#include "image/decode.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+#include "glmocr/error.h"
+#include "unit/image/fixtures.h"
+
+namespace glmocr {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using namespace std::string_literals;
+
+DecodedImage decode(const std::string& bytes, const DecodeOptions& options = {}) {
+  return decode_image(as_bytes(bytes), "some.file", options);
+}
+
+std::string failure(const std::string& bytes, const DecodeOptions& options = {}) {
+  try {
+    decode(bytes, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::input);
+    return error.what();
+  }
+  return "no error";
+}
+
+// Little-endian fields, each {value, bytes}.
+std::string fields(std::initializer_list<std::pair<std::uint32_t, int>> list) {
+  std::string out;
+  for (const auto& [value, size] : list) {
+    for (int i = 0; i < size; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
+  }
+  return out;
+}
+
+std::string bmp(int width, int height, int bits, int compression, const std::string& extra,
+                const std::string& pixels) {
+  return "BM" + fields({{0, 4}, {0, 4}, {static_cast<std::uint32_t>(54 + extra.size()), 4}}) +
+         fields({{40, 4},
+                 {static_cast<std::uint32_t>(width), 4},
+                 {static_cast<std::uint32_t>(height), 4},
+                 {1, 2},
+                 {static_cast<std::uint32_t>(bits), 2},
+                 {static_cast<std::uint32_t>(compression), 4},
+                 {0, 4},
+                 {0, 4},
+                 {0, 4},
+                 {static_cast<std::uint32_t>(bits <= 8 ? extra.size() / 4 : 0), 4},
+                 {0, 4}}) +
+         extra + pixels;
+}
+
+// A grey 2 x 1 page for a TIFF that lies at `offset` of the file; `next` is where the following page lies, 0
+// for none.
+std::string tiff_page(std::uint32_t offset, std::uint32_t next, const std::string& pixels) {
+  const auto tag = [](std::uint32_t id, std::uint32_t value) {
+    return fields({{id, 2}, {3, 2}, {1, 4}, {value, 4}});
+  };
+  return fields({{8, 2}}) + tag(256, 2) + tag(257, 1) + tag(258, 8) + tag(259, 1) + tag(262, 1) +
+         tag(273, offset + 2 + 8 * 12 + 4) + tag(278, 1) + tag(279, 2) + fields({{next, 4}}) + pixels;
+}
+
+TEST(Decode, SniffsByContent) {
+  const auto sniff = [](const std::string& head) {
+    const char* format = sniff_format(as_bytes(head));
+    return std::string(format != nullptr ? format : "none");
+  };
+  EXPECT_EQ(sniff("\x89PNG\r\n\x1a\n"), "PNG");
+  EXPECT_EQ(sniff("\xff\xd8\xff\xe0"), "JPEG");
+  EXPECT_EQ(sniff("RIFF\1\2\3\4WEBPVP8 "), "WebP");
+  EXPECT_EQ(sniff("MM\0\x2a"s), "TIFF");
+  EXPECT_EQ(sniff("II\x2b\0"s), "TIFF");
+  EXPECT_EQ(sniff("GIF89a"), "GIF");
+  EXPECT_EQ(sniff("P5 1 1 255\n"), "PNM");
+  EXPECT_EQ(sniff("P5x"), "none");
+  EXPECT_EQ(sniff("\0\0\0\x18"
+                  "ftypheic\0\0\0\0mif1heic"s),
+            "HEIC");
+  EXPECT_EQ(sniff("\0\0\0\x18"
+                  "ftypmif1\0\0\0\0mif1avif"s),
+            "AVIF");
+  EXPECT_EQ(sniff("\0\0\0\x18"
+                  "ftypisom\0\0\0\0mp41mp42"s),
+            "none");
+  EXPECT_EQ(sniff(""), "none");
+}
+
+TEST(Decode, RefusesWhatIsNoPicture) {
+  EXPECT_EQ(failure(""), "some.file: empty file");
+  EXPECT_THAT(failure("%PDF-1.7\n"), HasSubstr("looks like a PDF, not a picture"));
+  EXPECT_THAT(failure("Hello"), HasSubstr("begins with 48 65 6c 6c 6f"));
+  EXPECT_THAT(failure("\0\0\0\x18"
+                      "ftypheic\0\0\0\0mif1heic"s),
+              HasSubstr("some.file: HEIC picture: "));
+}
+
+TEST(Decode, LimitsPixelsBeforeAllocating) {
+  DecodeOptions options;
+  options.max_pixels = 11;
+  EXPECT_THAT(failure("P5 4 3 255\n123456789012", options),
+              HasSubstr("size 4x3 exceeds the limit of 11 pixels"));
+  options.max_pixels = 12;
+  EXPECT_EQ(decode("P5 4 3 255\n123456789012", options).image.width, 4);
+  EXPECT_THAT(failure("P6 100000 100000 255\n"), HasSubstr("exceeds the limit"));
+  EXPECT_THAT(failure("P4 0 4\n"), HasSubstr("not positive"));
+}
+
+TEST(Decode, PlainPnm) {
+  EXPECT_THAT(decode("P1 #c\n2 2\n01 1#x\n0").image.rgb,
+              ElementsAre(255, 255, 255, 0, 0, 0, 0, 0, 0, 255, 255, 255));
+  EXPECT_THAT(decode("P2 2 1 3\n1 3").image.rgb, ElementsAre(85, 85, 85, 255, 255, 255));
+  EXPECT_THAT(decode("P6 1 1 1023\n\3\xff\1\xff\0\0"s).image.rgb, ElementsAre(255, 127, 0));
+  EXPECT_THAT(failure("P2 2 1 3\n1 4"), HasSubstr("sample 4 exceeds the largest value 3"));
+  EXPECT_THAT(failure("P1 2 1\n12"), HasSubstr("neither 0 nor 1"));
+  EXPECT_THAT(failure("P2 2 1 -3\n"), HasSubstr("the largest value is not a number, at byte 7"));
+}
+
+TEST(Decode, BmpRunLengths) {
+  const std::string palette = "\x0a\x14\x1e\0\x28\x32\x3c\0\x46\x50\x5a\0"s;  // blue, green, red
+  // From the bottom: two of 1, end of row; one of 2, move right by 1, one of 1; end.
+  const std::string runs = "\2\1\0\0\1\2\0\2\1\0\1\1\0\1"s;
+  EXPECT_THAT(decode(bmp(3, 2, 8, 1, palette, runs)).image.rgb,
+              ElementsAre(90, 80, 70, 30, 20, 10, 60, 50, 40,  //
+                          60, 50, 40, 60, 50, 40, 30, 20, 10));
+  EXPECT_THAT(failure(bmp(3, 2, 8, 1, palette, "\2\1\0\0\1"s)), HasSubstr("truncated"));
+  EXPECT_THAT(decode(bmp(4, 1, 4, 2, palette, "\0\3\x12\x00\1\x20\0\1"s)).image.rgb,
+              ElementsAre(60, 50, 40, 90, 80, 70, 30, 20, 10, 90, 80, 70));
+}
+
+TEST(Decode, BmpChannels) {
+  const std::string masks = fields({{0xf800, 4}, {0x07e0, 4}, {0x001f, 4}});
+  EXPECT_THAT(decode(bmp(1, 1, 16, 3, masks, "\x3f\xfc\0\0"s)).image.rgb, ElementsAre(255, 133, 255));
+  EXPECT_THAT(decode(bmp(1, -2, 24, 0, "", "\1\2\3\0\4\5\6\0"s)).image.rgb, ElementsAre(3, 2, 1, 6, 5, 4));
+  EXPECT_THAT(decode(bmp(1, 1, 32, 0, "", "\1\2\3\0"s)).image.rgb,
+              ElementsAre(3, 2, 1));  // the last is no alpha
+  EXPECT_THAT(failure(bmp(1, 1, 2, 0, "", "\0\0\0\0"s)), HasSubstr("2 bits a pixel"));
+  EXPECT_THAT(failure(bmp(1, 1, 24, 4, "", "\0\0\0\0"s)), HasSubstr("compression 4"));
+}
+
+TEST(Decode, FirstPageOfATiffWithAWarning) {
+  const std::string header = "II\x2a\0\x08\0\0\0"s;
+  const DecodedImage single = decode(header + tiff_page(8, 0, "\x10\x20"));
+  EXPECT_THAT(single.image.rgb, ElementsAre(16, 16, 16, 32, 32, 32));
+  EXPECT_TRUE(single.warnings.empty());
+  const std::string first = tiff_page(8, 8 + 104, "\x10\x20");
+  const DecodedImage two = decode(header + first + tiff_page(8 + 104, 0, "\x30\x40"));
+  EXPECT_EQ(two.image.rgb, single.image.rgb);
+  EXPECT_THAT(two.warnings, ElementsAre(HasSubstr("several pages")));
+}
+
+TEST(Decode, BackgroundIsPutBehindAlpha) {
+  const std::string bytes = read_file(data_path("pictures/rgb_alpha.png"));
+  DecodeOptions options;
+  options.background = {10, 20, 30};
+  const DecodedImage plain = decode(bytes);
+  const DecodedImage composed = decode(bytes, options);
+  // Alpha runs from 0 in the first column to 255 in the last.
+  EXPECT_THAT(std::span(composed.image.rgb).first(3), ElementsAre(10, 20, 30));
+  const std::size_t last = 3 * (plain.image.width - 1);
+  EXPECT_THAT(std::span(composed.image.rgb).subspan(last, 3),
+              testing::ElementsAreArray(std::span(plain.image.rgb).subspan(last, 3)));
+  const std::string opaque = read_file(data_path("pictures/444.jpg"));
+  EXPECT_EQ(decode(opaque, options).image.rgb, decode(opaque).image.rgb);
+}
+
+TEST(Decode, PicturesThatLieInAlphaAlone) {
+  const DecodedImage dark = decode(read_file(data_path("pictures/only_alpha.png")));
+  EXPECT_THAT(dark.warnings, ElementsAre(HasSubstr("composed on white")));
+  EXPECT_THAT(std::span(dark.image.rgb).first(3), ElementsAre(255, 255, 255));
+  EXPECT_EQ(*std::min_element(dark.image.rgb.begin(), dark.image.rgb.end()), 0);
+
+  // White on nothing, as a BMP with an alpha mask: two pixels, opaque and clear.
+  std::string light = bmp(2, 1, 32, 3, fields({{0xff0000, 4}, {0xff00, 4}, {0xff, 4}, {0xff000000, 4}}),
+                          "\xff\xff\xff\xff\xff\xff\xff\0"s);
+  light[14] = 56;
+  EXPECT_THAT(decode(light).image.rgb, ElementsAre(255, 255, 255, 0, 0, 0));
+  EXPECT_THAT(decode(light).warnings, ElementsAre(HasSubstr("composed on black")));
+}
+
+}  // namespace
+}  // namespace glmocr

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Damaged pictures: whatever the bytes, a decoder answers with a picture or with Error{input}. Deterministic;
+// worth most under the address and undefined-behaviour sanitizers. GLMOCR_FUZZ_ROUNDS raises the number of
+// rounds.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+
+#include "glmocr/error.h"
+#include "image/decode.h"
+#include "unit/image/fixtures.h"
+
+namespace glmocr {
+namespace {
+
+constexpr int kRounds = 300;  // for each picture
+constexpr std::size_t kLargestFile = 64 << 10;
+
+class Random {
+ public:
+  std::uint32_t below(std::size_t bound) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::uint32_t>((state_ >> 33) % bound);
+  }
+
+ private:
+  std::uint64_t state_ = 20240229;
+};
+
+// Flips bytes, more often in the first 64, where the headers are; now and then cuts, repeats or drops a
+// piece.
+std::string damaged(std::string bytes, Random& random) {
+  const std::uint32_t flips = 1 + random.below(6);
+  for (std::uint32_t i = 0; i < flips; ++i) {
+    const std::size_t range = random.below(2) == 0 ? std::min<std::size_t>(bytes.size(), 64) : bytes.size();
+    static constexpr std::uint8_t kEdges[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
+    char& byte = bytes[random.below(range)];
+    byte = static_cast<char>(random.below(2) == 0 ? random.below(256) : kEdges[random.below(5)]);
+  }
+  const std::size_t at = random.below(bytes.size());
+  switch (random.below(8)) {
+    case 0:
+      bytes.resize(at);
+      break;
+    case 1:
+      bytes.erase(at, random.below(16));
+      break;
+    case 2:
+      bytes.insert(at, bytes.substr(random.below(bytes.size()), random.below(32)));
+      break;
+    default:
+      break;
+  }
+  return bytes;
+}
+
+int rounds() {
+  const char* wanted = std::getenv("GLMOCR_FUZZ_ROUNDS");
+  return wanted != nullptr ? std::atoi(wanted) : kRounds;
+}
+
+TEST(Fuzz, DamagedPicturesGiveErrorsNotCrashes) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(data_path("pictures"))) {
+    if (entry.path().extension() != ".json" && entry.file_size() <= kLargestFile)
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  ASSERT_GE(files.size(), 40u);
+
+  DecodeOptions options;
+  options.max_pixels = 1 << 18;
+  Random random;
+  std::map<std::string, int> outcomes;
+  for (const std::filesystem::path& file : files) {
+    const std::string sound = read_file(file);
+    for (int round = 0; round < rounds(); ++round) {
+      const std::string bytes = damaged(sound, random);
+      try {
+        const DecodedImage decoded = decode_image(as_bytes(bytes), "fuzz", options);
+        ASSERT_EQ(decoded.image.rgb.size(), std::size_t(decoded.image.width) * decoded.image.height * 3);
+        ++outcomes["read"];
+      } catch (const Error& error) {
+        ASSERT_TRUE(error.code() == ErrorCode::input || error.code() == ErrorCode::memory) << error.what();
+        ++outcomes["refused"];
+      }
+    }
+  }
+  EXPECT_GT(outcomes["read"], 0);
+  EXPECT_GT(outcomes["refused"], 0);
+}
+
+}  // namespace
+}  // namespace glmocr

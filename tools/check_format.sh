@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Checks that the C++ code is formatted as .clang-format says. `tools/check_format.sh --fix` formats it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+mode=(--dry-run -Werror)
+[ "${1:-}" = --fix ] && mode=(-i)
+find src include tests -name '*.h' -print0 -o -name '*.cc' -print0 |
+  xargs -0 --max-procs "$(nproc)" --max-args 16 clang-format "${mode[@]}"
