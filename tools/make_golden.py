@@ -236,10 +236,15 @@ def observed(model: GlmOcrForConditionalGeneration) -> Iterator[dict[str, torch.
 
 
 def greedy(model: GlmOcrForConditionalGeneration, snapshot: Snapshot, inputs: dict, max_new_tokens: int) -> tuple[dict, torch.Tensor]:
-    """The greedy continuation and the logits of its first step."""
-    output = model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, output_logits=True, return_dict_in_generate=True)
+    """The greedy continuation and the logits of its first step. Ids behind the tokenizer's last are padding rows of the
+    matrices: nothing stands for them, so they are never chosen."""
+    known = max(snapshot.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    padding = list(range(known, snapshot.config["text_config"]["vocab_size"])) or None
+    output = model.generate(
+        **inputs, do_sample=False, max_new_tokens=max_new_tokens, suppress_tokens=padding, output_logits=True, return_dict_in_generate=True
+    )
     tokens = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    best_two = torch.stack([step[0].float().topk(2).values for step in output.logits])
+    best_two = torch.stack([step[0, :known].float().topk(2).values for step in output.logits])
     margins = (best_two[:, 0] - best_two[:, 1]).cpu()
     stops = snapshot.config["text_config"]["eos_token_id"]
     entry = {

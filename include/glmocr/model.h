@@ -79,8 +79,8 @@ class Model {
   // tensor, or Error{device}, Error{memory}.
   static Model load(const std::string& path, const LoadOptions& options = {});
 
-  // One deterministic pass over the prompt, no decoding: pictures first, then `prompt` in the chat template.
-  Logits forward(std::span<const Image> images, const std::string& prompt, const TensorSink& sink = {}) const;
+  // One deterministic pass over the prompt, no decoding: pictures first, then `text` in the chat template.
+  Logits forward(std::span<const Image> images, const std::string& text, const TensorSink& sink = {}) const;
 
   // Ids of a text. Control tokens written in it are plain text unless `match_added_tokens`.
   std::vector<TokenId> tokenize(const std::string& text, bool match_added_tokens = false) const;

@@ -40,11 +40,20 @@ class HelpFormatter : public CLI::Formatter {
     }
     return text;
   }
+  // Only what stands for the value: relations between options are told in the words beside them.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_option_text().empty() ? "" : " " + option->get_option_text();
+  }
   std::string make_footer(const CLI::App* app) const override {
     return cat("Examples:\n", command_help(app->get_name()).examples, "\nExit codes:\n", exit_code_help(),
                "\nEnvironment:\n", environment_help());
   }
 };
+
+std::string without_double_blank_lines(std::string text) {
+  for (std::size_t at; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
 
 // The command line with its command in front: "read" where none is named. -v and -q may stand before it.
 std::vector<std::string> with_command(std::vector<std::string> words) {
@@ -111,7 +120,7 @@ struct TokenizeText {
 
 void add_tokenize(CLI::App& app, TokenizeArguments& arguments, TokenizeText& source) {
   const char* group = "Input";
-  auto* text = app.add_option("TEXT", source.text, "the text, or - for standard input")->option_text(" ");
+  auto* text = app.add_option("TEXT", source.text, "the text, or - for standard input");
   auto* file = app.add_option("--file", source.file, "read the text from a file, - for standard input")
                    ->option_text("FILE")
                    ->group(group);
@@ -157,8 +166,6 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   for (const std::string& name : kCommandNames) {
     CLI::App* command = app.add_subcommand(name);
     command->formatter(std::make_shared<HelpFormatter>());
-    command->set_help_flag("-h,--help", "this text")->group("Messages");
-    add_message_options(*command, messages);
     commands[name] = command;
   }
   ReadArguments read;
@@ -175,6 +182,10 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   commands["info"]->add_flag("--json", info.json, "a JSON object")->group("Output");
   add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
   add_model_options(*commands["selftest"], selftest.model);
+  for (const auto& entry : commands) {
+    add_message_options(*entry.second, messages);
+    entry.second->set_help_flag("-h,--help", "this text")->group("Messages");
+  }
 
   const std::string name = words.front();
   const CLI::App& command = *commands[name];
@@ -182,7 +193,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
-    write_standard_output(command.help());
+    write_standard_output(without_double_blank_lines(command.help()));
     return std::nullopt;
   } catch (const CLI::CallForVersion&) {
     write_standard_output(cat("glm-ocr ", version(), "\n"));

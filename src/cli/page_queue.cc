@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <new>
 #include <utility>
 
@@ -20,12 +21,21 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-void refuse_folder(const std::string& file) {
+// Documents of several pages come later; until then the message says so.
+void refuse_documents(const std::string& file) {
   std::error_code error;
-  if (file != "-" && std::filesystem::is_directory(file, error)) {
+  if (file == "-") return;
+  if (std::filesystem::is_directory(file, error)) {
     fail(
         ErrorCode::input,
         cat(file, ": is a folder; whole folders cannot be read yet: name the pictures, or use --files-from"));
+  }
+  if (!std::filesystem::is_regular_file(file, error)) return;  // a pipe can be read once only
+  char head[5] = {};
+  std::ifstream(file, std::ios::binary).read(head, sizeof head);
+  if (std::string_view(head, sizeof head) == "%PDF-") {
+    fail(ErrorCode::input,
+         cat(file, ": is a PDF; documents cannot be read yet: turn its pages into pictures first"));
   }
 }
 
@@ -98,7 +108,7 @@ void PageQueue::load(std::size_t index) {
 }
 
 Job PageQueue::decode_and_submit(std::size_t index, Page& page) {
-  refuse_folder(page.file);
+  refuse_documents(page.file);
   const auto start = std::chrono::steady_clock::now();
   Image image = load_image(page.file, options_.image, &page.warnings);
   page.decode_image_ms = milliseconds_since(start);

@@ -110,7 +110,10 @@ int run_read(const ReadArguments& arguments, Console& console) {
   const Clock::time_point load_start = Clock::now();
   const Model model = load_model(arguments.model);
   const double load_ms = 1000 * seconds_since(load_start);
-  Stats stats(model.info(), load_ms);
+  const ModelInfo info = model.info();
+  console.note(
+      cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
+  Stats stats(info, load_ms);
   Engine engine(model, arguments.engine);
   PageQueue queue(engine, arguments.files, queue_options(arguments));
   const InterruptWatcher watcher([&] {

@@ -17,7 +17,7 @@ void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
                               "also read the pictures that FILE names, one a line;\n- is standard input")
                    ->option_text("FILE")
                    ->group(group);
-  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end in NUL, not newline")
+  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end in NUL, not in a newline")
       ->needs(list)
       ->group(group);
   add_image_options(app, arguments.image, group);
@@ -35,7 +35,9 @@ void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
                                 "NAME.FORMAT for each picture; written\nas a whole or not at all")
                      ->option_text("FILE|DIR")
                      ->group(group);
-  app.add_flag("--stream", arguments.stream, "print the text as it is made")->excludes(output)->group(group);
+  app.add_flag("--stream", arguments.stream, "print the text as it is made, not with --output")
+      ->excludes(output)
+      ->group(group);
   app.add_option("--logprobs", inputs.logprobs,
                  "log-probabilities of the tokens in JSON, with the\nN best alternatives of each (0: none)")
       ->option_text("N")

@@ -44,7 +44,7 @@ class Engine::Impl {
   void run_rows(std::span<const RowJob> jobs);
   void accept(Sequence& sequence, SampledToken token);
   void finish(Sequence& sequence, FinishReason reason, std::exception_ptr error = nullptr);
-  void fail_running(const std::exception_ptr& error);
+  void fail_step(const std::exception_ptr& error);
 
   const GlmOcr& model_;
   const EngineLimits limits_;
@@ -126,7 +126,7 @@ bool Engine::Impl::step() {
     encode(plan);
     run_rows(plan);
   } catch (...) {
-    fail_running(std::current_exception());  // our own bug: nobody waits for ever because of it
+    fail_step(std::current_exception());  // our own bug: nobody waits for ever because of it
   }
   ++counters_.steps;
   remove_finished();
@@ -259,9 +259,10 @@ void Engine::Impl::finish(Sequence& sequence, FinishReason reason, std::exceptio
   sequence.finish(reason, std::move(error), Clock::now());
 }
 
-void Engine::Impl::fail_running(const std::exception_ptr& error) {
+// Ends those that took part, and the first, so that the next step is another one.
+void Engine::Impl::fail_step(const std::exception_ptr& error) {
   for (const auto& sequence : sequences_) {
-    if (sequence->running()) finish(*sequence, FinishReason::error, error);
+    if (sequence->running() || sequence == sequences_.front()) finish(*sequence, FinishReason::error, error);
   }
 }
 

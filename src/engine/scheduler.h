@@ -51,17 +51,17 @@ struct Plan {
 };
 
 // Decides one step from the requests in order of arrival. A pure function.
-//  - Every running sequence with one token left to run (it decodes) gets its row. The others share
-//  prefill_chunk
-//    rows, the oldest first, once their pictures are encoded.
-//  - Pages are taken as the rows need them. When there are none, the youngest sequence that holds some gives
-//  them
-//    back, if it is younger than the one in need; otherwise that one waits for an older one to end. So the
-//    oldest always goes on, and nothing waits for ever.
-//  - Requests are admitted strictly in order of arrival (a preempted one is older than any that waits), when
-//  all
-//    their tokens have room beside what the running ones still need, and a page is left for the growth of
-//    each.
+//
+// Every running sequence with one token left to run (it decodes) gets its row. The others share prefill_chunk
+// rows, the oldest first, once their pictures are encoded.
+//
+// Pages are taken as the rows need them. When there are none, the youngest sequence that holds some gives
+// them back, if it is younger than the one in need; otherwise that one waits for an older one to end. So the
+// oldest always goes on, and nothing waits for ever.
+//
+// Requests are admitted strictly in order of arrival (a preempted one is older than any that waits), when all
+// their tokens have room beside what the running ones still need, and a page is left for the growth of each.
+//
 // A request must fit when it is alone: pages_for(tokens + 1) at most the pool's pages.
 Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits);
 

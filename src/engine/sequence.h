@@ -50,7 +50,7 @@ class Sequence {
   SampleRow sample_row() const { return sampler_.row(static_cast<std::int64_t>(tokens_.size())); }
 
   // Takes the next token and streams it; says why the text ends where it does. Throws what on_token throws.
-  std::optional<FinishReason> accept(SampledToken token, Clock::time_point now);
+  std::optional<FinishReason> accept(SampledToken sampled, Clock::time_point now);
 
   // Ends the text; what was held back is streamed.
   void finish(FinishReason reason, std::exception_ptr error, Clock::time_point now);

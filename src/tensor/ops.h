@@ -62,7 +62,7 @@ struct PagedBatch {
   Tensor context_lens;  // [sequences]
   Tensor page_table;    // [sequences, max_pages]
   int max_rows = 0;     // the most rows of a sequence
-  int max_context = 0;  // the longest context
+  int max_context = 0;  // the longest context, or more
 };
 
 // How the next token of one row is chosen. temperature 0 takes the largest logit (the lowest id among

@@ -17,8 +17,24 @@ constexpr double kLogitTolerance = 2e-3;  // fp32; measured: docs/accuracy.md
 constexpr double kBf16Cosine = 0.9995;    // of bf16 logits with fp32 ones
 
 const std::vector<Fixture>& fixtures() {
-  static const std::vector<Fixture> all{committed("mini"), committed("awkward")};
+  static const std::vector<Fixture> all = [] {
+    std::vector<Fixture> list{committed("mini"), committed("awkward"), committed("narrow")};
+    if (const char* path = std::getenv("GLMOCR_SYNTHETIC_PATH")) {
+      list.push_back(committed("full"));
+      list.back().snapshot = path;
+    }
+    return list;
+  }();
   return all;
+}
+
+TEST(FullSizeSnapshot, IsOptIn) {
+  if (!std::getenv("GLMOCR_SYNTHETIC_PATH")) {
+    GTEST_SKIP()
+        << "GLMOCR_SYNTHETIC_PATH is not set: the folder that tools/make_synthetic_snapshot.py --preset full "
+           "wrote";
+  }
+  EXPECT_EQ(fixtures().size(), 4u);
 }
 
 struct CaseId {
@@ -59,6 +75,16 @@ Statistics statistics(std::span<const float> values) {
   for (const float v : values) s.std += (v - s.mean) * (v - s.mean);
   s.std = std::sqrt(s.std / (n - 1));
   return s;
+}
+
+// The least cosine of bf16 logits with fp32 ones. Weights without training amplify roundings more: there
+// transformers' own bf16 run is the measure, with half again its distance.
+double bf16_bar(const Fixture& fixture) {
+  if (fixture.name == "mini") return kBf16Cosine;
+  double worst = 1;
+  for (const Json& test_case : fixture.cases())
+    worst = std::min(worst, test_case.at("bf16").at("cosine").get<double>());
+  return std::min(kBf16Cosine, 1 - 1.5 * (1 - worst));
 }
 
 class Golden : public testing::TestWithParam<CaseId> {
@@ -172,7 +198,7 @@ TEST_P(Golden, Bf16LogitsPointTheSameWay) {
     bb += double{b[i]} * b[i];
   }
   const double cosine = dot / std::sqrt(aa * bb);
-  EXPECT_GE(cosine, kBf16Cosine);
+  EXPECT_GE(cosine, bf16_bar(GetParam().of()));
   std::cout << "[ logits   ] cosine of bf16 with fp32 " << cosine << "\n";
 }
 

@@ -242,7 +242,7 @@ const std::vector<ModelCase>& model_cases() {
        [](S s) { s.set_header_length(std::uint64_t{1} << 40); }},
       {"header length overflows", Snapshot::kShard, [](S s) { s.set_header_length(~std::uint64_t{0}); }},
       {"header no JSON", Snapshot::kShard, [](S s) { s.set_header("{\"lm_head.weight\": "); }},
-      {"unknown stored type", "dtype",
+      {"unknown stored type", "Q4_K",
        [](S s) { s.edit_header([](json& h) { h[kQuery]["dtype"] = "Q4_K"; }); }},
       {"offsets behind the end", "lm_head.weight",
        [](S s) {

@@ -255,6 +255,13 @@ TEST(Read, ATextThatIsCutOffIsToldAndStillCounts) {
   EXPECT_THAT(run({"--quiet", "--max-tokens", "2", kLine}).err, HasSubstr("warning: "));
 }
 
+TEST(Read, ATimeLimitEndsTheText) {
+  const ProcessResult result = run({"-f", "json", "--time-limit", "0.001", picture("page_900x700.png")});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(json::parse(result.out)["finish_reason"], "cancelled");
+  EXPECT_THAT(result.err, HasSubstr("--time-limit is over"));
+}
+
 TEST(Read, StopStringsEndTheText) {
   const std::string whole = json::parse(run({"-f", "json", kLine}).out)["text"];
   ASSERT_GT(whole.size(), 4u);

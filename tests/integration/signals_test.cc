@@ -73,7 +73,9 @@ TEST(Signals, ASecondOneKills) {
   const ProcessResult result = process.wait();
   // The second may come when all is over already.
   EXPECT_THAT(result.signal, AnyOf(SIGTERM, 0));
-  if (result.signal == 0) EXPECT_THAT(result.exit_code, AnyOf(130, 143));
+  if (result.signal == 0) {
+    EXPECT_THAT(result.exit_code, AnyOf(130, 143));
+  }
 }
 
 TEST(Pipes, AReaderThatGoesAwayEndsTheRunQuietly) {

@@ -11,8 +11,10 @@
 namespace glmocr::cpu {
 namespace {
 
-// Query rows of one task: enough to pay for packing its keys, few enough for the second-level cache.
-constexpr std::int64_t kTileRows = 192;
+// Query rows of one task: enough to pay for packing its keys, few enough for the second-level cache; fewer
+// where there would not be a task or two for every thread.
+constexpr std::int64_t kTileRows = 288;
+constexpr std::int64_t kLeastTileRows = 48;
 // Up to here rows are a decode step: its keys are split, so that one long sequence fills all threads. The
 // split is fixed, so that the sums of a sequence depend neither on threads nor on what else runs.
 constexpr std::int64_t kFewRows = 8;
@@ -44,6 +46,10 @@ TaskList make_tasks(HostDevice& device, Plan plan) {
   list = {static_cast<Task*>(memory.data), 0};
   plan(list);
   return list;
+}
+
+std::int64_t tile_rows(std::int64_t all_rows, std::int64_t threads) {
+  return std::clamp(all_rows / (2 * threads), kLeastTileRows, kTileRows);
 }
 
 std::int64_t parts_of(std::int64_t count, std::int64_t most) { return (count + most - 1) / most; }
@@ -144,6 +150,7 @@ class Runner {
     const std::int64_t count = std::min<std::int64_t>(kMaxKeys, task.key_end - first);
     const void *k[kMaxKeys], *v[kMaxKeys];
     keys.find(task, first, count, k, v);
+    prefetch(task, keys, first + count);
     std::int32_t visible[kTileRows];
     bool all = true;
     if constexpr (Keys::kCausal) {
@@ -153,6 +160,24 @@ class Runner {
       }
     }
     kernels_.attention_block(tile, {k, v, count, all ? nullptr : visible});
+  }
+
+  // Calls for the next keys while these are used: rows that lie far apart, which the hardware does not
+  // foresee.
+  template <class Keys>
+  void prefetch(const Task& task, const Keys& keys, std::int64_t first) const {
+    const std::int64_t count = std::min<std::int64_t>(kMaxKeys, task.key_end - first);
+    if (count <= 0) return;
+    constexpr std::int64_t kLine = 64;
+    const void *k[kMaxKeys], *v[kMaxKeys];
+    keys.find(task, first, count, k, v);
+    const std::int64_t bytes = dim_ * static_cast<std::int64_t>(size_of(q_.dtype));
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (std::int64_t offset = 0; offset < bytes; offset += kLine) {
+        __builtin_prefetch(static_cast<const std::byte*>(k[i]) + offset, 0, 2);
+        __builtin_prefetch(static_cast<const std::byte*>(v[i]) + offset, 0, 2);
+      }
+    }
   }
 
   void finish(const Task& task, const AttentionTile& tile) const {
@@ -173,11 +198,12 @@ class Runner {
 };
 
 // Neighbouring tasks share head and segment, and so the keys in the cache.
-void plan_segments(std::span<const std::int32_t> segments, std::int64_t heads, TaskList& list) {
+void plan_segments(std::span<const std::int32_t> segments, std::int64_t heads, std::int64_t most_rows,
+                   TaskList& list) {
   for (std::size_t s = 0; s + 1 < segments.size(); ++s) {
     const std::int32_t begin = segments[s], end = segments[s + 1];
     if (begin == end) continue;
-    const std::int64_t tiles = parts_of(end - begin, kTileRows), rows = parts_of(end - begin, tiles);
+    const std::int64_t tiles = parts_of(end - begin, most_rows), rows = parts_of(end - begin, tiles);
     for (std::int64_t head = 0; head < heads; ++head) {
       for (std::int64_t row = begin; row < end; row += rows) {
         const std::int64_t count = std::min(rows, end - row);
@@ -189,8 +215,8 @@ void plan_segments(std::span<const std::int32_t> segments, std::int64_t heads, T
 }
 
 // Prefill: tiles of rows, the last (with the most keys) first. Decode: parts of the keys.
-void plan_sequence(std::int32_t s, std::int64_t kv_heads, std::int64_t group, const PagedBatch& batch,
-                   TaskList& list) {
+void plan_sequence(std::int32_t s, std::int64_t kv_heads, std::int64_t group, std::int64_t most_rows,
+                   const PagedBatch& batch, TaskList& list) {
   const std::int32_t* starts = batch.row_starts.as<std::int32_t>();
   const std::int64_t row_begin = starts[s], row_end = starts[s + 1], rows = row_end - row_begin;
   const std::int64_t context = batch.context_lens.as<std::int32_t>()[s];
@@ -207,7 +233,7 @@ void plan_sequence(std::int32_t s, std::int64_t kv_heads, std::int64_t group, co
     }
     return;
   }
-  const std::int64_t tile = parts_of(rows, parts_of(rows, kTileRows / group));
+  const std::int64_t tile = parts_of(rows, parts_of(rows, std::max<std::int64_t>(most_rows / group, 1)));
   for (std::int64_t first = (rows - 1) / tile * tile; first >= 0; first -= tile) {
     const std::int64_t count = std::min(tile, rows - first), seen = context - rows + first + count;
     for (std::int64_t head = 0; head < kv_heads; ++head) {
@@ -225,8 +251,9 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   GLMOCR_CHECK(q.strides[2] == 1 && k.strides[2] == 1 && v.strides[2] == 1);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const ArenaScope scope(device_);
+  const std::int64_t most_rows = tile_rows(n * heads, device_.threads());
   const TaskList list =
-      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options.segments, heads, tasks); });
+      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options.segments, heads, most_rows, tasks); });
   const Runner runner(kernels_, q, 1, y, options.scale);
   const SegmentKeys keys{k, v};
   const auto body = [&](std::int64_t begin, std::int64_t end) {
@@ -245,9 +272,10 @@ Tensor CpuOps::attention_paged(const Tensor& q, const PagedKv& cache, const Page
                batch.page_table.is_contiguous());
   const Tensor y = device_.scratch({q.size(0), heads * dim}, q.dtype);
   const ArenaScope scope(device_);
+  const std::int64_t most_rows = tile_rows(q.size(0) * heads, device_.threads());
   const TaskList list = make_tasks(device_, [&](TaskList& tasks) {
     for (std::int64_t s = 0; s < batch.context_lens.numel(); ++s) {
-      plan_sequence(static_cast<std::int32_t>(s), kv_heads, group, batch, tasks);
+      plan_sequence(static_cast<std::int32_t>(s), kv_heads, group, most_rows, batch, tasks);
     }
   });
   const Runner runner(kernels_, q, group, y, scale);

@@ -31,7 +31,7 @@ struct Rows {
 };
 
 // c [m, n] = a [m, k] · b [n, k]ᵀ in fp32. c has room for n rounded up to gemm_columns; what lies between is
-// overwritten. scratch holds gemm_scratch(m, n) floats, 64-byte aligned.
+// overwritten. scratch holds gemm_scratch(m) floats, 64-byte aligned.
 struct GemmTask {
   ConstRows a;
   ConstRows b;
@@ -111,7 +111,7 @@ struct KernelTable {
   int64_t gemm_rows;     // rows of the micro-kernel: row blocks are best multiples of it
   int64_t gemm_columns;  // columns of the micro-kernel
 
-  int64_t (*gemm_scratch)(int64_t m, int64_t n);
+  int64_t (*gemm_scratch)(int64_t m);
   void (*gemm)(const GemmTask& task);
   void (*dot)(const DotTask& task);
   void (*epilogue)(const EpilogueTask& task);

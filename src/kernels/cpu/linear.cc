@@ -66,9 +66,10 @@ Tensor CpuOps::linear(const Tensor& x, const Tensor& weight, const LinearOptions
 
 // Bound by reading the weights: each task reads its columns' once for all rows.
 void CpuOps::few_rows(const Product& p) {
-  const Tensor wide = device_.scratch({p.rows, p.in}, DType::f32);
+  const std::int64_t pitch = p.in + 16;  // off the powers of two, so that rows do not share cache sets
+  const Tensor wide = device_.scratch({p.rows, pitch}, DType::f32);
   for (std::int64_t r = 0; r < p.rows; ++r) {
-    kernels_.convert(at(wide, r * p.in), Type::f32, at(p.x, r * p.x.row_stride()), type_of(p.x.dtype), p.in);
+    kernels_.convert(at(wide, r * pitch), Type::f32, at(p.x, r * p.x.row_stride()), type_of(p.x.dtype), p.in);
   }
   constexpr std::int64_t kTaskBytes = 128 << 10;
   const std::int64_t column_bytes = p.in * static_cast<std::int64_t>(size_of(p.weight.dtype));
@@ -77,7 +78,7 @@ void CpuOps::few_rows(const Product& p) {
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t columns = end - begin;
     float* tile = thread_floats(p.rows * columns);
-    kernels_.dot({wide.as<float>(), p.in, p.weights(begin), p.rows, columns, p.in, tile, columns});
+    kernels_.dot({wide.as<float>(), pitch, p.weights(begin), p.rows, columns, p.in, tile, columns});
     kernels_.epilogue(p.epilogue(0, begin, p.rows, columns, {tile, columns, Type::f32}));
   };
   device_.pool().parallel_for(p.out, part_size(p.out, most, 4), std::ref(body));
@@ -86,14 +87,19 @@ void CpuOps::few_rows(const Product& p) {
 // Own fp32 product: weights of any type are widened panel by panel, never as a whole.
 void CpuOps::dense(const Product& p) {
   const std::int64_t row_unit = kernels_.gemm_rows, column_unit = kernels_.gemm_columns;
-  const std::int64_t rows = part_size(p.rows, 192, row_unit), columns = part_size(p.out, 128, column_unit);
-  const std::int64_t row_parts = (p.rows + rows - 1) / rows, column_parts = (p.out + columns - 1) / columns;
+  // Wide tiles pay for copying the rows, but every thread must have some.
+  const std::int64_t rows = part_size(p.rows, 192, row_unit), row_parts = (p.rows + rows - 1) / rows;
+  std::int64_t columns = part_size(p.out, 512, column_unit);
+  while (columns > 64 && row_parts * ((p.out + columns - 1) / columns) < 4 * device_.threads()) {
+    columns = part_size(columns, (columns + 1) / 2, column_unit);
+  }
+  const std::int64_t column_parts = (p.out + columns - 1) / columns;
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / column_parts * rows, column = task % column_parts * columns;
       const std::int64_t m = std::min(rows, p.rows - row), n = std::min(columns, p.out - column);
       const std::int64_t tile_floats = (rows * columns + 15) / 16 * 16;
-      float* tile = thread_floats(tile_floats + kernels_.gemm_scratch(rows, columns));
+      float* tile = thread_floats(tile_floats + kernels_.gemm_scratch(rows));
       kernels_.gemm({const_rows(p.x, row), p.weights(column), m, n, p.in, tile, columns, tile + tile_floats});
       kernels_.epilogue(p.epilogue(row, column, m, n, {tile, columns, Type::f32}));
     }

@@ -47,10 +47,25 @@ GLMOCR_INLINE F exp(F x, F low) {
 }
 GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
 
+// exp(x) for x <= 0, within 1 ulp down to -87; smaller results are 0. NaN stays.
+GLMOCR_INLINE F exp_falling(F x) {
+  const F lowest = set(-87), clamped = max(lowest, x), n = round_even(clamped * set(0x1.715476p+0f));
+  F r = fnma(n, set(0.693359375f), clamped);
+  r = fnma(n, set(-2.12194440e-4f), r);
+  F p = set(0.0013901315f);
+  p = fma(p, r, set(0.0083632138f));
+  p = fma(p, r, set(0.041666854f));
+  p = fma(p, r, set(0.16666577f));
+  p = fma(p, r, set(0.5f));
+  p = fma(p * r, r, r);
+  return select(less(x, lowest), zero(), times_pow2(p + set(1), n));
+}
+
 GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }
 
-// x · Φ(x), exact by erf. With z = |x| / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a
-// fit of exp(z²) · erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is split so that exp sees all its digits.
+// x · Φ(x), exact by erf. With z = |x| / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is
+// a fit of exp(z²) · erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is split so that exp sees
+// all its digits.
 GLMOCR_INLINE F gelu(F x) {
   const F size = min(set(17), max(zero() - x, x));  // in this order NaN stays
   const F t = set(1) / fma(size, set(0.35355339f), set(1));
@@ -65,7 +80,8 @@ GLMOCR_INLINE F gelu(F x) {
   q = fma(q, u, set(-0.34358048f));
   q = fma(q, u, set(0.51079136f));
   const F high = truncate(size), minus_half = set(-0.5f);
-  const F half_tail = set(0.5f) * q * t * exp(high * high * minus_half, (size - high) * (size + high) * minus_half);
+  const F half_tail =
+      set(0.5f) * q * t * exp(high * high * minus_half, (size - high) * (size + high) * minus_half);
   return x * select(less(x, zero()), half_tail, set(1) - half_tail);
 }
 

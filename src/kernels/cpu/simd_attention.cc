@@ -120,7 +120,7 @@ GLMOCR_INLINE void softmax_row(const AttentionTile& tile, int64_t row, float* sc
   const F centre = set(largest);
   F total = zero();
   for (int64_t i = 0; i < whole; i += kLanes) {
-    const F weight = exp(load(scores + i) - centre);
+    const F weight = exp_falling(load(scores + i) - centre);
     total = total + weight;
     store(scores + i, weight);
   }

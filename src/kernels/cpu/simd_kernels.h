@@ -5,7 +5,7 @@
 // The functions behind a KernelTable, as each instruction set compiles them. Meanings: kernel_table.h.
 namespace glmocr::cpu::GLMOCR_ISA {
 
-int64_t gemm_scratch(int64_t m, int64_t n);  // simd_linear.cc
+int64_t gemm_scratch(int64_t m);  // simd_linear.cc
 void gemm(const GemmTask& task);
 void dot(const DotTask& task);
 void epilogue(const EpilogueTask& task);

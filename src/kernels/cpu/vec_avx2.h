@@ -33,12 +33,24 @@ GLMOCR_INLINE F scale_pow2(F v, F n) {
   const I second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
   return _mm256_mul_ps(_mm256_mul_ps(v, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
+GLMOCR_INLINE F times_pow2(F v, F n) {
+  const I exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_mul_ps(v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+}
 GLMOCR_INLINE F truncate(F v) { return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(-0x1000))); }
 
 GLMOCR_INLINE float sum(F v) {
   __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+GLMOCR_INLINE void store_sums_256(__m256 a, __m256 b, __m256 c, __m256 d, float* p, bool add) {
+  const __m256 quads = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  const __m128 total = _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+  _mm_storeu_ps(p, add ? _mm_add_ps(_mm_loadu_ps(p), total) : total);
+}
+GLMOCR_INLINE void store_sums(const F* v, float* p, bool add) {
+  store_sums_256(v[0], v[1], v[2], v[3], p, add);
 }
 GLMOCR_INLINE float largest_of(F v) {
   __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

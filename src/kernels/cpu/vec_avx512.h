@@ -30,11 +30,23 @@ GLMOCR_INLINE F round_even(F v) {
   return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 GLMOCR_INLINE F scale_pow2(F v, F n) { return _mm512_scalef_ps(v, n); }
+GLMOCR_INLINE F times_pow2(F v, F n) { return _mm512_scalef_ps(v, n); }
 GLMOCR_INLINE F truncate(F v) {
   return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-0x1000)));
 }
 
 GLMOCR_INLINE float sum(F v) { return _mm512_reduce_add_ps(v); }
+GLMOCR_INLINE void store_sums_256(__m256 a, __m256 b, __m256 c, __m256 d, float* p, bool add) {
+  const __m256 quads = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  const __m128 total = _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+  _mm_storeu_ps(p, add ? _mm_add_ps(_mm_loadu_ps(p), total) : total);
+}
+GLMOCR_INLINE __m256 fold(F v) {
+  return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+GLMOCR_INLINE void store_sums(const F* v, float* p, bool add) {
+  store_sums_256(fold(v[0]), fold(v[1]), fold(v[2]), fold(v[3]), p, add);
+}
 GLMOCR_INLINE float largest_of(F v) { return _mm512_reduce_max_ps(v); }
 
 GLMOCR_INLINE I bf16_bits(F v) {

@@ -43,10 +43,19 @@ GLMOCR_INLINE F scale_pow2(F v, F n) {
   const I whole = __builtin_convertvector(n, I), half = whole >> 1;
   return v * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
 }
+// v · 2^n where 2^n and the result are normal numbers.
+GLMOCR_INLINE F times_pow2(F v, F n) { return v * from_bits((__builtin_convertvector(n, I) + 127) << 23); }
 // Without the low 12 bits of the mantissa: the square is exact.
 GLMOCR_INLINE F truncate(F v) { return from_bits(bits(v) & set_int(-0x1000)); }
 
 GLMOCR_INLINE float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+// The sums of four vectors, stored or added to four floats.
+GLMOCR_INLINE void store_sums(const F* v, float* p, bool add) {
+  const F a = v[0], b = v[1], c = v[2], d = v[3];
+  F total = (F{a[0], b[0], c[0], d[0]} + F{a[1], b[1], c[1], d[1]}) +
+            (F{a[2], b[2], c[2], d[2]} + F{a[3], b[3], c[3], d[3]});
+  for (int i = 0; i < 4; ++i) p[i] = add ? p[i] + total[i] : total[i];
+}
 GLMOCR_INLINE float largest_of(F v) {
   const float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
   return a > b ? a : b;

@@ -32,6 +32,10 @@ void Arena::FreeDeleter::operator()(std::byte* p) const { std::free(p); }
 void* Arena::take(std::int64_t bytes) {
   GLMOCR_CHECK(bytes >= 0);
   const std::size_t size = (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
+  if (used_ == 0 && blocks_.size() > 1) {  // one block of the whole size: this step is contiguous
+    blocks_.clear();
+    blocks_.push_back({std::unique_ptr<std::byte[], FreeDeleter>(aligned_memory(reserved_)), reserved_, 0});
+  }
   while (current_ < blocks_.size()) {
     Block& block = blocks_[current_];
     used_ = std::max(used_, block.begin);
@@ -57,11 +61,6 @@ void Arena::rewind(std::size_t mark) {
   GLMOCR_CHECK(mark <= used_);
   used_ = mark;
   while (current_ > 0 && (current_ == blocks_.size() || blocks_[current_].begin > mark)) --current_;
-  if (mark == 0 && blocks_.size() > 1) {  // one block of the whole size: the next step is contiguous
-    const std::size_t total = reserved_;
-    blocks_.clear();
-    blocks_.push_back({std::unique_ptr<std::byte[], FreeDeleter>(aligned_memory(total)), total, 0});
-  }
 }
 
 HostDevice::HostDevice(const DeviceOptions& options)

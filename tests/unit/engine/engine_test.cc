@@ -58,6 +58,16 @@ TEST(Engine, GreedyTextIsThatOfAPlainLoop) {
   }
 }
 
+TEST(Engine, ThePenaltySeesThePromptAndWhatWasGenerated) {
+  Request request = make_request(test_model(), "again and again", {}, 14);
+  request.ignore_eos = true;
+  const std::vector<TokenId> without = run_alone(test_model(), request, kSmall).tokens;
+  request.sampling.repetition_penalty = 3;
+  const std::vector<TokenId> expected = plain_greedy(test_model(), request, 14);
+  EXPECT_NE(expected, without);
+  EXPECT_EQ(run_alone(test_model(), std::move(request), kSmall).tokens, expected);
+}
+
 TEST(Engine, TheMixIsNoTrivialOne) {
   for (const Completion& completion : alone()) {
     EXPECT_EQ(completion.error, nullptr);

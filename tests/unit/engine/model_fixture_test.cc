@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include "unit/engine/test_model.h"
 
@@ -60,17 +61,20 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
   }
   input.cache = cache;
   const Tensor hidden = model.decoder().forward(input);
-  const SampleRow greedy{.vocab_limit = model.tokenizer().size()};
+  const std::set<TokenId> unique(ids.begin(), ids.end());
+  const std::vector<TokenId> seen(unique.begin(), unique.end());
+  const SampleRow greedy{.repetition_penalty = request.sampling.repetition_penalty,
+                         .seen = seen,
+                         .vocab_limit = model.tokenizer().size()};
   return device.ops().sample(model.decoder().logits(hidden.slice(0, n - 1, n)), {&greedy, 1})[0].token;
 }
 
 }  // namespace
 
-TestModel load_test_model(const std::string& device, const DeviceOptions& options) {
+TestModel load_test_model(const std::string& device, const DeviceOptions& options, DType compute) {
   TestModel loaded;
   loaded.device = open_device(device, options);
-  loaded.model =
-      GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", *loaded.device, DType::f32);
+  loaded.model = GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", *loaded.device, compute);
   return loaded;
 }
 

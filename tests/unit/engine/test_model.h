@@ -17,7 +17,8 @@ struct TestModel {
   std::unique_ptr<GlmOcr> model;
 };
 
-TestModel load_test_model(const std::string& device, const DeviceOptions& options = {.threads = 1});
+TestModel load_test_model(const std::string& device, const DeviceOptions& options = {.threads = 1},
+                          DType compute = DType::f32);
 
 // Loaded once, on "ref" in fp32.
 const GlmOcr& test_model();
@@ -40,7 +41,8 @@ std::vector<Completion> run_together(const GlmOcr& model, std::vector<Request> r
                                      EngineOptions options = {}, EngineStats* stats = nullptr);
 Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& options = {});
 
-// The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine.
+// The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine. Of the
+// sampling parameters it knows the repetition penalty.
 std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens);
 
 }  // namespace glmocr::engine
