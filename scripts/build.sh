@@ -35,10 +35,10 @@ build_jobs() {
   echo $((cpus < memory ? cpus : memory))
 }
 
-# run_ctest DIR [CTEST ARGUMENTS…]: shows what fails, what was skipped, and the summary.
+# run_ctest DIR [CTEST ARGUMENTS…]: a line a test, the output of those that fail, and the summary.
 run_ctest() {
   local dir=$1
   shift
   echo "test: $dir" >&2
-  ctest --test-dir "$dir" --parallel "$(nproc)" --output-on-failure --no-tests=error --progress "$@"
+  ctest --test-dir "$dir" --parallel "$(nproc)" --output-on-failure --no-tests=error "$@"
 }

@@ -2,6 +2,7 @@
 #include "kernels/cpu/cpu_device.h"
 
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/onednn.h"
 
 namespace glmocr {
 namespace {
@@ -13,7 +14,7 @@ class CpuDevice final : public HostDevice {
   std::string name() const override { return "cpu"; }
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
-  bool prefers_bf16() const override { return isa_.bf16_products; }
+  bool prefers_bf16() const override { return isa_.bf16_products && cpu::has_bf16_product(); }
 
  private:
   const cpu::Isa& isa_;

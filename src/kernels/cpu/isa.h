@@ -12,7 +12,7 @@ struct Isa {
   std::string_view name;
   const KernelTable& (*table)();
   bool (*available)();
-  bool bf16_products;  // multiplies bf16 at twice the rate of fp32 or better
+  bool bf16_products;  // dense bf16 products go to oneDNN (onednn.h) where it is there
 };
 
 // Best first. isa_x86.cc or isa_generic.cc, as the compiler's target asks.

@@ -74,7 +74,10 @@ class Cache {
   std::map<Key, std::list<std::pair<Key, Prepared>>::iterator> index_;
 };
 
-// Not native: oneDNN would emulate bf16 at less than half the speed of fp32, or refuse.
+// Elsewhere oneDNN emulates bf16 at less than half the speed of fp32, or refuses. It takes the best
+// instructions of the processor whatever set our own kernels were asked for (its limit can be set once per
+// process only), so cpu:avx512_bf16 may multiply in AMX tiles: the same products and fp32 sums in another
+// order.
 bool multiplies_bf16() {
   const auto isa = dnnl::get_effective_cpu_isa();
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;

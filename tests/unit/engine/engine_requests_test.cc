@@ -114,6 +114,19 @@ TEST(EngineStream, EventsTogetherAreTheText) {
   EXPECT_EQ(tokens, completion.tokens);
 }
 
+TEST(EngineStream, TheLastTokenBringsWhatWasHeldBack) {
+  Engine engine(test_model(), kSmall);
+  Request request = text_request();
+  request.stop = {text_alone().text + "never"};  // all the text could be its beginning
+  const auto handle = engine.submit(std::move(request));
+  run(engine);
+  std::vector<TokenEvent> events;
+  while (auto event = handle->next()) events.push_back(*event);
+  ASSERT_EQ(events.size(), text_alone().tokens.size());
+  EXPECT_EQ(events.front().text, "");
+  EXPECT_EQ(events.back().text, text_alone().text);
+}
+
 TEST(EngineCancel, WhatWasGeneratedStaysAndTheOthersGoOn) {
   Engine engine(test_model(), kSmall);
   const auto cancelled = engine.submit(text_request());

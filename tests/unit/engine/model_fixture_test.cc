@@ -23,7 +23,8 @@ std::vector<std::int32_t> count_up(std::int64_t n) {
 }
 
 // All tokens in one forward pass; the embeddings of image tokens are replaced by the tower's rows.
-TokenId plain_next(const GlmOcr& model, const Request& request, const std::vector<TokenId>& ids) {
+TokenId plain_next(const GlmOcr& model, const Request& request, const std::vector<TokenId>& ids,
+                   PenaltySees sees) {
   Device& device = model.device();
   const ArenaScope scope(device);
   const auto n = static_cast<std::int64_t>(ids.size());
@@ -61,7 +62,8 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
   }
   input.cache = cache;
   const Tensor hidden = model.decoder().forward(input);
-  const std::set<TokenId> unique(ids.begin(), ids.end());
+  const auto& counted = sees == PenaltySees::prompt ? request.prompt.ids : ids;
+  const std::set<TokenId> unique(counted.begin(), counted.end());
   const std::vector<TokenId> seen(unique.begin(), unique.end());
   const SampleRow greedy{.repetition_penalty = request.sampling.repetition_penalty,
                          .seen = seen,
@@ -140,9 +142,9 @@ Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& 
   return run_together(model, std::move(requests), options)[0];
 }
 
-std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens) {
+std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens, PenaltySees sees) {
   std::vector<TokenId> ids = request.prompt.ids;
-  for (int i = 0; i < tokens; ++i) ids.push_back(plain_next(model, request, ids));
+  for (int i = 0; i < tokens; ++i) ids.push_back(plain_next(model, request, ids, sees));
   return {ids.begin() + static_cast<std::ptrdiff_t>(request.prompt.ids.size()), ids.end()};
 }
 

@@ -43,6 +43,8 @@ Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& 
 
 // The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine. Of the
 // sampling parameters it knows the repetition penalty.
-std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens);
+enum class PenaltySees { prompt, prompt_and_output };
+std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens,
+                                  PenaltySees sees = PenaltySees::prompt_and_output);
 
 }  // namespace glmocr::engine

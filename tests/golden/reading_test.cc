@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Does the embedded model read? Pictures with their truth, in fonts and texts that its training never saw;
+// fp32 and bf16 must read alike.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iostream>
+#include <map>
+
+#include "base/utf8.h"
+#include "glmocr/engine.h"
+#include "golden/fixture.h"
+
+namespace glmocr::golden {
+namespace {
+
+const std::filesystem::path kSamples = std::filesystem::path(GLMOCR_SOURCE_DIR) / "tests/data/samples";
+
+// White space folded, as in the figures of the model card.
+std::u32string folded(const std::string& text) {
+  std::u32string out;
+  for (const char32_t c : decode_utf8(text)) {
+    const bool space = c == U' ' || c == U'\n' || c == U'\t' || c == U'\r';
+    if (!space) {
+      out.push_back(c);
+    } else if (!out.empty() && out.back() != U' ') {
+      out.push_back(U' ');
+    }
+  }
+  while (!out.empty() && out.back() == U' ') out.pop_back();
+  return out;
+}
+
+std::size_t levenshtein(const std::u32string& a, const std::u32string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+struct Errors {
+  double wrong = 0, length = 0;
+  double rate() const { return wrong / std::max(length, 1.0); }
+};
+
+Task task_of(const std::string& name) {
+  return name == "table" ? Task::table : name == "formula" ? Task::formula : Task::text;
+}
+
+// Errors by row of the model card, of all pictures read together through the engine.
+std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
+  LoadOptions options;
+  options.dtype = dtype;
+  const Model model =
+      Model::load((std::filesystem::path(GLMOCR_SOURCE_DIR) / "models/mini").string(), options);
+  Engine engine(model);
+  std::vector<Job> jobs;
+  for (const Json& sample : samples) {
+    ReadOptions read;
+    read.task = task_of(sample.at("task").get<std::string>());
+    read.max_tokens = 2048;
+    jobs.push_back(
+        engine.submit({load_image((kSamples / sample.at("file").get<std::string>()).string())}, read));
+  }
+  std::map<std::string, Errors> rows;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const Result result = jobs[i].wait();
+    const auto file = samples[i].at("file").get<std::string>();
+    EXPECT_EQ(to_string(result.finish_reason), "stop") << file;
+    const std::u32string truth = folded(samples[i].at("text").get<std::string>());
+    const auto wrong = static_cast<double>(levenshtein(folded(result.text), truth));
+    for (Errors* errors : {&rows[samples[i].at("row").get<std::string>()], &rows["all"]}) {
+      errors->wrong += wrong;
+      errors->length += static_cast<double>(truth.size());
+    }
+  }
+  return rows;
+}
+
+TEST(Reading, EmbeddedModelReadsTheSamplesInFp32AndBf16Alike) {
+  const Json samples = Json::parse(read_file(kSamples / "truth.json"));
+  ASSERT_GE(samples.size(), 20u);
+  const auto fp32 = read_all(ComputeType::fp32, samples);
+  const auto bf16 = read_all(ComputeType::bf16, samples);
+  for (const auto& [row, errors] : fp32) {
+    std::cout << "[ errors   ] " << row << ": fp32 " << 100 * errors.rate() << " %, bf16 "
+              << 100 * bf16.at(row).rate() << " % of " << errors.length << " characters\n";
+  }
+  EXPECT_LE(fp32.at("all").rate(), 0.01);
+  EXPECT_LE(bf16.at("all").rate(), fp32.at("all").rate() + 0.003);
+}
+
+}  // namespace
+}  // namespace glmocr::golden
