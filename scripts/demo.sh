@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-picture=${1:-tests/data/pictures/page_900x700.png}
+picture=${1:-tests/data/samples/demo-page.png}
 build=build/release
 
 bash scripts/setup.sh >&2

@@ -121,6 +121,12 @@ void Process::read_until_line() {
   while (result_.out.find('\n') == std::string::npos && out_ >= 0) read_some();
 }
 
+bool Process::running() const {
+  siginfo_t state{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &state, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         state.si_pid == 0;
+}
+
 ProcessResult Process::wait() {
   while (read_some()) {
   }

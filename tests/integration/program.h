@@ -34,6 +34,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  bool running() const;
   void send(int signal) const;
   void close_output();     // as a reader of a pipe that goes away
   void read_until_line();  // waits for a whole line on standard output

@@ -44,7 +44,7 @@ TEST(Signals, AnInterruptedOutputFileHoldsWholePages) {
   const TemporaryFolder folder;
   ProcessOptions options;
   Process process(long_run({"-v", "-o", folder.path().string()}), options);
-  while (folder.names().empty()) ::usleep(1000);
+  while (folder.names().empty() && process.running()) ::usleep(1000);
   process.send(SIGINT);
   EXPECT_EQ(process.wait().exit_code, 130);
   for (const std::string& name : folder.names()) {

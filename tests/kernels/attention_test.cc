@@ -73,6 +73,21 @@ TEST_P(AttentionTest, OutGoesWhereAsked) {
   }
 }
 
+// Beside its result an attention takes a list of tasks from the arena, never room for scores.
+TEST_P(AttentionTest, MemoryDoesNotGrowWithTheSquareOfTheLength) {
+  const std::int64_t n = 3000, dim = 8;
+  const std::unique_ptr<Device> fresh = open_device(std::get<0>(GetParam()), {.threads = 2});
+  Device& device = *fresh;
+  const Tensor x = make(device, random(n * dim), {n, 1, dim}, dtype_);
+  const std::vector<std::int32_t> starts{0, static_cast<std::int32_t>(n)};
+  AttentionOptions options;
+  options.segments = starts;
+  options.out = device.scratch({n, dim}, dtype_);
+  const std::int64_t before = device.arena_peak_bytes();
+  device.ops().attention(x, x, x, options);
+  EXPECT_LE(device.arena_peak_bytes() - before, 16 << 10);
+}
+
 GLMOCR_KERNEL_SUITE(AttentionTest);
 
 class PagedAttentionTest : public KernelTest {
