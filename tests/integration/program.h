@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "support/temporary_folder.h"
+
 namespace glmocr::integration {
 
 struct ProcessOptions {
@@ -59,20 +61,5 @@ std::string read_all(const std::filesystem::path& path);
 void write_all(const std::filesystem::path& path, const std::string& content);
 std::vector<std::string> lines_of(const std::string& text);
 std::vector<nlohmann::json> json_lines(const std::string& text);
-
-// A folder that goes with the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::vector<std::string> names() const;  // sorted
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace glmocr::integration
