@@ -8,11 +8,12 @@ Tensor RefOps::linear(const Tensor& x, const Tensor& weight, const LinearOptions
   const std::int64_t rows = x.rows(), in = x.columns(), out = weight.size(0);
   GLMOCR_CHECK(weight.size(1) == in);
   const Tensor y = output(options.out, {rows, out}, x.dtype);
+  const std::int64_t x_stride = x.row_stride(), weight_stride = weight.row_stride();
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t o = 0; o < out; ++o) {
       double sum = options.bias ? options.bias.as<float>()[o] : 0.0;
       for (std::int64_t i = 0; i < in; ++i) {
-        sum += static_cast<double>(get(x, r * x.row_stride() + i)) * get(weight, o * weight.row_stride() + i);
+        sum += static_cast<double>(get(x, r * x_stride + i)) * get(weight, o * weight_stride + i);
       }
       float value = apply(options.activation, rounded(x.dtype, static_cast<float>(sum)));
       if (options.residual) {
