@@ -104,7 +104,7 @@ std::string PromptChoice::schema() const {
     return "";
   }
   if (schema_file.empty()) fail(ErrorCode::usage, "--task extract needs --schema FILE");
-  const std::string text = read_file(schema_file);
+  std::string text = read_file(schema_file);
   try {
     task_prompt(task, text);
   } catch (const Error& error) {
