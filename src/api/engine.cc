@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engine.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "api/model_state.h"
-#include "base/memory.h"
 #include "glmocr/engine.h"
 
 namespace glmocr {
@@ -34,25 +32,11 @@ struct Engine::State {
   engine::Engine core;
 };
 
-namespace {
-
-// Room for a long page in every sequence, but no more than half of the memory there is.
-std::int64_t default_kv_memory(const GlmOcr& network, const engine::EngineOptions& options) {
-  const std::int64_t tokens = std::max<std::int64_t>(16384, std::int64_t{1024} * options.max_sequences);
-  const std::int64_t wanted =
-      tokens * engine::Engine::kv_bytes_per_token(network.config(), network.compute());
-  const std::int64_t available = available_memory();
-  return available > 0 ? std::min(wanted, available / 2) : wanted;
-}
-
-}  // namespace
-
 Engine::Engine(const Model& model, const EngineOptions& options) {
   engine::EngineOptions core;
   core.max_sequences = options.max_sequences;
   core.prefill_chunk = options.prefill_chunk;
-  core.kv_memory =
-      options.kv_memory > 0 ? options.kv_memory : default_kv_memory(*model.state()->network, core);
+  core.kv_memory = options.kv_memory;
   state_ = std::make_unique<State>(model, core);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/memory.h"
 #include "engine/kv_cache.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
@@ -28,7 +29,8 @@ void check_options(const EngineOptions& options) {
 std::int64_t pool_pages(const EngineOptions& options, std::int64_t page_bytes) {
   if (options.kv_memory == 0) {
     const std::int64_t tokens = std::max<std::int64_t>(16384, std::int64_t{1024} * options.max_sequences);
-    return pages_for(tokens, options.page_size);
+    const std::int64_t pages = pages_for(tokens, options.page_size), available = available_memory();
+    return available > 0 ? std::clamp<std::int64_t>(available / 2 / page_bytes, 1, pages) : pages;
   }
   const std::int64_t pages = options.kv_memory / page_bytes;
   if (pages == 0) {
