@@ -99,7 +99,7 @@ class Ring:
 
     def __init__(self, drawers, device, gigabytes=0.6):
         self.drawers, self.device = drawers, device
-        self.capacity = [max(32, min(40_000, int(gigabytes * 1e9 / (s.height * s.width)))) for s in SHAPES]
+        self.capacity = [max(48, min(40_000, int(gigabytes * 1e9 / (s.height * s.width)))) for s in SHAPES]
         self.made, self.used = [0] * len(SHAPES), [0] * len(SHAPES)
         self.pictures, self.ids, self.letters = {}, {}, {}
         self.lengths = [np.zeros(c, np.int32) for c in self.capacity]
@@ -136,9 +136,16 @@ class Ring:
     def ready(self, which, batch):
         return self.made[which] >= min(2 * batch, self.capacity[which])
 
-    def batch(self, rng, which, count):
-        """(pictures uint8 [count, H, W], targets int64 [count, T], letter heights [count], number of tokens)."""
-        index = rng.integers(0, min(self.made[which], self.capacity[which]), count)
+    def batch(self, rng, which, count, third):
+        """(pictures uint8 [count, H, W], targets int64 [count, T], letter heights [count], number of tokens).
+
+        The pictures come from the third (0, 1, 2) of the ring with the shortest, middling, longest texts: texts of about
+        one length waste little of the batch's rectangle.
+        """
+        lengths = self.lengths[which][:min(self.made[which], self.capacity[which])]
+        order = np.argsort(lengths, kind="stable")
+        part = order[len(order) * third // 3:len(order) * (third + 1) // 3]
+        index = part[rng.integers(0, len(part), count)]
         longest = min(SHAPES[which].max_tokens, (int(self.lengths[which][index].max()) + 15) // 16 * 16)
         self.used[which] += count
         at = torch.from_numpy(index).to(self.device, non_blocking=True)
@@ -176,7 +183,13 @@ def augment(pictures, letters):
 
 
 def corrupt(targets, share, words):
-    """The tokens shown to the decoder: a share of them replaced, so that it goes on looking at the picture."""
-    shown = targets.clamp(min=0)
+    """The tokens shown to the decoder: a share of them replaced, so that it goes on looking at the picture; in one row
+    of six a span repeats an earlier one, as a reader does who lost his place: it must find back, not go on repeating."""
+    count, length = targets.shape
+    draw = lambda low, high: torch.randint(low, high, (count, 1), device=targets.device)
+    at = torch.arange(length, device=targets.device).expand(count, -1)
+    start, size, back = draw(0, max(1, length)), draw(4, 32), draw(1, max(2, length // 2))
+    copied = (at >= start) & (at < start + size) & (torch.rand(count, 1, device=targets.device) < 1 / 6)
+    shown = targets.gather(1, torch.where(copied, (at - back).clamp(min=0), at)).clamp(min=0)
     wrong = torch.rand(shown.shape, device=shown.device) < share
     return torch.where(wrong, torch.randint_like(shown, words), shown)

@@ -290,9 +290,11 @@ def score(records):
     """Numbers of one row."""
     truth = [fold(r["truth"]) for r in records]
     errors = [levenshtein(fold(r["text"]), t) for r, t in zip(records, truth)]
+    kept = [(e, len(t)) for e, t in zip(errors, truth) if e <= 0.05 * len(t)]
     out = {"pictures": len(records), "characters": sum(map(len, truth)), "error": 100 * sum(errors) / max(1, sum(map(len, truth))),
            "median": 100 * float(np.median([e / max(1, len(t)) for e, t in zip(errors, truth)])),
            "worst": 100 * max(e / max(1, len(t)) for e, t in zip(errors, truth)),
+           "lost": len(records) - len(kept), "kept": 100 * sum(e for e, _ in kept) / max(1, sum(n for _, n in kept)),
            "loops": sum(loops(r["text"], r["truth"]) or not r.get("ended", True) for r in records)}
     if records[0]["kind"] == "table":
         out["teds"] = float(np.mean([teds(r["text"], r["truth"]) for r in records]))
@@ -351,7 +353,8 @@ def table(out):
     if os.path.exists(f"{out}/tesseract.json"):
         for r in json.load(open(f"{out}/tesseract.json")):
             other.setdefault(r["row"], []).append(r)
-    print("| row | pictures | characters | error % | median | worst | loops | also | same pictures: ours / Tesseract |\n|" + " --- |" * 9)
+    print("| row | pictures | characters | error % | median | worst | over 5 % | error of the others % | loops | also "
+          "| same pictures: ours / Tesseract |\n|" + " --- |" * 11)
     for row, s in summary(records).items():
         also = ", ".join(f"{name} {s[name]:.3f}" if isinstance(s[name], float) else f"{name} {s[name]}"
                          for name in ("teds", "exact", "invented", "accepted_1", "tokens_a_round_3") if name in s)
@@ -359,7 +362,8 @@ def table(out):
         if row in other:
             a = score([{**r, "text": r["ours"]} for r in other[row]])["error"]
             beside = f"{a:.2f} / {score(other[row])['error']:.2f} ({len(other[row])})"
-        print(f"| {row} | {s['pictures']} | {s['characters']} | {s['error']:.2f} | {s['median']:.2f} | {s['worst']:.1f} | {s['loops']} | {also} | {beside} |")
+        print(f"| {row} | {s['pictures']} | {s['characters']} | {s['error']:.2f} | {s['median']:.2f} | {s['worst']:.1f} | {s['lost']} | "
+              f"{s['kept']:.2f} | {s['loops']} | {also} | {beside} |")
     buckets = {}
     for r in records:
         if r["kind"] in ("prose", "code", "numbers"):

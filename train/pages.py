@@ -6,6 +6,7 @@ should give, the letter height in pixels and the kind. Styles: `train` (any mix)
 no damage), `degraded` (always damaged: skew, blur, noise, JPEG, uneven light, stains).
 """
 import io
+import itertools
 import json
 import math
 import os
@@ -42,7 +43,8 @@ SHAPES = [Shape(*s) for s in (
     (56, 56, 16), (56, 224, 56), (56, 448, 112), (56, 896, 192), (112, 112, 56), (112, 448, 224), (112, 672, 320),
     (168, 280, 208), (224, 448, 448), (336, 336, 512), (224, 896, 896), (448, 448, 896), (392, 616, 1088),
     (616, 392, 1088), (448, 616, 1248), (672, 672, 2048), (672, 896, 2560), (896, 672, 2560), (896, 1008, 3072),
-    (1008, 896, 3072), (1260, 980, 3584), (1008, 1344, 3584), (1568, 1120, 4096), (1764, 1232, 4096), (1232, 1764, 4096),
+    (1008, 896, 3072), (728, 1288, 3072), (1288, 728, 3072), (1400, 560, 2560), (1260, 980, 3584), (1008, 1344, 3584),
+    (1568, 1120, 4096), (1764, 1232, 4096), (1232, 1764, 4096),
     (224, 448, 256, "table"), (448, 672, 640, "table"), (672, 896, 1024, "table"), (896, 1008, 1408, "table"),
     (112, 224, 64, "formula"), (112, 448, 96, "formula"), (168, 616, 128, "formula"))]
 
@@ -165,19 +167,29 @@ def paragraphs(rng, library):
         yield from rng.sample(library.prose, len(library.prose))
 
 
+def few(rng, source):
+    """The same few paragraphs over and over, as laws, forms and logs do: the place must be kept by eye, not by the words."""
+    pool = [next(source) for _ in range(rng.randint(1, 6))]
+    while True:
+        yield rng.choice(pool)
+
+
 def prose_span(rng, source, longest):
     words = next(source).split(" ")
     start = rng.randrange(max(1, len(words) - 3))
     return [w for w in words[start:start + rng.randint(3, longest)] if w]
 
 
-def words(rng, library, kind="prose"):
-    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose."""
+def words(rng, library, kind="prose", repeats=False):
+    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. `repeats`: out of a small stock."""
     source = paragraphs(rng, library)
+    if repeats:
+        source, stock = few(rng, source), [number(rng) for _ in range(rng.randint(2, 12))]
     while True:
         chance = rng.random()
         if kind == "numbers":
-            yield from number(rng).split(" ") if chance < 0.75 else [code_word(rng)]
+            figure = rng.choice(stock) if repeats and rng.random() < 0.6 else number(rng)
+            yield from figure.split(" ") if chance < 0.75 else [code_word(rng)]
         elif chance < 0.71:
             span, case = prose_span(rng, source, 60), rng.random()
             yield from (w.upper() for w in span[:14]) if case < 0.04 else \
@@ -194,10 +206,10 @@ def words(rng, library, kind="prose"):
 
 
 def letter_height(rng, height, width):
-    """10-14 px a quarter of the time (a third on large pages), the rest log-uniform to 56 px."""
+    """10-14 px three times in ten (more often on large pages), the rest log-uniform to 56 px."""
     large = height * width > 1_000_000
     chance = rng.random()
-    if chance < (0.33 if large else 0.25):
+    if chance < (0.36 if large else 0.30):
         letter = rng.uniform(9.5, 14)
     elif chance < (0.95 if large else 0.85):
         letter = math.exp(rng.uniform(math.log(13.5), math.log(26 if large else 31)))
@@ -207,6 +219,31 @@ def letter_height(rng, height, width):
 
 
 # ---------------------------------------------------------------- text pages
+def in_columns(rng, body):
+    """A program set in columns, as C headers are: runs of spaces between words, continuation lines far to the right."""
+    stops = sorted(rng.sample(range(4, 76), rng.randint(1, 3)))
+    out = []
+    for line in body:
+        indent, chance = len(line) - len(line.lstrip()), rng.random()
+        if chance < 0.2:
+            line = " " * rng.choice(stops) + line.lstrip()
+        elif chance < 0.8:
+            first, *others = line.lstrip().split(" ") if line else [""]
+            line = " " * indent + first
+            for word, stop in itertools.zip_longest(others, stops[:len(others)], fillvalue=0):
+                line = line.ljust(stop) + " " + word
+        out.append(line)
+    return out
+
+
+def ruled_line(rng):
+    """A rule typed with characters, as stands in programs: nothing but its width tells how many there are."""
+    mark = rng.choice("#-=~*_./+")
+    if rng.random() < 0.25:                                  # groups of them
+        return mark + " " + " ".join(mark * rng.randint(1, 12) for _ in range(rng.randint(2, 7)))
+    return rng.choice(("", "", "# ", "// ", "/*", " * ", "; ", "%", "<!-- ", "--")) + mark * rng.randint(3, 78)
+
+
 class Page:
     """A sheet that is written on from top to bottom; keeps the lines in reading order."""
 
@@ -294,7 +331,14 @@ class Page:
         piece = self.rng.choice(self.library.code)
         columns = int(width / face.space)
         start = self.rng.randrange(max(1, len(piece) - 12))
-        body = [line[:columns].rstrip() for line in piece[start:start + self.rng.randint(8, 120)]]
+        body = piece[start:start + self.rng.randint(8, 120)]
+        if self.style == "train" and self.rng.random() < 0.35:
+            body = in_columns(self.rng, body)
+        if self.style == "train" and self.rng.random() < 0.4:
+            for _ in range(self.rng.randint(1, 6)):
+                at = self.rng.randrange(len(body))
+                body.insert(at, body[at][:len(body[at]) - len(body[at].lstrip())] + ruled_line(self.rng))
+        body = [line[:columns].rstrip() for line in body]
         margin = min((len(b) - len(b.lstrip()) for b in body if b), default=0)
         blank = False
         for line in body:
@@ -315,6 +359,25 @@ class Page:
             self.lines.append(("\n" if blank and self.lines else "") + line)
             self.draw.text((x, y), line, font=face.font, fill=self.ink if fill is None else fill)
             y, blank = y + step, False
+        return y
+
+    def leaders(self, stream, x, y, width, bottom, face, step, fill=None):
+        """Lines of a table of contents or of a form: words, a run of dots or low lines, a number."""
+        rng = self.rng
+        mark = rng.choices("._-", (7, 3, 1))[0]
+        for _ in range(rng.randint(1, 9)):
+            head = [w for w in (next(stream) for _ in range(rng.randint(1, 6))) if w and len(w) < 20 and face.can_draw(w)]
+            tail = rng.choice(([str(rng.randint(1, 400))], [number(rng).split(" ")[0]], []))
+            used = sum(face.width(w) + face.space for w in head + tail)
+            count = int((width - used) / face.width(mark)) if head and all(map(face.can_draw, tail)) else 0
+            count = min(count, 24 if mark == "_" else 70)       # nobody counts more
+            if count < 3 or y + face.height > bottom:
+                continue
+            if rng.random() < 0.4:
+                count = rng.randint(3, count)
+            if not self.line(x, y, head + [mark * count] + tail, face, width, fill=fill):
+                return None
+            y += step
         return y
 
     def text(self):
@@ -354,6 +417,8 @@ def column(page, stream, x, y, width, bottom, face, small, kind):
         elif roomy and rng.random() < 0.06 and page.height > 300:
             head = library.face(rng, face.letter * rng.uniform(1, 1.5))
             y = page.paragraph(stream, x, y, width, bottom, head, head.height + 1, most_words=rng.randint(1, 8), fill=fill)
+        elif roomy and page.style == "train" and rng.random() < 0.04:
+            y = page.leaders(stream, x, y, width, bottom, face, step, fill)
         else:
             mark = bullet(rng) if lists and roomy and rng.random() < 0.8 else ""
             y = page.paragraph(stream, x, y, width, bottom, face, step, align, fill=fill, most_words=rng.randint(3, 70),
@@ -372,12 +437,12 @@ def column(page, stream, x, y, width, bottom, face, small, kind):
 def text_page(rng, library, shape, tokenizer, style, kind=None, letter=None):
     page = Page(rng, library, shape, tokenizer, style)
     height, width = shape.height, shape.width
-    kind = kind or rng.choices(("prose", "numbers", "code"), (80, 10, 10) if height >= 112 else (84, 16, 0))[0]
+    kind = kind or rng.choices(("prose", "numbers", "code"), (72, 14, 14) if height >= 112 else (80, 20, 0))[0]
     letter = letter or letter_height(rng, height, width)
     face = library.face(rng, letter, mono=kind == "code" or rng.random() < 0.06)
     if face.height > height - 3:
         return None
-    stream = words(rng, library, kind)
+    stream = words(rng, library, kind, repeats=style == "train" and rng.random() < 0.4)
     margin_x, margin_y = rng.randint(2, max(3, width // 14)), rng.randint(1, max(2, height // 18))
     columns = 1
     if width >= 600 and height >= 300 and kind != "code":
@@ -646,11 +711,11 @@ def damage(rng, image, letter):
             image = blotch(rng, image)
     if rng.random() < 0.04:
         image = scan_border(rng, image)
-    return jpeg(image, rng.randint(25, 88)) if rng.random() < 0.15 else image
+    return jpeg(image, rng.randint(25, 88)) if rng.random() < 0.2 else image
 
 
 def degrade(rng, image, letter):
-    """Full damage for the degraded test pictures: two or three of the list, each plainly visible."""
+    """Full damage, for the degraded test pictures and an eighth of the training's: two or three of the list, plainly visible."""
     noise = np.random.default_rng(rng.getrandbits(32))
     paper = int(np.median(np.asarray(image)))
     width, height = image.size
@@ -698,8 +763,8 @@ def sample(rng, library, shape, tokenizer, style="train", kind=None, letter=None
         ids = tokenizer.encode(text).ids
         if len(ids) < shape.max_tokens:
             break
-    if style == "train":
+    if style == "train" and rng.random() < 0.88:
         image = damage(rng, image, letter_px)
-    elif style == "degraded":
+    elif style != "clean":
         image = degrade(rng, image, letter_px)
     return Sample(np.asarray(image), ids, text, round(letter_px), what)

@@ -36,8 +36,8 @@ from prune import load_snapshot, start_model
 CURRICULUM = [(0.00, dict(tiny=2.0, small=4.5, medium=2.0, page=0.8, large=0.2, table=0.9, formula=0.4)),
               (0.05, dict(tiny=1.0, small=2.8, medium=2.0, page=2.2, large=1.4, table=1.1, formula=0.4)),
               (0.15, dict(tiny=0.7, small=2.0, medium=1.5, page=2.0, large=3.2, table=1.2, formula=0.4)),
-              (0.50, dict(tiny=0.6, small=1.8, medium=1.3, page=1.9, large=3.7, table=1.2, formula=0.4))]
-CONSTANT_UNTIL, LAST_RATE = 0.25, 0.015              # the learning rate: constant, then linear to this share of it
+              (0.30, dict(tiny=0.5, small=2.4, medium=1.6, page=2.4, large=3.0, table=0.9, formula=0.8))]
+CONSTANT_UNTIL, LAST_RATE = 0.40, 0.015              # the learning rate: constant, then linear to this share of it
 MUON_RATE, ADAM_RATE, WEIGHT_DECAY, CLIP, WARM_STEPS = 1.5e-3, 1.0e-3, 0.05, 1.0, 120
 CORRUPT = 0.10
 
@@ -253,8 +253,9 @@ class Trainer:
         torch.cuda.synchronize()
 
     def choose(self, rng, fraction):
-        """The shape of the next step, the same on all GPUs; rank 0 chooses among those with pictures."""
-        control = torch.zeros(3, dtype=torch.float64)       # on the CPU: nobody waits for the GPU
+        """Shape and third (short, middling or long texts) of the next step, the same on all GPUs; rank 0 chooses among
+        the shapes with pictures."""
+        control = torch.zeros(4, dtype=torch.float64)       # on the CPU: nobody waits for the GPU
         if self.rank == 0:
             shares = step_shares(fraction, self.args.most_pixels)
             have = lambda i: self.ring.ready(i, batch_size(SHAPES[i], self.args.patches))
@@ -267,22 +268,22 @@ class Trainer:
                 self.waited += 0.02
             spent = time.time() - self.began >= self.args.seconds and (self.step >= 3 or not self.args.smoke)
             stop = spent or os.path.exists(f"{self.args.out}/stop")
-            control[:] = torch.tensor([fraction, rng.choices(able, [shares[i] for i in able])[0], float(stop)])
+            control[:] = torch.tensor([fraction, rng.choices(able, [shares[i] for i in able])[0], rng.randrange(3), float(stop)])
         if self.world > 1:
             dist.broadcast(control, 0)
         return control.tolist()
 
-    def train_step(self, rng, which, fraction):
+    def train_step(self, rng, which, third, fraction):
         shape = SHAPES[which]
         count = batch_size(shape, self.args.patches)
         while self.ring.made[which] < min(count, self.ring.capacity[which]):
             time.sleep(0.01)
             self.waited += 0.01
-        pictures, targets, letters, tokens = self.ring.batch(rng, which, count)
+        pictures, targets, letters, tokens = self.ring.batch(rng, which, count, third)
         image = augment(pictures, letters)
-        shown = corrupt(targets, CORRUPT, self.vocabulary.words)
+        shown = corrupt(targets, CORRUPT * (1 - 0.6 * fraction), self.vocabulary.words)
         self.optimiser.zero()
-        rows = 0 if fraction < self.args.mtp_from else max(1, count // 4)
+        rows = 0 if fraction < self.args.mtp_from else max(1, count // 8)
         loss, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, rows)
         (loss + drafts.sum() / 3).backward()
         norm = self.optimiser.step(rate_factor(fraction, self.step - self.first_step))
@@ -321,7 +322,7 @@ class Trainer:
         self.dev = dev_set(args.data, self.vocabulary, (self.rank, self.world), 0.1 if args.smoke else 1) if args.looks else []
         if not self.begun:
             self.drawers.begin()
-        self.ring = Ring(self.drawers, self.device, 0.02 if args.smoke else 0.6)
+        self.ring = Ring(self.drawers, self.device, 0.02 if args.smoke else 0.7)
         prepared = time.time() - started
         self.began = time.time()
         self.waited = 0.0
@@ -332,19 +333,20 @@ class Trainer:
         losses, drafts_sum, first = {}, torch.zeros(3, device=self.device), self.step
         while True:
             fraction = min(1.0, (self.spent + time.time() - self.began) / args.total)
-            fraction, which, stop = self.choose(rng, fraction)
+            fraction, which, third, stop = self.choose(rng, fraction)
             if stop:
                 break
             if looks and fraction >= looks[0] and not args.smoke:
                 looks.pop(0)
                 self.look(fraction)
-            loss, drafts, norm = self.train_step(numbers, int(which), fraction)
+            loss, drafts, norm = self.train_step(numbers, int(which), int(third), fraction)
             drafts_sum += drafts
             losses.setdefault(GROUPS[int(which)], []).append(loss)
             if self.step % args.log_every == 0:
                 self.set_demand(fraction)
                 if os.path.exists(f"{args.out}/total"):
-                    args.seconds = args.total = float(open(f"{args.out}/total").read())
+                    args.total = float(open(f"{args.out}/total").read())
+                    args.seconds = args.total - self.spent
                 mean = {g: round(float(torch.stack(l).mean()), 4) for g, l in losses.items()}
                 n = self.step - first
                 self.log(fraction=round(fraction, 4), loss=mean, drafts=[round(d, 3) for d in (drafts_sum / n).tolist()],
@@ -399,7 +401,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=600, help="of this leg")
     parser.add_argument("--total", type=float, default=1200, help="of the whole schedule")
     parser.add_argument("--drawers", type=int, default=14, help="drawing processes a GPU")
-    parser.add_argument("--patches", type=int, default=250_000, help="the size of a step: patches and text tokens")
+    parser.add_argument("--patches", type=int, default=300_000, help="the size of a step: patches and text tokens")
     parser.add_argument("--mtp-from", type=float, default=0.1, help="share of the time from which the drafts are trained")
     parser.add_argument("--save-every", type=float, default=100)
     parser.add_argument("--log-every", type=int, default=50)
