@@ -28,7 +28,7 @@ def main():
                 errors.setdefault(shape, []).append((t, error))
         at += last - start
         ends.append(at)
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), sharex=True)
     for group, points in sorted(losses.items()):
         axes[0].plot(*zip(*points), lw=0.9, label=group)
     for j, points in enumerate(drafts):

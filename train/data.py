@@ -182,6 +182,36 @@ def augment(pictures, letters):
     return image.clamp(0, 255) / 127.5 - 1
 
 
+def stumble(targets, rows=0.25):
+    """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
+
+    Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before a place p stands there again, up to six times; half
+    of the units are single tokens at the end of a run, if the text has runs. The target after each round is the true token of
+    place p, inside a round there is none. Greedy reading needs this: once past the end of a run, no true text is like it.
+    """
+    count, length = targets.shape
+    if length < 8:
+        return targets, targets
+    device = targets.device
+    draw = lambda low, high: torch.randint(low, high, (count, 1), device=device)
+    chance = torch.rand(3, count, 1, device=device)
+    real = targets != IGNORE
+    run_end = torch.zeros_like(real)
+    run_end[:, 3:] = (targets[:, 2:-1] == targets[:, 1:-2]) & (targets[:, 3:] != targets[:, 2:-1]) & real[:, 3:]
+    at_run = (chance[0] < 0.5) & run_end.any(1, keepdim=True)
+    unit = torch.where(at_run | (chance[1] < 0.4), 1, draw(2, 25))
+    places = torch.where(at_run, run_end, real & (torch.arange(length, device=device) >= unit)).float()
+    place = torch.multinomial(places + 1e-6 * real.float() + 1e-12, 1)
+    unit = torch.minimum(unit, place.clamp(min=1))
+    extra = unit * draw(1, 7) * ((chance[2] < rows) & (place > 0))
+    at = torch.arange(length, device=device).expand(count, -1)
+    inside = (at >= place) & (at < place + extra)
+    source = torch.where(inside, place - unit + (at - place) % unit, torch.where(at < place, at, at - extra))
+    shown = targets.gather(1, source)
+    goal = torch.where(inside, torch.where((at - place) % unit == 0, targets.gather(1, place), IGNORE), shown)
+    return shown, goal
+
+
 def corrupt(targets, share, words):
     """The tokens shown to the decoder: a share of them replaced, so that it goes on looking at the picture; in one row
     of six a span repeats an earlier one, as a reader does who lost his place: it must find back, not go on repeating."""

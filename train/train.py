@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 import export
-from data import Drawers, Ring, Vocabulary, augment, corrupt, pictures_per_slot
+from data import Drawers, Ring, Vocabulary, augment, corrupt, pictures_per_slot, stumble
 from evaluate import Reader, fold, levenshtein, read_set, test_set
 from model import Config, GlmOcr
 from pages import SHAPES, Library, sample
@@ -281,7 +281,8 @@ class Trainer:
             self.waited += 0.01
         pictures, targets, letters, tokens = self.ring.batch(rng, which, count, third)
         image = augment(pictures, letters)
-        shown = corrupt(targets, CORRUPT * (1 - 0.6 * fraction), self.vocabulary.words)
+        shown, targets = stumble(targets)
+        shown = corrupt(shown, CORRUPT * (1 - 0.6 * fraction), self.vocabulary.words)
         self.optimiser.zero()
         rows = 0 if fraction < self.args.mtp_from else max(1, count // 8)
         loss, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, rows)
