@@ -146,10 +146,10 @@ class Ring:
         order = np.argsort(lengths, kind="stable")
         part = order[len(order) * third // 3:len(order) * (third + 1) // 3]
         index = part[rng.integers(0, len(part), count)]
-        longest = min(SHAPES[which].max_tokens, (int(self.lengths[which][index].max()) + 15) // 16 * 16)
+        longest = min(SHAPES[which].max_tokens, (int(lengths[index].max()) + 15) // 16 * 16)
         self.used[which] += count
         at = torch.from_numpy(index).to(self.device, non_blocking=True)
-        return self.pictures[which][at], self.ids[which][at][:, :longest].long(), self.letters[which][at].float(), int(self.lengths[which][index].sum())
+        return self.pictures[which][at], self.ids[which][at][:, :longest].long(), self.letters[which][at].float(), int(lengths[index].sum())
 
 
 def augment(pictures, letters):

@@ -12,9 +12,9 @@
 namespace glmocr::engine {
 
 struct EngineOptions {
-  // Bytes for the keys and values of all sequences. 0: room for max(16384, 1024 · max_sequences) tokens,
-  // at the most half of the memory there is. The
-  // pool is one block; the system commits its pages as they are first used.
+  // Bytes for the keys and values of all sequences. 0: room for max(16384, 1024 · max_sequences) tokens, at
+  // the most half of the memory there is. The pool is one block; the system commits its pages as they are
+  // first used.
   std::int64_t kv_memory = 0;
   // Bytes a step may take from the device's arena; what needs more is refused. 0: no limit but the device's
   // own.
