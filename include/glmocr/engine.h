@@ -24,6 +24,10 @@ struct ReadOptions {
   bool allow_control_tokens =
       false;  // control tokens written in `prompt` are matched instead of read as plain text
 
+  // Enlarges pictures with letters below the height that the snapshot asks for (enlarge_letters_below in its
+  // preprocessor_config.json; the published one asks for none). Off: the pixels that transformers would see.
+  bool enlarge_small_print = true;
+
   SamplingParams sampling;
   int max_tokens = 8192;
   std::vector<std::string> stop;                                  // the text ends before the first of them

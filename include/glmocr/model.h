@@ -80,6 +80,7 @@ class Model {
   static Model load(const std::string& path, const LoadOptions& options = {});
 
   // One deterministic pass over the prompt, no decoding: pictures first, then `text` in the chat template.
+  // Small print is not enlarged: transformers' pixels.
   Logits forward(std::span<const Image> images, const std::string& text, const TensorSink& sink = {}) const;
 
   // Ids of a text. Control tokens written in it are plain text unless `match_added_tokens`.

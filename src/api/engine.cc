@@ -47,7 +47,8 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 Job Engine::submit(std::vector<Image> images, const ReadOptions& options) {
   const GlmOcr& network = *state_->claim.model.state()->network;
   engine::Request request;
-  request.images = preprocess_all(images, network.config().preprocess);
+  request.images = preprocess_all(images, network.config().preprocess,
+                                  options.enlarge_small_print ? SmallPrint::enlarged : SmallPrint::as_it_is);
   const std::vector<GridTHW> grids = grids_of(request.images);
   const std::string text = options.prompt ? *options.prompt : task_prompt(options.task, options.schema);
   request.prompt = build_prompt(network.config(), network.tokenizer(), grids, text,

@@ -77,7 +77,8 @@ Tensor embed_prompt(const GlmOcr& network, const Prompt& prompt, std::span<const
 
 }  // namespace
 
-std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config) {
+std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config,
+                                              SmallPrint small_print) {
   std::vector<PreprocessedImage> ready;
   for (std::size_t i = 0; i < images.size(); ++i) {
     const Image& image = images[i];
@@ -88,7 +89,7 @@ std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, con
            cat("picture ", i + 1, ": ", image.width, "x", image.height, " with ", image.rgb.size(),
                " bytes of pixels, expected ", bytes, " and at least one pixel"));
     }
-    ready.push_back(preprocess(image, config));
+    ready.push_back(preprocess(image, config, small_print));
   }
   return ready;
 }
@@ -140,7 +141,8 @@ Logits Model::forward(std::span<const Image> images, const std::string& text, co
   const std::lock_guard lock(state_->device_mutex);
   if (state_->has_engine) fail(ErrorCode::usage, "forward: an engine is using this model");
   const GlmOcr& network = *state_->network;
-  const std::vector<PreprocessedImage> ready = preprocess_all(images, network.config().preprocess);
+  const std::vector<PreprocessedImage> ready =
+      preprocess_all(images, network.config().preprocess, SmallPrint::as_it_is);
   const Prompt prompt = build_prompt(network.config(), network.tokenizer(), grids_of(ready), text);
   return glmocr::forward(network, prompt, ready, sink);
 }

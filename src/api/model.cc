@@ -51,6 +51,7 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
           {"vision.patch_size", text(c.vision.patch_size)},
           {"preprocess.shortest_edge", text(c.preprocess.shortest_edge)},
           {"preprocess.longest_edge", text(c.preprocess.longest_edge)},
+          {"preprocess.enlarge_letters_below", text(c.preprocess.enlarge_letters_below)},
           {"stop_token_ids", list(stops)}};
 }
 

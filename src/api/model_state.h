@@ -26,7 +26,8 @@ Logits forward(const GlmOcr& network, const Prompt& prompt, std::span<const Prep
                const TensorSink& sink = {});
 
 // Pictures as the network takes them. Throws Error{input} naming the picture's place.
-std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config);
+std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config,
+                                              SmallPrint small_print);
 
 std::vector<GridTHW> grids_of(std::span<const PreprocessedImage> images);
 std::vector<std::array<int, 3>> to_public(std::span<const GridTHW> grids);

@@ -21,6 +21,10 @@ void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
       ->needs(list)
       ->group(group);
   add_image_options(app, arguments.image, group);
+  app.add_flag(
+         "!--no-enlarge", arguments.options.enlarge_small_print,
+         "read small print at its size; without, the embedded\nmodel sees it enlarged, and takes longer")
+      ->group(group);
 }
 
 void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {

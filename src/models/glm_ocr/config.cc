@@ -210,6 +210,7 @@ PreprocessConfig read_preprocess(const Section& s, const VisionConfig& vision) {
   c.do_resize = s.flag_or("do_resize", true);
   c.do_rescale = s.flag_or("do_rescale", true);
   c.do_normalize = s.flag_or("do_normalize", true);
+  c.enlarge_letters_below = s.integer_or("enlarge_letters_below", 0, 0);
   s.expect("do_convert_rgb", true);
   s.expect("resample", 3);  // bicubic
   return c;

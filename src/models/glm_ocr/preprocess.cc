@@ -6,11 +6,14 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "image/letter_height.h"
 
 namespace glmocr {
 namespace {
 
 constexpr double kMaxRatio = 200.0;
+constexpr double kEnlargementStep = 0.25;
+constexpr double kMaxEnlargement = 1.5;
 
 template <class T>
 using Table = std::array<std::array<T, 256>, 3>;  // [channel, byte]
@@ -135,11 +138,29 @@ ImageSize smart_resize(int height, int width, const PreprocessConfig& config) {
   return {static_cast<int>(out_h), static_cast<int>(out_w)};
 }
 
-PreprocessedImage preprocess(const Image& image, const PreprocessConfig& config) {
+double enlargement(const Image& image, const PreprocessConfig& config) {
+  if (config.enlarge_letters_below <= 0) return 1;
+  const auto pixels = static_cast<double>(config.longest_edge) / config.temporal_patch_size;
+  const auto fits = [&](double factor) {
+    return static_cast<double>(image.height) * image.width * factor * factor <= pixels;
+  };
+  if (!fits(1 + kEnlargementStep)) return 1;
+  const std::optional<double> letter = estimate_letter_height(image);
+  double factor = 1;
+  while (letter && factor < kMaxEnlargement && *letter * factor < config.enlarge_letters_below &&
+         fits(factor + kEnlargementStep)) {
+    factor += kEnlargementStep;
+  }
+  return factor;
+}
+
+PreprocessedImage preprocess(const Image& image, const PreprocessConfig& config, SmallPrint small_print) {
   const int unit = config.block_size();
   PreprocessedImage out;
   if (config.do_resize) {
-    const ImageSize size = smart_resize(image.height, image.width, config);
+    const double factor = small_print == SmallPrint::enlarged ? enlargement(image, config) : 1;
+    const ImageSize size =
+        smart_resize(static_cast<int>(image.height * factor), static_cast<int>(image.width * factor), config);
     out.resized = resize_bicubic(image, size.width, size.height, config.flavour);
   } else if (image.width % unit != 0 || image.height % unit != 0) {
     fail(ErrorCode::input, cat("picture of ", image.width, "x", image.height,

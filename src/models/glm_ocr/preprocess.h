@@ -25,6 +25,9 @@ struct PreprocessConfig {
   bool do_rescale = true;
   bool do_normalize = true;
   bool do_convert_rgb = true;  // pictures are RGB from decoding on; read for completeness
+  // Ours, absent in the published snapshot: pictures whose letters are lower than this, in pixels, are
+  // enlarged before the size rule; 0: none are.
+  int enlarge_letters_below = 0;
   ResizeFlavour flavour = ResizeFlavour::torchvision;
 
   int block_size() const {
@@ -56,9 +59,18 @@ struct PreprocessedImage {
   GridTHW grid;
 };
 
-// Resizes by smart_resize. Throws Error{input} as it does, and where do_resize is off and a side is no
-// multiple of block_size().
-PreprocessedImage preprocess(const Image& image, const PreprocessConfig& config);
+enum class SmallPrint { as_it_is, enlarged };
+
+// By how much the sides of a picture with small print are to grow: 1, 1.25 or 1.5, so that its letters reach
+// enlarge_letters_below, as far as longest_edge allows. A token of a small model holds so many letters of
+// 10 px that it loses its place among them (train/README.md).
+double enlargement(const Image& image, const PreprocessConfig& config);
+
+// Resizes by smart_resize, once; a picture with small print is taken for `enlargement` times as large. With
+// SmallPrint::as_it_is these are transformers' pixels. Throws Error{input} as smart_resize does, and where
+// do_resize is off and a side is no multiple of block_size().
+PreprocessedImage preprocess(const Image& image, const PreprocessConfig& config,
+                             SmallPrint small_print = SmallPrint::as_it_is);
 
 // What a patch holds: every temporal frame, equal as they are, or one of them (for weights summed over the
 // frames).

@@ -129,6 +129,41 @@ TEST(Preprocess, Switches) {
   EXPECT_THROW(preprocess(noise_image(57, 28), config), Error);
 }
 
+// Dark strokes of one height, as far apart as they are high, on white.
+Image strokes(int width, int height, int stroke) {
+  Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3, 255)};
+  for (int y = stroke; y < height - stroke; ++y) {
+    for (int x = 8; x < width - 8; x += 6) {
+      if (y / stroke % 2 == 1) std::fill_n(&image.rgb[(static_cast<std::size_t>(y) * width + x) * 3], 6, 20);
+    }
+  }
+  return image;
+}
+
+TEST(SmallPrint, IsEnlargedAsFarAsThePixelsGo) {
+  PreprocessConfig config;
+  EXPECT_EQ(enlargement(strokes(448, 224, 7), config), 1) << "the published snapshot asks for none";
+  config.enlarge_letters_below = 20;  // letters are 1.4 strokes high
+  EXPECT_EQ(enlargement(strokes(448, 224, 15), config), 1);
+  EXPECT_EQ(enlargement(strokes(448, 224, 13), config), 1.25);
+  EXPECT_EQ(enlargement(strokes(448, 224, 7), config), 1.5);
+  EXPECT_EQ(enlargement(noise_image(1, 1), config), 1);
+  config.longest_edge = 2 * 600 * 300;
+  EXPECT_EQ(enlargement(strokes(448, 224, 7), config), 1.25);
+  config.longest_edge = 2 * 448 * 224;
+  EXPECT_EQ(enlargement(strokes(448, 224, 7), config), 1);
+}
+
+TEST(SmallPrint, OneResizeFromThePictureAsItIs) {
+  PreprocessConfig config;
+  config.enlarge_letters_below = 20;
+  const Image image = strokes(448, 225, 7);
+  const PreprocessedImage out = preprocess(image, config, SmallPrint::enlarged);
+  EXPECT_EQ(out.grid, (GridTHW{1, 24, 48}));
+  EXPECT_EQ(out.resized.rgb, resize_bicubic(image, 672, 336).rgb);
+  EXPECT_EQ(preprocess(image, config).grid, (GridTHW{1, 16, 32})) << "transformers' pixels by default";
+}
+
 // Every byte lands where the order says: blocks of 2 x 2 patches, then channel, frame, y, x.
 TEST(Preprocess, PatchOrder) {
   PreprocessConfig config;
