@@ -185,8 +185,8 @@ def augment(pictures, letters):
 def stumble(targets, rows=0.25):
     """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
 
-    Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before a place p stands there again, up to six times; half
-    of the units are single tokens at the end of a run, if the text has runs. The target after each round is the true token of
+    Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before a place p stands there again, up to six times, or one
+    of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target after each round is the true token of
     place p, inside a round there is none. Greedy reading needs this: once past the end of a run, no true text is like it.
     """
     count, length = targets.shape
@@ -199,11 +199,12 @@ def stumble(targets, rows=0.25):
     run_end = torch.zeros_like(real)
     run_end[:, 3:] = (targets[:, 2:-1] == targets[:, 1:-2]) & (targets[:, 3:] != targets[:, 2:-1]) & real[:, 3:]
     at_run = (chance[0] < 0.5) & run_end.any(1, keepdim=True)
-    unit = torch.where(at_run | (chance[1] < 0.4), 1, draw(2, 25))
+    long = ~at_run & (chance[1] > 0.85)
+    unit = torch.where(at_run | (chance[1] < 0.4), 1, torch.where(long, draw(25, 161), draw(2, 25)))
     places = torch.where(at_run, run_end, real & (torch.arange(length, device=device) >= unit)).float()
     place = torch.multinomial(places + 1e-6 * real.float() + 1e-12, 1)
     unit = torch.minimum(unit, place.clamp(min=1))
-    extra = unit * draw(1, 7) * ((chance[2] < rows) & (place > 0))
+    extra = unit * torch.where(long, draw(1, 3), draw(1, 7)) * ((chance[2] < rows) & (place > 0))
     at = torch.arange(length, device=device).expand(count, -1)
     inside = (at >= place) & (at < place + extra)
     source = torch.where(inside, place - unit + (at - place) % unit, torch.where(at < place, at, at - extra))

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from letters import enlargement, estimate_letter_height
 from model import attention, linear, rms
 from pages import Library, Shape, sample
 
@@ -227,9 +228,10 @@ def rows():
 
 
 def fit(image):
-    """As the image processor does for sizes inside the budget: sides to multiples of 28, bicubic."""
+    """As the engine does for sizes inside the budget: small print enlarged, sides to multiples of 28, bicubic."""
     height, width = image.shape
-    target = round(width / 28) * 28, round(height / 28) * 28
+    factor = enlargement(estimate_letter_height(image), height, width)
+    target = round(width * factor / 28) * 28, round(height * factor / 28) * 28
     if target == (width, height):
         return image
     return np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BICUBIC))
@@ -251,24 +253,28 @@ def test_picture(job):
     return sample(rng, library, shapes[i % len(shapes)], tokenizer, style, kind, letter)
 
 
+def shown_picture(job):
+    made = test_picture(job)
+    return made, fit(made.image)
+
+
 def test_set(data, scale, workers, part=(0, 1), most_pixels=10 ** 8):
-    """[(row, i, Sample)]; `part` = (k, n) takes every n-th picture."""
+    """[(row, i, Sample, the picture as the model is shown it)]; `part` = (k, n) takes every n-th picture."""
     jobs = [(data, row, i) for row, spec in rows().items() for i in range(max(2, int(spec[4] * scale)))
             if spec[0][i % len(spec[0])].height * spec[0][i % len(spec[0])].width <= most_pixels][part[0]::part[1]]
     with ProcessPoolExecutor(workers) as pool:
-        return [(row, i, s) for (_, row, i), s in zip(jobs, pool.map(test_picture, jobs, chunksize=4))]
+        return [(row, i, s, shown) for (_, row, i), (s, shown) in zip(jobs, pool.map(shown_picture, jobs, chunksize=4))]
 
 
-def read_set(reader, pictures, pixels_a_batch=60_000_000, drafts=40):
+def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
     """Reads everything; gives one record a picture."""
     groups = {}
-    for row, i, s in pictures:
+    for row, i, s, image in pictures:
         task = s.kind if s.kind in ("table", "formula") else "text"
-        image = fit(s.image)
         groups.setdefault((image.shape, task), []).append((row, i, s, image))
     records, drafted = [], Counter()
     for (shape, task), members in sorted(groups.items(), key=lambda g: g[0][0]):
-        size = max(1, min(128, pixels_a_batch // (shape[0] * shape[1])))
+        size = max(1, min(256, pixels_a_batch // (shape[0] * shape[1])))
         members.sort(key=lambda m: len(m[2].ids))
         for k in range(0, len(members), size):
             part = members[k:k + size]

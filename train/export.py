@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
+from letters import LETTER, MOST_PIXELS
 from model import Config, GlmOcr
 
 SHARD_BYTES = 14_000_000
-LONGEST_EDGE = 2 * 1232 * 1764        # pixels over two frames: A4 at 150 dpi passes, larger pages shrink
 
 
 def checkpoint_tensors(model):
@@ -54,8 +54,8 @@ def configs(config, tokenizer):
                 image_end_token_id=image[1], image_token_id=image[2], video_start_token_id=image[0] - 1,
                 video_end_token_id=image[0], video_token_id=image[1])
     generation = dict(eos_token_id=[end, user], pad_token_id=end, do_sample=False)
-    processor = dict(image_processor_type="Glm46VImageProcessor", size=dict(shortest_edge=12544, longest_edge=LONGEST_EDGE),
-                     do_resize=True, resample=3, do_rescale=True, rescale_factor=1 / 255, do_normalize=True, do_convert_rgb=True,
+    processor = dict(image_processor_type="Glm46VImageProcessor", size=dict(shortest_edge=12544, longest_edge=2 * MOST_PIXELS),
+                     enlarge_letters_below=LETTER, do_resize=True, resample=3, do_rescale=True, rescale_factor=1 / 255, do_normalize=True, do_convert_rgb=True,
                      patch_size=14, temporal_patch_size=2, merge_size=2, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     return {"config.json": main, "generation_config.json": generation, "preprocessor_config.json": processor}
 

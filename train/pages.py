@@ -12,10 +12,13 @@ import math
 import os
 import random
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
+
+from damage import damage, degrade
+from letters import enlargement
 
 ACCENTED = ("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿĄąĆćČčĎďĐđĘęĚěĞğİıŁłŃńŇňŐőŒœŘřŚśŞşŠšŤťŮůŰűŹźŻżŽž")
 SIGNS = "€£$§%°±²³«»“”„’‘–—…•·™©®×½¼¾†‰≤≥≠→Δμπαβ"
@@ -41,10 +44,10 @@ class Shape:
 # that cuts dense pages off leaves a model that has never seen one whole (README.md, "What went wrong").
 SHAPES = [Shape(*s) for s in (
     (56, 56, 16), (56, 224, 56), (56, 448, 112), (56, 896, 192), (112, 112, 56), (112, 448, 224), (112, 672, 320),
-    (168, 280, 208), (224, 448, 448), (336, 336, 512), (224, 896, 896), (448, 448, 896), (392, 616, 1088),
-    (616, 392, 1088), (448, 616, 1248), (672, 672, 2048), (672, 896, 2560), (896, 672, 2560), (896, 1008, 3072),
+    (168, 280, 208), (224, 448, 448), (336, 336, 512), (224, 896, 896), (336, 672, 768), (448, 448, 896), (392, 616, 1088),
+    (616, 392, 1088), (448, 616, 1248), (588, 924, 2048), (672, 672, 2048), (672, 896, 2560), (896, 672, 2560), (896, 1008, 3072),
     (1008, 896, 3072), (728, 1288, 3072), (1288, 728, 3072), (1400, 560, 2560), (1260, 980, 3584), (1008, 1344, 3584),
-    (1568, 1120, 4096), (1764, 1232, 4096), (1232, 1764, 4096),
+    (1344, 1512, 3584), (1568, 1120, 4096), (1764, 1232, 4096), (1232, 1764, 4096), (2212, 1568, 4096), (1568, 2212, 4096),
     (224, 448, 256, "table"), (448, 672, 640, "table"), (672, 896, 1024, "table"), (896, 1008, 1408, "table"),
     (112, 224, 64, "formula"), (112, 448, 96, "formula"), (168, 616, 128, "formula"))]
 
@@ -174,17 +177,32 @@ def few(rng, source):
         yield rng.choice(pool)
 
 
+def phrases(rng, source):
+    """A stock of short phrases in random order: behind each of them only the picture tells which comes next."""
+    stock = [" ".join(prose_span(rng, source, 9)) for _ in range(rng.randint(2, 24))]
+    while True:
+        yield " ".join(rng.choice(stock) for _ in range(24))
+
+
+def misspell(rng, word):
+    """A word that is nearly one: a letter dropped, doubled, swapped or strange, an ending cut off. Who guesses is wrong."""
+    at = rng.randrange(len(word))
+    return rng.choice((word[:at] + word[at + 1:], word[:at] + word[at] + word[at:], word[:at] + word[at:at + 2][::-1] + word[at + 2:],
+                       word[:at] + rng.choice(string.ascii_lowercase) + word[at + 1:], word[:at + 1])) or word
+
+
 def prose_span(rng, source, longest):
     words = next(source).split(" ")
     start = rng.randrange(max(1, len(words) - 3))
     return [w for w in words[start:start + rng.randint(3, longest)] if w]
 
 
-def words(rng, library, kind="prose", repeats=False):
-    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. `repeats`: out of a small stock."""
-    source = paragraphs(rng, library)
+def words(rng, library, kind="prose", style="clean"):
+    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. In training 40 % out of a small stock."""
+    source, learns = paragraphs(rng, library), style == "train"
+    repeats = learns and rng.random() < 0.4
     if repeats:
-        source, stock = few(rng, source), [number(rng) for _ in range(rng.randint(2, 12))]
+        source, stock = rng.choice((few, phrases))(rng, source), [number(rng) for _ in range(rng.randint(2, 12))]
     while True:
         chance = rng.random()
         if kind == "numbers":
@@ -192,6 +210,8 @@ def words(rng, library, kind="prose", repeats=False):
             yield from figure.split(" ") if chance < 0.75 else [code_word(rng)]
         elif chance < 0.71:
             span, case = prose_span(rng, source, 60), rng.random()
+            if learns:
+                span = [misspell(rng, w) if rng.random() < 0.03 else w for w in span]
             yield from (w.upper() for w in span[:14]) if case < 0.04 else \
                 (w.title() for w in span) if case < 0.07 else span
         elif chance < 0.83:
@@ -233,6 +253,20 @@ def in_columns(rng, body):
             for word, stop in itertools.zip_longest(others, stops[:len(others)], fillvalue=0):
                 line = line.ljust(stop) + " " + word
         out.append(line)
+    return out
+
+
+def repeated(rng, body):
+    """A program whose lines repeat themselves with small changes, as tables of data and lists of declarations do."""
+    stock = rng.sample(body, min(len(body), rng.randint(2, 8)))
+    out = []
+    for _ in body:
+        line = rng.choice(stock)
+        pieces = line.split(" ")
+        at = rng.randrange(len(pieces))
+        if pieces[at] and rng.random() < 0.4:
+            pieces[at] = misspell(rng, pieces[at])
+        out.append(" ".join(pieces))
     return out
 
 
@@ -332,6 +366,8 @@ class Page:
         columns = int(width / face.space)
         start = self.rng.randrange(max(1, len(piece) - 12))
         body = piece[start:start + self.rng.randint(8, 120)]
+        if self.style == "train" and self.rng.random() < 0.25:
+            body = repeated(self.rng, body)
         if self.style == "train" and self.rng.random() < 0.35:
             body = in_columns(self.rng, body)
         if self.style == "train" and self.rng.random() < 0.4:
@@ -437,12 +473,12 @@ def column(page, stream, x, y, width, bottom, face, small, kind):
 def text_page(rng, library, shape, tokenizer, style, kind=None, letter=None):
     page = Page(rng, library, shape, tokenizer, style)
     height, width = shape.height, shape.width
-    kind = kind or rng.choices(("prose", "numbers", "code"), (72, 14, 14) if height >= 112 else (80, 20, 0))[0]
+    kind = kind or rng.choices(("prose", "numbers", "code"), (68, 15, 17) if height >= 112 else (80, 20, 0))[0]
     letter = letter or letter_height(rng, height, width)
     face = library.face(rng, letter, mono=kind == "code" or rng.random() < 0.06)
     if face.height > height - 3:
         return None
-    stream = words(rng, library, kind, repeats=style == "train" and rng.random() < 0.4)
+    stream = words(rng, library, kind, style)
     margin_x, margin_y = rng.randint(2, max(3, width // 14)), rng.randint(1, max(2, height // 18))
     columns = 1
     if width >= 600 and height >= 300 and kind != "code":
@@ -554,9 +590,10 @@ def cell_text(rng, stream, face):
     return text if face.can_draw(text) else str(rng.randint(0, 999))
 
 
-def table(rng, library, shape, tokenizer, style):
+def table(rng, library, shape, tokenizer, style, kind=None, letter=None):
     height, width = shape.height, shape.width
-    face = library.face(rng, rng.uniform(10, 14) if rng.random() < 0.25 else rng.uniform(12, 27), mono=rng.random() < 0.05)
+    letter = letter or (rng.uniform(10, 14) if rng.random() < 0.25 else rng.uniform(12, 27))
+    face = library.face(rng, letter, mono=rng.random() < 0.05)
     pad_x, pad_y = rng.randint(4, int(face.size) + 1), rng.randint(1, max(2, int(face.size) // 2))
     row_height = face.height + 2 * pad_y
     rows = rng.randint(2, max(2, min(12, (height - 6) // row_height)))
@@ -642,7 +679,7 @@ def latex(rng, depth=0):
 _mathtext = None
 
 
-def formula(rng, library, shape, tokenizer, style):
+def formula(rng, library, shape, tokenizer, style, kind=None, letter=None):
     global _mathtext
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import MathTextParser
@@ -663,108 +700,40 @@ def formula(rng, library, shape, tokenizer, style):
     return Image.fromarray(image.clip(0, 255).astype(np.uint8)), f"$${source}$$", size * 0.9, "formula"
 
 
-# ---------------------------------------------------------------- damage
-def blotch(rng, image):
-    """A soft darker or lighter stain."""
-    width, height = image.size
-    spot = Image.new("L", (64, 64), 0)
-    ImageDraw.Draw(spot).ellipse((12, 12, 52, 52), fill=rng.randint(15, 70), outline=rng.randint(30, 90))
-    size = rng.randint(12, max(13, min(width, height) // 3))
-    spot = spot.filter(ImageFilter.GaussianBlur(rng.uniform(1, 6))).resize((size, size))
-    layer = Image.new("L", image.size, 0)
-    layer.paste(spot, (rng.randint(-size // 2, width), rng.randint(-size // 2, height)))
-    return (ImageChops.subtract if rng.random() < 0.8 else ImageChops.add)(image, layer)
-
-
-def scan_border(rng, image):
-    """The dark edge that a lid left open leaves."""
-    width, height = image.size
-    depth = rng.randint(1, max(1, min(width, height) // 60))
-    box = rng.choice(((0, 0, width, depth), (0, height - depth, width, height), (0, 0, depth, height), (width - depth, 0, width, height)))
-    ImageDraw.Draw(image).rectangle(box, fill=rng.randint(0, 120))
-    return image
-
-
-def jpeg(image, quality):
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    image = Image.open(buffer)
-    image.load()
-    return image
-
-
-def resample(image, factor):
-    width, height = image.size
-    small = image.resize((max(1, int(width * factor)), max(1, int(height * factor))), Image.Resampling.BILINEAR)
-    return small.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def damage(rng, image, letter):
-    """The part of the damage that is done at drawing time; train.py adds skew, light and noise on the GPU."""
-    chance = rng.random()
-    if chance < 0.12:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, min(1.0, letter / 16))))
-    elif chance < 0.24 and letter >= 13:
-        image = resample(image, rng.uniform(max(0.5, 8 / letter), 0.95))
-    if rng.random() < 0.08:
-        for _ in range(rng.randint(1, 3)):
-            image = blotch(rng, image)
-    if rng.random() < 0.04:
-        image = scan_border(rng, image)
-    return jpeg(image, rng.randint(25, 88)) if rng.random() < 0.2 else image
-
-
-def degrade(rng, image, letter):
-    """Full damage, for the degraded test pictures and an eighth of the training's: two or three of the list, plainly visible."""
-    noise = np.random.default_rng(rng.getrandbits(32))
-    paper = int(np.median(np.asarray(image)))
-    width, height = image.size
-    for name in rng.sample(("skew", "blur", "noise", "jpeg", "light", "stain"), rng.randint(2, 3)):
-        if name == "skew":
-            limit = min(2.0, math.degrees(0.12 * min(width, height) / max(width, height)))
-            angle = rng.uniform(-limit, limit)
-            grow = 1 + abs(math.radians(angle)) * max(width / height, height / width)
-            big = image.resize((round(width / grow), round(height / grow)), Image.Resampling.BICUBIC)
-            sheet = Image.new("L", (width, height), paper)
-            sheet.paste(big, ((width - big.width) // 2, (height - big.height) // 2))
-            image = sheet.rotate(angle, Image.Resampling.BICUBIC, fillcolor=paper)
-        elif name == "blur":
-            image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, min(0.9, letter / 20))))
-        elif name == "jpeg":
-            image = jpeg(image, rng.randint(30, 70))
-        elif name == "stain":
-            for _ in range(rng.randint(1, 4)):
-                image = blotch(rng, image)
-        else:
-            array = np.asarray(image, np.float32)
-            if name == "noise":
-                array = array + noise.normal(0, rng.uniform(4, 14), array.shape)
-            else:
-                array = array - rng.uniform(15, 50) * np.linspace(0, 1, width)[None] - rng.uniform(0, 30) * np.linspace(0, 1, height)[:, None]
-            image = Image.fromarray(array.clip(0, 255).astype(np.uint8))
-    return image
-
-
+# ---------------------------------------------------------------- any of them
 MAKERS = {"text": text_page, "table": table, "formula": formula}
 
 
+def small_print(rng, shape):
+    """(letter height, enlargement) of a picture of this shape; the engine guesses the height, and so do we."""
+    letter = letter_height(rng, shape.height, shape.width)
+    guess = letter * math.exp(rng.gauss(0, 0.15))
+    factor = enlargement(guess, 1, 1) if rng.random() < 0.9 else 1.0
+    return letter, min(factor, 1.25) if shape.height * shape.width > 3_000_000 else factor
+
+
 def sample(rng, library, shape, tokenizer, style="train", kind=None, letter=None):
-    """One picture with its truth; tries until a layout fits the shape."""
+    """One picture with its truth; tries until a layout fits the shape. In training it is drawn smaller and enlarged to the
+    shape if its letters are small."""
     while True:
+        drawn, factor = shape, 1.0
         if kind == "textless" or style == "train" and kind is None and shape.task == "text" and rng.random() < 0.015:
             made = textless(rng, library, shape, tokenizer, style)
-        elif shape.task == "text":
-            made = text_page(rng, library, shape, tokenizer, style, kind, letter)
         else:
-            made = MAKERS[shape.task](rng, library, shape, tokenizer, style)
+            if style == "train":
+                letter, factor = small_print(rng, shape)
+                drawn = replace(shape, height=round(shape.height / factor), width=round(shape.width / factor))
+            made = MAKERS[shape.task](rng, library, drawn, tokenizer, style, kind, letter)
         if made is None:
             continue
         image, text, letter_px, what = made
         ids = tokenizer.encode(text).ids
         if len(ids) < shape.max_tokens:
             break
-    if style == "train" and rng.random() < 0.88:
+    if style == "train" and rng.random() < 0.86:
         image = damage(rng, image, letter_px)
     elif style != "clean":
         image = degrade(rng, image, letter_px)
-    return Sample(np.asarray(image), ids, text, round(letter_px), what)
+    if factor > 1:
+        image = image.resize((shape.width, shape.height), Image.Resampling.BICUBIC)
+    return Sample(np.asarray(image), ids, text, round(letter_px * factor), what)

@@ -18,8 +18,7 @@ from safetensors import safe_open
 
 from model import Config, GlmOcr
 from pages import SHAPES, Library, sample
-
-INDENT_MERGES = [("Ġ", "Ġ"), ("ĠĠ", "ĠĠ"), ("ĠĠ", "Ġ"), ("ĠĠĠĠ", "ĠĠĠ")]     # 2, 4, 3 and 7 spaces: indentation
+from runs import with_runs
 
 
 def load_snapshot(path):
@@ -38,26 +37,6 @@ def load_snapshot(path):
     mtp = f"layers.{model.config.layers}."
     assert not unexpected and all(mtp in name for name in missing), (missing[:3], unexpected[:3])
     return model
-
-
-# ---------------------------------------------------------------- tokenizer
-def indent_tokenizer(snapshot, target):
-    """Runs of spaces instead of the four rarest merges, so that code needs fewer tokens. Ids stay as they are."""
-    t = json.load(open(f"{snapshot}/tokenizer.json"))
-    merges, vocab = t["model"]["merges"], t["model"]["vocab"]
-    if "ĠĠ" in vocab:
-        json.dump(t, open(target, "w"), ensure_ascii=False)
-        return []
-    by_id = {i: token for token, i in vocab.items()}
-    last = max(by_id)
-    for k, (a, b) in enumerate(INDENT_MERGES):
-        old = by_id[last - len(INDENT_MERGES) + 1 + k]
-        assert "".join(merges[-1 - (len(INDENT_MERGES) - 1 - k)]) == old, "the last merges make the last tokens"
-        del vocab[old]
-        vocab[a + b] = last - len(INDENT_MERGES) + 1 + k
-    merges[-len(INDENT_MERGES):] = [list(m) for m in INDENT_MERGES]
-    json.dump(t, open(target, "w"), ensure_ascii=False)
-    return [vocab[a + b] for a, b in INDENT_MERGES]
 
 
 # ---------------------------------------------------------------- plan
@@ -129,7 +108,8 @@ def neuron_scores(model, measure):
 
 def make_plan(snapshot, data):
     from data import Vocabulary
-    new_ids = indent_tokenizer(snapshot, f"{data}/tokenizer.json")
+    tokenizer, new_ids = with_runs(json.load(open(f"{snapshot}/tokenizer.json")))
+    json.dump(tokenizer, open(f"{data}/tokenizer.json", "w"), ensure_ascii=False)
     model, vocabulary = load_snapshot(snapshot), Vocabulary(f"{data}/tokenizer.json")
     goal, cuda = Config(), torch.cuda.is_available()
     batches = calibration(Library(data, "train"), vocabulary, 6 if cuda else 2)

@@ -15,9 +15,6 @@ import sys
 import torch
 from tokenizers import Tokenizer
 
-import export
-from prune import load_snapshot
-
 SPACE = "Ġ"                     # a space, in the bytes of byte-level BPE
 LONGEST = 32                    # every run of 2 to 32 spaces is one token, longer ones are 32s and a rest
 MARKS = "-=#*._~/"              # runs of 2, 4, 8 and 16 of each
@@ -53,15 +50,17 @@ def with_runs(tokenizer):
     dropped = [m for m in old if set("".join(m)) == {SPACE}]
     while len(dropped) < len(spaces) + len(marks):
         dropped.append(kept.pop())                           # the last merges are the rarest, and no other needs them
-    free = sorted(vocab.pop("".join(m)) for m in dropped)
-    for merge, i in zip(spaces + marks, free, strict=True):
-        assert "".join(merge) not in vocab, merge
-        vocab["".join(merge)] = i
+    before = {vocab.pop("".join(m)): "".join(m) for m in dropped}
+    after = dict(zip(sorted(before), map("".join, spaces + marks), strict=True))
+    assert not vocab.keys() & set(after.values())
+    vocab.update({token: i for i, token in after.items()})
     model["merges"] = [list(m) for m in kept + marks + spaces]
-    return tokenizer, free
+    return tokenizer, [i for i in after if after[i] != before[i]]
 
 
 def main():
+    import export
+    from prune import load_snapshot                          # here, since prune.py takes with_runs from us
     source, out = sys.argv[1:]
     before = Tokenizer.from_file(f"{source}/tokenizer.json")
     changed, ids = with_runs(json.load(open(f"{source}/tokenizer.json")))

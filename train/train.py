@@ -36,7 +36,7 @@ from prune import load_snapshot, start_model
 CURRICULUM = [(0.00, dict(tiny=2.0, small=4.5, medium=2.0, page=0.8, large=0.2, table=0.9, formula=0.4)),
               (0.05, dict(tiny=1.0, small=2.8, medium=2.0, page=2.2, large=1.4, table=1.1, formula=0.4)),
               (0.15, dict(tiny=0.7, small=2.0, medium=1.5, page=2.0, large=3.2, table=1.2, formula=0.4)),
-              (0.30, dict(tiny=0.5, small=2.4, medium=1.6, page=2.4, large=3.0, table=0.9, formula=0.8))]
+              (0.30, dict(tiny=0.4, small=2.2, medium=2.0, page=2.2, large=3.6, table=0.8, formula=0.6))]
 CONSTANT_UNTIL, LAST_RATE = 0.40, 0.015              # the learning rate: constant, then linear to this share of it
 MUON_RATE, ADAM_RATE, WEIGHT_DECAY, CLIP, WARM_STEPS = 1.5e-3, 1.0e-3, 0.05, 1.0, 120
 CORRUPT = 0.10
@@ -55,7 +55,7 @@ GROUPS = [group_of(s) for s in SHAPES]
 
 def step_shares(fraction, most_pixels=10 ** 8):
     shares = [s for start, s in CURRICULUM if start <= fraction][-1]
-    weight = [0.0 if s.height * s.width > most_pixels else 1.6 if s.height == 1764 else 1.0 for s in SHAPES]
+    weight = [0.0 if s.height * s.width > most_pixels else 1.6 if s.height in (1764, 2212) else 1.0 for s in SHAPES]
     total = {g: sum(w for w, h in zip(weight, GROUPS) if h == g) for g in set(GROUPS)}
     return [shares[g] * w / (total[g] or 1.0) for g, w in zip(GROUPS, weight)]
 
@@ -323,7 +323,7 @@ class Trainer:
         self.dev = dev_set(args.data, self.vocabulary, (self.rank, self.world), 0.1 if args.smoke else 1) if args.looks else []
         if not self.begun:
             self.drawers.begin()
-        self.ring = Ring(self.drawers, self.device, 0.02 if args.smoke else 0.7)
+        self.ring = Ring(self.drawers, self.device, 0.02 if args.smoke else 0.6)
         prepared = time.time() - started
         self.began = time.time()
         self.waited = 0.0
