@@ -186,8 +186,9 @@ def stumble(targets, rows=0.25):
     """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
 
     Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before a place p stands there again, up to six times, or one
-    of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target after each round is the true token of
-    place p, inside a round there is none. Greedy reading needs this: once past the end of a run, no true text is like it.
+    of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target after
+    each round is the true token of place p, inside a round there is none. Greedy reading needs this: once past the end of a
+    run, no true text is like it.
     """
     count, length = targets.shape
     if length < 8:

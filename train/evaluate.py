@@ -231,7 +231,7 @@ def fit(image):
     """As the engine does for sizes inside the budget: small print enlarged, sides to multiples of 28, bicubic."""
     height, width = image.shape
     factor = enlargement(estimate_letter_height(image), height, width)
-    target = round(width * factor / 28) * 28, round(height * factor / 28) * 28
+    target = round(int(width * factor) / 28) * 28, round(int(height * factor) / 28) * 28
     if target == (width, height):
         return image
     return np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BICUBIC))

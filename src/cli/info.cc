@@ -80,7 +80,7 @@ class Table {
   std::string text() const { return out_.str(); }
 
  private:
-  static constexpr int kNameWidth = 32;
+  static constexpr int kNameWidth = 34;
   std::ostringstream out_;
 };
 

@@ -21,8 +21,8 @@ void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
       ->needs(list)
       ->group(group);
   add_image_options(app, arguments.image, group);
-  app.add_flag(
-         "!--no-enlarge", arguments.options.enlarge_small_print,
+  app.add_flag_callback(
+         "--no-enlarge", [&arguments] { arguments.options.enlarge_small_print = false; },
          "read small print at its size; without, the embedded\nmodel sees it enlarged, and takes longer")
       ->group(group);
 }

@@ -82,6 +82,18 @@ TEST(Read, JsonHasTheDocumentedKeys) {
   EXPECT_EQ(page["timings"].size(), 5u);
 }
 
+TEST(Read, SmallPrintIsEnlargedUnlessForbidden) {
+  const std::string small = data("samples/letters-10-14-px-clean-01.png");  // 448x224
+  const auto tokens = [&](const std::vector<std::string>& flags) {
+    std::vector<std::string> arguments{"--format", "jsonl"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    arguments.push_back(small);
+    return json::parse(run(arguments).out)["image_tokens"].get<int>();
+  };
+  EXPECT_EQ(tokens({"--no-enlarge"}), 16 * 8);
+  EXPECT_EQ(tokens({}), 24 * 12);
+}
+
 TEST(Read, JsonIsAnObjectForOneInputAndAnArrayForSeveral) {
   EXPECT_TRUE(json::parse(run({"-f", "json", kWord}).out).is_object());
   const json pages = json::parse(run({"-f", "json", kWord, kBroken, kLine}).out);

@@ -146,8 +146,9 @@ double enlargement(const Image& image, const PreprocessConfig& config) {
   };
   if (!fits(1 + kEnlargementStep)) return 1;
   const std::optional<double> letter = estimate_letter_height(image);
+  if (!letter) return 1;
   double factor = 1;
-  while (letter && factor < kMaxEnlargement && *letter * factor < config.enlarge_letters_below &&
+  while (factor < kMaxEnlargement && *letter * factor < config.enlarge_letters_below &&
          fits(factor + kEnlargementStep)) {
     factor += kEnlargementStep;
   }

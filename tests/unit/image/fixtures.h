@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "image/decode.h"
 #include "image/image.h"
 
 namespace glmocr {
@@ -24,6 +25,12 @@ inline nlohmann::json read_list(const std::string& name) {
 
 inline std::span<const std::byte> as_bytes(const std::string& text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+// A picture file of tests/data, decoded.
+inline Image read_picture(const std::string& name) {
+  const std::string bytes = read_file(data_path(name));
+  return decode_image(as_bytes(bytes), name).image;
 }
 
 // The CRC-32 of zlib and PNG.

@@ -3,27 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 
-#include "image/decode.h"
 #include "image/resize.h"
 #include "unit/image/fixtures.h"
 
 namespace glmocr {
 namespace {
 
-Image data_picture(const std::string& name) {
-  const std::string bytes = read_file(data_path(name));
-  return decode_image(as_bytes(bytes), name).image;
-}
-
 // The accuracy of the embedded model is measured with the estimate of train/letters.py: this must equal it.
 TEST(LetterHeight, EqualsTheTrainingsEstimate) {
   const nlohmann::json list = read_list("pictures/letter_heights.json");
   ASSERT_GE(list.size(), 50u);
   for (const nlohmann::json& row : list) {
-    const std::optional<double> estimate = estimate_letter_height(data_picture(row[0]));
+    const std::optional<double> estimate = estimate_letter_height(read_picture(row[0]));
     ASSERT_EQ(estimate.has_value(), !row[1].is_null()) << row;
     if (estimate) {
       EXPECT_EQ(*estimate, row[1].get<double>()) << row;
@@ -37,7 +30,7 @@ TEST(LetterHeight, ComesNearTheTruth) {
   for (const nlohmann::json& sample : read_list("samples/truth.json")) {
     if (sample.at("task") == "formula" || sample.at("kind") == "textless") continue;  // letters of many sizes
     const auto file = sample.at("file").get<std::string>();
-    const std::optional<double> estimate = estimate_letter_height(data_picture("samples/" + file));
+    const std::optional<double> estimate = estimate_letter_height(read_picture("samples/" + file));
     ASSERT_TRUE(estimate) << file;
     const double truth = sample.at("letter");
     if (truth <= 14) {
@@ -50,13 +43,13 @@ TEST(LetterHeight, ComesNearTheTruth) {
 }
 
 TEST(LetterHeight, GrowsWithThePicture) {
-  const Image page = data_picture("samples/demo-page.png");
+  const Image page = read_picture("samples/demo-page.png");
   const Image half = resize_bicubic(page, page.width / 2, page.height / 2);
   EXPECT_NEAR(*estimate_letter_height(half) / *estimate_letter_height(page), 0.5, 0.1);
 }
 
 TEST(LetterHeight, LightLettersOnDarkPaperCountTheSame) {
-  Image page = data_picture("samples/demo-page.png");
+  Image page = read_picture("samples/demo-page.png");
   const double dark = *estimate_letter_height(page);
   for (std::uint8_t& value : page.rgb) value = static_cast<std::uint8_t>(255 - value);
   EXPECT_NEAR(*estimate_letter_height(page), dark, 1.5);
@@ -65,7 +58,7 @@ TEST(LetterHeight, LightLettersOnDarkPaperCountTheSame) {
 TEST(LetterHeight, NothingWithoutLetters) {
   EXPECT_FALSE(estimate_letter_height({1, 1, {0, 0, 0}}));
   EXPECT_FALSE(estimate_letter_height({200, 3, std::vector<std::uint8_t>(1800, 128)}));
-  EXPECT_FALSE(estimate_letter_height(data_picture("pictures/blank_112x112.png")));
+  EXPECT_FALSE(estimate_letter_height(read_picture("pictures/blank_112x112.png")));
 }
 
 }  // namespace

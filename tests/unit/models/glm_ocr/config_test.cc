@@ -51,7 +51,14 @@ TEST(Config, MissingPreprocessorKeysMeanTheClassDefaults) {
   EXPECT_TRUE(c.preprocess.do_resize && c.preprocess.do_normalize);
   EXPECT_DOUBLE_EQ(c.preprocess.rescale_factor, 1.0 / 255);
   EXPECT_EQ(c.preprocess.longest_edge, 9633792);
+  EXPECT_EQ(c.preprocess.enlarge_letters_below, 0) << "only our own snapshots ask for it";
   EXPECT_DOUBLE_EQ(c.preprocess.image_std[2], 0.27577711);
+}
+
+TEST(Config, ASnapshotMayAskForSmallPrintToBeEnlarged) {
+  EXPECT_EQ(load_with("preprocessor_config.json", R"({"enlarge_letters_below":20})")
+                .preprocess.enlarge_letters_below,
+            20);
 }
 
 TEST(Config, FallsBackToProcessorConfigAndTextConfig) {
@@ -142,6 +149,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"patch_size", kPreprocessor, "/patch_size", 16, {"patch_size", "16", "14"}},
         BadValue{
             "size_order", kPreprocessor, "/size/longest_edge", 1, {"longest_edge", "below shortest_edge"}},
+        BadValue{"letters", kPreprocessor, "/enlarge_letters_below", -1, {"enlarge_letters_below", "-1"}},
         BadValue{"std_zero", kPreprocessor, "/image_std", Json{0.5, 0, 0.5}, {"image_std"}},
         BadValue{"mean_text", kPreprocessor, "/image_mean", Json{"a", 0, 0}, {"image_mean", "\"a\""}},
         BadValue{"resample", kPreprocessor, "/resample", 2, {"resample", "is 2", "only 3"}},

@@ -9,7 +9,6 @@
 #include <cmath>
 
 #include "glmocr/error.h"
-#include "image/decode.h"
 #include "unit/image/fixtures.h"
 
 namespace glmocr {
@@ -72,8 +71,7 @@ TEST(Preprocess, EqualsTransformersOnEveryPicture) {
   const nlohmann::json list = read_list("pictures/expected.json");
   for (const nlohmann::json& entry : list.at("pictures")) {
     const std::string file = entry.at("file");
-    const std::string bytes = read_file(data_path("pictures/" + file));
-    const Image image = decode_image(as_bytes(bytes), file).image;
+    const Image image = read_picture("pictures/" + file);
     for (const auto& [name, profile] : list.at("normalisation").items()) {
       SCOPED_TRACE(file + " " + name);
       const nlohmann::json& expected = entry.at(name);
