@@ -197,13 +197,20 @@ def prose_span(rng, source, longest):
     return [w for w in words[start:start + rng.randint(3, longest)] if w]
 
 
+def spaced_marks(rng):
+    """Equal marks with spaces between, as breaks and the rests of boxes are in licences: only the picture tells how many."""
+    return [rng.choice("***-.=#_~+") * rng.choice((1, 1, 1, 1, 2, 3))] * rng.randint(3, 14)
+
+
 def words(rng, library, kind="prose", style="clean"):
-    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. In training 40 % out of a small stock."""
+    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. In training half out of a small stock."""
     source, learns = paragraphs(rng, library), style == "train"
-    repeats = learns and rng.random() < 0.4
+    repeats = learns and rng.random() < 0.5
     if repeats:
         source, stock = rng.choice((few, phrases))(rng, source), [number(rng) for _ in range(rng.randint(2, 12))]
     while True:
+        if learns and rng.random() < 0.04:
+            yield from spaced_marks(rng)
         chance = rng.random()
         if kind == "numbers":
             figure = rng.choice(stock) if repeats and rng.random() < 0.6 else number(rng)
@@ -366,7 +373,7 @@ class Page:
         columns = int(width / face.space)
         start = self.rng.randrange(max(1, len(piece) - 12))
         body = piece[start:start + self.rng.randint(8, 120)]
-        if self.style == "train" and self.rng.random() < 0.25:
+        if self.style == "train" and self.rng.random() < 0.4:
             body = repeated(self.rng, body)
         if self.style == "train" and self.rng.random() < 0.35:
             body = in_columns(self.rng, body)
@@ -705,8 +712,10 @@ MAKERS = {"text": text_page, "table": table, "formula": formula}
 
 
 def small_print(rng, shape):
-    """(letter height, enlargement) of a picture of this shape; the engine guesses the height, and so do we."""
-    letter = letter_height(rng, shape.height, shape.width)
+    """(letter height, enlargement) of a training picture of this shape, with more small print than the tests have; the
+    engine guesses the height, and so do we."""
+    letter = rng.uniform(9.5, 14) if rng.random() < 0.12 else letter_height(rng, shape.height, shape.width)
+    letter = max(9, min(letter, shape.height * 0.66, max(11, shape.width * 0.28)))
     guess = letter * math.exp(rng.gauss(0, 0.15))
     factor = enlargement(guess, 1, 1) if rng.random() < 0.9 else 1.0
     return letter, min(factor, 1.25) if shape.height * shape.width > 3_000_000 else factor
@@ -730,7 +739,7 @@ def sample(rng, library, shape, tokenizer, style="train", kind=None, letter=None
         ids = tokenizer.encode(text).ids
         if len(ids) < shape.max_tokens:
             break
-    if style == "train" and rng.random() < 0.86:
+    if style == "train" and rng.random() < 0.75:
         image = damage(rng, image, letter_px)
     elif style != "clean":
         image = degrade(rng, image, letter_px)

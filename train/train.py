@@ -36,7 +36,7 @@ from prune import load_snapshot, start_model
 CURRICULUM = [(0.00, dict(tiny=2.0, small=4.5, medium=2.0, page=0.8, large=0.2, table=0.9, formula=0.4)),
               (0.05, dict(tiny=1.0, small=2.8, medium=2.0, page=2.2, large=1.4, table=1.1, formula=0.4)),
               (0.15, dict(tiny=0.7, small=2.0, medium=1.5, page=2.0, large=3.2, table=1.2, formula=0.4)),
-              (0.30, dict(tiny=0.4, small=2.2, medium=2.0, page=2.2, large=3.6, table=0.8, formula=0.6))]
+              (0.30, dict(tiny=0.4, small=2.2, medium=2.0, page=2.2, large=4.2, table=0.6, formula=0.5))]
 CONSTANT_UNTIL, LAST_RATE = 0.40, 0.015              # the learning rate: constant, then linear to this share of it
 MUON_RATE, ADAM_RATE, WEIGHT_DECAY, CLIP, WARM_STEPS = 1.5e-3, 1.0e-3, 0.05, 1.0, 120
 CORRUPT = 0.10
