@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 EPS = 1e-5
-PLACE_LAYER, PLACE_WAVES = 1, (4.0, 8.0, 16.0, 32.0, 64.0, 160.0)    # behind which decoder layer a cell knows where it is; in cells
+CELL_LAYER, TEXT_LAYER = 1, 3           # behind which decoder layer a cell of the picture is to know its place, and a token its next one's
+PLACE_WAVES = (4.0, 8.0, 16.0, 32.0, 64.0, 160.0)                       # in cells
 IGNORE = -100
 
 
@@ -240,12 +241,12 @@ class LanguageModel(nn.Module):
         self.layers, self.norm = nn.ModuleList(layers), Norm(c.hidden)
 
 
-def place_code(grid_h, grid_w, device):
-    """Row and column of every cell of the picture as sines and cosines of PLACE_WAVES [cells, 4·waves]."""
-    rows = torch.arange(grid_h, device=device).repeat_interleave(grid_w)
-    cols = torch.arange(grid_w, device=device).repeat(grid_h)
-    angle = torch.stack((rows, cols), 1)[:, :, None] * (2 * torch.pi / torch.tensor(PLACE_WAVES, device=device))
-    return torch.cat((angle.sin(), angle.cos()), -1).flatten(1)
+def place_errors(state, head, rows, cols):
+    """Squared errors [batch, n] of a linear reading of row and column, as sines and cosines of PLACE_WAVES, out of states
+    [batch, n, hidden]; rows and cols [1 or batch, n] in cells."""
+    angle = torch.stack((rows, cols), -1)[..., None] * (2 * torch.pi / torch.tensor(PLACE_WAVES, device=rows.device))
+    code = torch.cat((angle.sin(), angle.cos()), -1).flatten(2)
+    return (linear(F.rms_norm(state, state.shape[-1:]), head) - code).square().mean(-1)
 
 
 def token_loss(state, norm, head, targets):
@@ -260,7 +261,7 @@ class GlmOcr(nn.Module):
         self.model = nn.Module()
         self.model.visual, self.model.language_model = Vision(config), LanguageModel(config)
         self.lm_head = dense(config.hidden, config.vocab)
-        self.place = dense(config.hidden, 4 * len(PLACE_WAVES), True)     # for the training alone, never exported
+        self.place = nn.ModuleList(dense(config.hidden, 4 * len(PLACE_WAVES), True) for _ in "ct")   # for the training alone
         self.tables = {}
         self.token_loss = token_loss
         self.initialise()
@@ -324,27 +325,32 @@ class GlmOcr(nn.Module):
             parts.append(self.embed(ids))
         return torch.cat(parts, 1), len(prefix) + seen.shape[1] + len(suffix)
 
-    def forward(self, image, prefix, suffix, ids, targets, mtp_rows=0, mtp_window=256):
-        """Losses of the text, of the cells' places and, over the first `mtp_rows` pictures, of the drafts one, two and three
-        tokens further.
+    def forward(self, image, prefix, suffix, ids, targets, places, mtp_rows=0, mtp_window=256):
+        """Losses of the text, of the places [2] and, over the first `mtp_rows` pictures, of the drafts one, two and three
+        tokens further [3].
 
         The rotary embeddings tell a cell how far others are, never where it is: a linear reading of the vision features
         misses the row by 15 of 62. Who is to go on behind the right one of two equal phrases has to know, so the state
-        of each cell behind decoder layer PLACE_LAYER is asked for its row and column.
+        of each cell behind decoder layer CELL_LAYER is asked for its row and column, and the state of each token behind
+        TEXT_LAYER for those of the token to come: places [batch, 2, T], y and x of the targets in pixels, -1 = unknown.
 
         ids [batch, T] are the text tokens as shown to the decoder, targets [batch, T] the true ones (IGNORE = none).
         """
         x, prompt = self.inputs(image, prefix, suffix, ids)
         grid = image.shape[1] // 28, image.shape[2] // 28
         cos, sin = self.rotary(*grid, len(prefix), x.shape[1], x.device)
-        first = x
+        first, last, count = x, len(self.decoder) - 1, targets.shape[1]
         for index, layer in enumerate(self.decoder):
             x = layer(x, cos, sin)
-            if index == min(PLACE_LAYER, len(self.decoder) - 1):
-                cells = x[:, len(prefix):len(prefix) + grid[0] * grid[1]]
-                place = (linear(F.rms_norm(cells, cells.shape[-1:]), self.place) - place_code(*grid, x.device)).square().mean()
+            if index == min(CELL_LAYER, last):
+                rows = torch.arange(grid[0], device=x.device).repeat_interleave(grid[1])[None]
+                cols = torch.arange(grid[1], device=x.device).repeat(grid[0])[None]
+                cells = place_errors(x[:, len(prefix):len(prefix) + rows.shape[1]], self.place[0], rows, cols).mean()
+            if index == min(TEXT_LAYER, last):
+                errors = place_errors(x[:, prompt - 1:prompt - 1 + count], self.place[1], *(places / 28).unbind(1))
+                known = (places[:, 0] >= 0).float()
+                place = torch.stack((cells, (errors * known).sum() / known.sum().clamp(min=1)))
         norm = self.model.language_model.norm
-        count = targets.shape[1]
         loss = self.token_loss(x[:, prompt - 1:prompt - 1 + count], norm, self.lm_head, targets)
         if not mtp_rows:
             return loss, place, loss.new_zeros(3)

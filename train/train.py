@@ -244,8 +244,8 @@ class Trainer:
         self.model.compile()
         for height, width, count in ((112, 448, 32), (56, 56, 12), (448, 448, 48), (1008, 896, 64)):
             ids = torch.ones(6, count, dtype=torch.long, device=self.device)
-            loss, place, drafts = self.model(torch.zeros(6, height, width, device=self.device), self.prefix, self.suffix["text"], ids, ids, 2, 16)
-            (loss + place + drafts.sum()).backward()
+            loss, place, drafts = self.model(torch.zeros(6, height, width, device=self.device), self.prefix, self.suffix["text"], ids, ids, torch.ones(6, 2, count, device=self.device), 2, 16)
+            (loss + place.sum() + drafts.sum()).backward()
             if not self.begun:
                 self.drawers.begin()
                 self.begun = True
@@ -279,19 +279,19 @@ class Trainer:
         while self.ring.made[which] < min(count, self.ring.capacity[which]):
             time.sleep(0.01)
             self.waited += 0.01
-        pictures, targets, letters, tokens = self.ring.batch(rng, which, count, third)
-        image = augment(pictures, letters)
-        shown, targets = stumble(targets)
+        pictures, targets, places, letters, tokens = self.ring.batch(rng, which, count, third)
+        image, places = augment(pictures, places, letters)
+        shown, targets, places = stumble(targets, places)
         shown = corrupt(shown, CORRUPT * (1 - 0.6 * fraction), self.vocabulary.words)
         self.optimiser.zero()
         rows = 0 if fraction < self.args.mtp_from else max(1, count // 8)
-        loss, place, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, rows)
-        (loss + PLACE_SHARE * place + drafts.sum() / 3).backward()
+        loss, place, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, places, rows)
+        (loss + PLACE_SHARE * place.sum() + drafts.sum() / 3).backward()
         norm = self.optimiser.step(rate_factor(fraction, self.step - self.first_step))
         self.step += 1
         self.pictures += count * self.world
         self.tokens += tokens * self.world
-        return loss.detach(), torch.cat((drafts.detach(), place.detach()[None])), norm
+        return loss.detach(), torch.cat((drafts.detach(), place.detach())), norm
 
     def look(self, fraction):
         """Reads the held-out pictures; all GPUs take a share."""
@@ -331,7 +331,7 @@ class Trainer:
         rng, numbers = random.Random(5 + self.step), np.random.default_rng(7 * self.rank + self.step + 1)
         looks = [f for f in args.looks if f > self.spent / args.total]
         saved = logged = time.time()
-        losses, others, first = {}, torch.zeros(4, device=self.device), self.step
+        losses, others, first = {}, torch.zeros(5, device=self.device), self.step
         while True:
             fraction = min(1.0, (self.spent + time.time() - self.began) / args.total)
             fraction, which, third, stop = self.choose(rng, fraction)
@@ -350,13 +350,13 @@ class Trainer:
                     args.seconds = args.total - self.spent
                 mean = {g: round(float(torch.stack(l).mean()), 4) for g, l in losses.items()}
                 n = self.step - first
-                *drafts, place = (round(v, 3) for v in (others / n).tolist())
-                self.log(fraction=round(fraction, 4), loss=mean, drafts=drafts, place=place,
+                means = [round(v, 3) for v in (others / n).tolist()]
+                self.log(fraction=round(fraction, 4), loss=mean, drafts=means[:3], places=means[3:],
                          norm=round(float(norm), 3), steps_a_second=round(n / (time.time() - logged), 2), pictures=self.pictures,
                          tokens=self.tokens, waited=round(self.waited, 1),
                          reuse={g: round(sum(u for u, h in zip(self.ring.used, GROUPS) if h == g) / max(1, sum(
                              m for m, h in zip(self.ring.made, GROUPS) if h == g)), 1) for g in dict.fromkeys(GROUPS)})
-                losses, others, first, logged = {}, torch.zeros(4, device=self.device), self.step, time.time()
+                losses, others, first, logged = {}, torch.zeros(5, device=self.device), self.step, time.time()
             if time.time() - saved > args.save_every and args.seconds - (time.time() - self.began) > 20:
                 self.save()
                 saved = time.time()
