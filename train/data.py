@@ -203,10 +203,10 @@ def moved(places, matrix, height, width):
 def stumble(targets, places, rows=0.25):
     """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
 
-    Gives (shown, targets) [count, length] and the places [count, 2, length] of these targets. A unit of 1 to 24 tokens before a place p stands there again, up to six times, or one
-    of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target after
-    each round is the true token of place p, inside a round there is none. Greedy reading needs this: once past the end of a
-    run, no true text is like it.
+    Gives (shown, targets) [count, length] and the places [count, 2, length] of these targets on the picture. A unit of 1 to 24
+    tokens before token p stands there again, up to six times, or one of up to 160 once or twice; half of the units are single
+    tokens at the end of a run, if the text has runs. The target after each round is the true token p, inside a round there
+    is none. Greedy reading needs this: once past the end of a run, no true text is like it.
     """
     count, length = targets.shape
     if length < 8:

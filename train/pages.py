@@ -243,6 +243,11 @@ def letter_height(rng, height, width):
         letter = math.exp(rng.uniform(math.log(13.5), math.log(26 if large else 31)))
     else:
         letter = rng.uniform(26, 44 if large else 56)
+    return fitting(letter, height, width)
+
+
+def fitting(letter, height, width):
+    """A letter height that leaves room for a line and some words on a picture of this size."""
     return max(9, min(letter, height * 0.66, max(11, width * 0.28)))
 
 
@@ -724,8 +729,8 @@ MAKERS = {"text": text_page, "table": table, "formula": formula}
 def small_print(rng, shape):
     """(letter height, enlargement) of a training picture of this shape, with more small print than the tests have; the
     engine guesses the height, and so do we."""
-    letter = rng.uniform(9.5, 14) if rng.random() < 0.12 else letter_height(rng, shape.height, shape.width)
-    letter = max(9, min(letter, shape.height * 0.66, max(11, shape.width * 0.28)))
+    size = shape.height, shape.width
+    letter = fitting(rng.uniform(9.5, 14), *size) if rng.random() < 0.12 else letter_height(rng, *size)
     guess = letter * math.exp(rng.gauss(0, 0.15))
     factor = enlargement(guess, 1, 1) if rng.random() < 0.9 else 1.0
     return letter, min(factor, 1.25) if shape.height * shape.width > 3_000_000 else factor

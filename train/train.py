@@ -244,7 +244,8 @@ class Trainer:
         self.model.compile()
         for height, width, count in ((112, 448, 32), (56, 56, 12), (448, 448, 48), (1008, 896, 64)):
             ids = torch.ones(6, count, dtype=torch.long, device=self.device)
-            loss, place, drafts = self.model(torch.zeros(6, height, width, device=self.device), self.prefix, self.suffix["text"], ids, ids, torch.ones(6, 2, count, device=self.device), 2, 16)
+            image, places = torch.zeros(6, height, width, device=self.device), torch.ones(6, 2, count, device=self.device)
+            loss, place, drafts = self.model(image, self.prefix, self.suffix["text"], ids, ids, places, 2, 16)
             (loss + place.sum() + drafts.sum()).backward()
             if not self.begun:
                 self.drawers.begin()
