@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads drawn pictures and counts errors: by picture size, letter height and kind, beside Tesseract on the same ones.
 
-    python3 evaluate.py SNAPSHOT DATA OUT [--scale 0.1] [--device cuda]   # reads the test pictures, writes OUT/*.json
+    python3 evaluate.py SNAPSHOT DATA OUT [--scale 0.1] [--device cuda]   # reads the test pictures, writes OUT/*.json;
+                                                                          # in bf16 on a GPU, in fp32 on a CPU
     python3 evaluate.py --tesseract DATA OUT [--scale 0.1]                # Tesseract on the first pictures of each row
     python3 evaluate.py --table OUT                                       # the table of both as Markdown
 
 Error = Levenshtein distance / length of the truth over all pictures of a row, white space folded.
 """
 import argparse
+import glob
 import hashlib
 import json
 import os
@@ -258,9 +260,11 @@ def shown_picture(job):
     return made, fit(made.image)
 
 
-def test_set(data, scale, workers, part=(0, 1), most_pixels=10 ** 8):
-    """[(row, i, Sample, the picture as the model is shown it)]; `part` = (k, n) takes every n-th picture."""
-    jobs = [(data, row, i) for row, spec in rows().items() for i in range(max(2, int(spec[4] * scale)))
+def test_set(data, scale, workers, part=(0, 1), most_pixels=10 ** 8, only="", fresh=False):
+    """[(row, i, Sample, the picture as the model is shown it)]; `part` = (k, n) takes every n-th picture, `only` the rows that
+    begin so, `fresh` the pictures behind those of the test: as many that no choice was ever made by."""
+    jobs = [(data, row, i + spec[4] * fresh) for row, spec in rows().items() if row.startswith(only)
+            for i in range(max(2, int(spec[4] * scale)))
             if spec[0][i % len(spec[0])].height * spec[0][i % len(spec[0])].width <= most_pixels][part[0]::part[1]]
     with ProcessPoolExecutor(workers) as pool:
         return [(row, i, s, shown) for (_, row, i), (s, shown) in zip(jobs, pool.map(shown_picture, jobs, chunksize=4))]
@@ -292,6 +296,13 @@ def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
 
 
 # ---------------------------------------------------------------- the table
+def read_records(out):
+    """The records of a whole test; where it was read in parts, those of all parts."""
+    whole = f"{out}/records.json"
+    files = [whole] if os.path.exists(whole) else sorted(glob.glob(f"{out}/records[0-9]*.json"))
+    return [r for file in files for r in json.load(open(file))]
+
+
 def score(records):
     """Numbers of one row."""
     truth = [fold(r["truth"]) for r in records]
@@ -335,7 +346,7 @@ def run_tesseract(picture, shape):
 
 def compare(data, out, scale, seconds):
     """Tesseract on the first pictures of the rows it can take part in, until the time is spent."""
-    ours = {(r["row"], r["i"]): r for r in json.load(open(f"{out}/records.json"))}
+    ours = {(r["row"], r["i"]): r for r in read_records(out)}
     started, records, strangers = time.time(), [], 0
     names = [r for r in rows() if not r.startswith(("tables", "formulas", "textless"))]
     limits = {r: max(2, int(rows()[r][4] * scale)) for r in names}
@@ -354,7 +365,7 @@ def compare(data, out, scale, seconds):
 
 
 def table(out):
-    records = json.load(open(f"{out}/records.json"))
+    records = read_records(out)
     other = {}
     if os.path.exists(f"{out}/tesseract.json"):
         for r in json.load(open(f"{out}/tesseract.json")):
@@ -392,6 +403,10 @@ def main():
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--draw", action="store_true", help="only draw the test pictures: DATA FILE.pkl")
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--drawn", help="read the pictures of this file (of --draw) instead of drawing them")
+    parser.add_argument("--part", default="0/1", help="K/N: every N-th picture from K on, for N processes with a GPU each")
+    parser.add_argument("--only", default="", help="the rows whose names begin so")
+    parser.add_argument("--fresh", action="store_true", help="other pictures of the same rows, for weights that were chosen by the first")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
@@ -401,7 +416,7 @@ def main():
     if args.tesseract:
         return compare(args.paths[0], args.paths[1], args.scale, args.seconds)
     if args.draw:
-        drawn = test_set(args.paths[0], args.scale, args.workers)
+        drawn = test_set(args.paths[0], args.scale, args.workers, only=args.only, fresh=args.fresh)
         pickle.dump(drawn, open(args.paths[1] + ".part", "wb"))
         return os.replace(args.paths[1] + ".part", args.paths[1])
     from data import Vocabulary
@@ -409,8 +424,17 @@ def main():
     snapshot, data, out = args.paths
     os.makedirs(out, exist_ok=True)
     model = load_snapshot(snapshot).to(args.device).eval()
+    for p in model.parameters() if args.device.startswith("cuda") else ():
+        p.data = p.data.bfloat16()                            # as stored, and as train.py tests
     reader = Reader(model, Vocabulary(f"{snapshot}/tokenizer.json"), torch.device(args.device))
-    records = read_set(reader, test_set(data, args.scale, args.workers))
+    k, n = map(int, args.part.split("/"))
+    if args.drawn:
+        pictures = pickle.load(open(args.drawn, "rb"))[k::n]
+    else:
+        pictures = test_set(data, args.scale, args.workers, (k, n), only=args.only, fresh=args.fresh)
+    records = read_set(reader, pictures)
+    if n > 1:
+        return json.dump(records, open(f"{out}/records{k}.json", "w"), ensure_ascii=False)
     json.dump(records, open(f"{out}/records.json", "w"), ensure_ascii=False)
     return table(out)
 
