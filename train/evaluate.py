@@ -13,6 +13,7 @@ import glob
 import hashlib
 import json
 import os
+import pathlib
 import pickle
 import random
 import re
@@ -270,6 +271,20 @@ def test_set(data, scale, workers, part=(0, 1), most_pixels=10 ** 8, only="", fr
         return [(row, i, s, shown) for (_, row, i), (s, shown) in zip(jobs, pool.map(shown_picture, jobs, chunksize=4))]
 
 
+def test_pictures(drawn, data, scale, workers, part, **others):
+    """The part (k, n) of the test set: of the file `drawn` (of --draw) if there is one, else drawn now."""
+    if drawn and os.path.exists(drawn):
+        with open(drawn, "rb") as file:
+            return pickle.load(file)[part[0]::part[1]]
+    return test_set(data, scale, workers, part, **others)
+
+
+def as_stored(model):
+    """Rounds the parameters to the type of the snapshot, where the device computes in it."""
+    for p in model.parameters():
+        p.data = p.data.bfloat16() if p.is_cuda else p.data
+
+
 def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
     """Reads everything; gives one record a picture."""
     groups = {}
@@ -296,11 +311,26 @@ def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
 
 
 # ---------------------------------------------------------------- the table
+def write_records(out, records, part=None):
+    """The records of a whole test, or of part number `part`; a whole takes the place of older parts, a part that of an older whole."""
+    os.makedirs(out, exist_ok=True)
+    with open(f"{out}/records{'' if part is None else part}.json", "w") as file:
+        json.dump(records, file, ensure_ascii=False)
+    for old in record_parts(out) if part is None else [f"{out}/records.json"]:
+        pathlib.Path(old).unlink(missing_ok=True)
+
+
+def record_parts(out):
+    return sorted(glob.glob(f"{out}/records[0-9]*.json"))
+
+
 def read_records(out):
     """The records of a whole test; where it was read in parts, those of all parts."""
     whole = f"{out}/records.json"
-    files = [whole] if os.path.exists(whole) else sorted(glob.glob(f"{out}/records[0-9]*.json"))
-    return [r for file in files for r in json.load(open(file))]
+    records = [r for file in ([whole] if os.path.exists(whole) else record_parts(out)) for r in json.load(open(file))]
+    if not records or len({(r["row"], r["i"]) for r in records}) < len(records):
+        raise SystemExit(f"{out}: no records, or parts of different runs (records*.json)")
+    return records
 
 
 def score(records):
@@ -422,21 +452,17 @@ def main():
     from data import Vocabulary
     from prune import load_snapshot
     snapshot, data, out = args.paths
-    os.makedirs(out, exist_ok=True)
+    if args.drawn and not os.path.exists(args.drawn):
+        parser.error(f"--drawn: there is no {args.drawn}")
     model = load_snapshot(snapshot).to(args.device).eval()
-    for p in model.parameters() if args.device.startswith("cuda") else ():
-        p.data = p.data.bfloat16()                            # as stored, and as train.py tests
+    as_stored(model)
     reader = Reader(model, Vocabulary(f"{snapshot}/tokenizer.json"), torch.device(args.device))
     k, n = map(int, args.part.split("/"))
-    if args.drawn:
-        pictures = pickle.load(open(args.drawn, "rb"))[k::n]
-    else:
-        pictures = test_set(data, args.scale, args.workers, (k, n), only=args.only, fresh=args.fresh)
+    pictures = test_pictures(args.drawn, data, args.scale, args.workers, (k, n), only=args.only, fresh=args.fresh)
     records = read_set(reader, pictures)
-    if n > 1:
-        return json.dump(records, open(f"{out}/records{k}.json", "w"), ensure_ascii=False)
-    json.dump(records, open(f"{out}/records.json", "w"), ensure_ascii=False)
-    return table(out)
+    write_records(out, records, k if n > 1 else None)
+    if n == 1:
+        table(out)
 
 
 if __name__ == "__main__":

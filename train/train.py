@@ -13,7 +13,6 @@ export/ (the snapshot) and test/records.json (what it read on the test pictures)
 import argparse
 import json
 import os
-import pickle
 import random
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import torch.distributed as dist
 
 import export
 from data import Drawers, Ring, Vocabulary, augment, corrupt, pictures_per_slot, stumble
-from evaluate import Reader, fold, levenshtein, read_set, test_set
+from evaluate import Reader, as_stored, fold, levenshtein, read_records, read_set, test_pictures, write_records
 from model import Config, GlmOcr
 from pages import SHAPES, Library, sample
 from prune import load_snapshot, start_model
@@ -371,24 +370,18 @@ class Trainer:
     def test(self):
         """Reads the test pictures in the stored precision; each GPU a share."""
         args, start = self.args, time.time()
-        if os.path.exists(f"{args.out}/test.pkl"):            # drawn beside the training: evaluate.py --draw
-            pictures = pickle.load(open(f"{args.out}/test.pkl", "rb"))[self.rank::self.world]
-        else:
-            pictures = test_set(args.data, args.test_scale, args.drawers, (self.rank, self.world), 2 * args.most_pixels)
-        with torch.no_grad():
-            for p in self.model.parameters():
-                p.data = p.data.bfloat16() if self.cuda else p.data
+        pictures = test_pictures(f"{args.out}/test.pkl", args.data, args.test_scale, args.drawers, (self.rank, self.world),
+                                 most_pixels=2 * args.most_pixels)         # the file: drawn beside the training, evaluate.py --draw
+        as_stored(self.model)
         drawn = time.time() - start
         with torch.compiler.set_stance("force_eager"):
             records = read_set(Reader(self.model, self.vocabulary, self.device), pictures)
-        os.makedirs(f"{args.out}/test", exist_ok=True)
-        json.dump(records, open(f"{args.out}/test/records{self.rank}.json", "w"), ensure_ascii=False)
+        write_records(f"{args.out}/test", records, self.rank)
         self.log(test=len(records), drawn=round(drawn, 1), read=round(time.time() - start - drawn, 1))
         if self.world > 1:
             dist.barrier()
         if self.rank == 0:
-            parts = [json.load(open(f"{args.out}/test/records{r}.json")) for r in range(self.world)]
-            json.dump([r for part in parts for r in part], open(f"{args.out}/test/records.json", "w"), ensure_ascii=False)
+            write_records(f"{args.out}/test", read_records(f"{args.out}/test"))
             open(f"{args.out}/done", "w").close()
 
 
