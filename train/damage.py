@@ -58,7 +58,7 @@ def damage(rng, image, letter):
 
 
 def degrade(rng, image, letter):
-    """Full damage, for the degraded test pictures and a quarter of the training's: two or three of the list, plainly visible."""
+    """Full damage, for the degraded test pictures and some of the training's: two or three of the list, plainly visible."""
     noise = np.random.default_rng(rng.getrandbits(32))
     paper = int(np.median(np.asarray(image)))
     width, height = image.size

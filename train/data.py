@@ -18,7 +18,6 @@ from pages import PROMPTS, SHAPES
 END = "<|endoftext|>"
 SLOT_PIXELS = 4_400_000            # two A4 pages
 SLOT_TOKENS = 65_536
-SLOT_BYTES = SLOT_PIXELS + 3 * 2 * SLOT_TOKENS
 
 
 class Vocabulary:
@@ -42,12 +41,11 @@ def pictures_per_slot(shape):
 
 
 def slot_views(memory, index, shape, count):
-    """(pictures uint8 [count, H, W], numbers int16 [count, 3, 2 + max_tokens]: length, letter height, ids; then y and x of
-    the tokens behind two unused numbers)."""
-    at, width = index * SLOT_BYTES, shape.max_tokens + 2
+    """(pictures uint8 [count, H, W], numbers int16 [count, 2 + max_tokens]: length, letter height, ids)."""
+    at = index * (SLOT_PIXELS + 2 * SLOT_TOKENS)
     pictures = np.frombuffer(memory, np.uint8, count * shape.height * shape.width, at)
-    numbers = np.frombuffer(memory, np.int16, count * 3 * width, at + SLOT_PIXELS)
-    return pictures.reshape(count, shape.height, shape.width), numbers.reshape(count, 3, width)
+    numbers = np.frombuffer(memory, np.int16, count * (shape.max_tokens + 2), at + SLOT_PIXELS)
+    return pictures.reshape(count, shape.height, shape.width), numbers.reshape(count, shape.max_tokens + 2)
 
 
 def draw_forever(seed, library, vocabulary, memory, demand, free, ready):
@@ -62,14 +60,13 @@ def draw_forever(seed, library, vocabulary, memory, demand, free, ready):
         which = rng.choices(range(len(SHAPES)), list(demand))[0]
         shape, count = SHAPES[which], pictures_per_slot(SHAPES[which])
         pictures, numbers = slot_views(memory, slot, shape, count)
-        numbers[:, 0], numbers[:, 1:] = IGNORE, -1
+        numbers[:] = IGNORE
         for i in range(count):
             s = pages.sample(rng, library, shape, vocabulary.tokenizer)
             pictures[i] = s.image
-            numbers[i, 0, :2] = len(s.ids) + 1, s.letter
-            numbers[i, 0, 2:2 + len(s.ids)] = s.ids
-            numbers[i, 0, 2 + len(s.ids)] = vocabulary.end
-            numbers[i, 1:, 2:2 + len(s.ids)] = s.places
+            numbers[i, 0], numbers[i, 1] = len(s.ids) + 1, s.letter
+            numbers[i, 2:2 + len(s.ids)] = s.ids
+            numbers[i, 2 + len(s.ids)] = vocabulary.end
         left -= count
         ready.put((slot, which, count))
 
@@ -80,7 +77,7 @@ class Drawers:
     def __init__(self, library, vocabulary, count, seed):
         context = multiprocessing.get_context("fork")
         self.slots = 3 * count
-        self.memory = mmap.mmap(-1, self.slots * SLOT_BYTES)
+        self.memory = mmap.mmap(-1, self.slots * (SLOT_PIXELS + 2 * SLOT_TOKENS))
         self.demand = context.RawArray("d", [1.0] * len(SHAPES))
         self.free, self.ready = context.Queue(), context.Queue()
         self.processes = [context.Process(target=draw_forever, daemon=True, args=(
@@ -104,7 +101,7 @@ class Ring:
         self.drawers, self.device = drawers, device
         self.capacity = [max(48, min(40_000, int(gigabytes * 1e9 / (s.height * s.width)))) for s in SHAPES]
         self.made, self.used = [0] * len(SHAPES), [0] * len(SHAPES)
-        self.pictures, self.ids, self.places, self.letters = {}, {}, {}, {}
+        self.pictures, self.ids, self.letters = {}, {}, {}
         self.lengths = [np.zeros(c, np.int32) for c in self.capacity]
         if device.type == "cuda":      # pinned: copies run beside the computation
             buffer = torch.frombuffer(drawers.memory, dtype=torch.uint8)
@@ -123,16 +120,14 @@ class Ring:
             with torch.cuda.stream(stream):
                 if which not in self.pictures:
                     self.ids[which] = torch.full((capacity, shape.max_tokens), IGNORE, dtype=torch.int16, device=self.device)
-                    self.places[which] = torch.full((capacity, 2, shape.max_tokens), -1, dtype=torch.int16, device=self.device)
                     self.letters[which] = torch.zeros(capacity, dtype=torch.int16, device=self.device)
                     self.pictures[which] = torch.zeros(capacity, shape.height, shape.width, dtype=torch.uint8, device=self.device)
                 at = self.made[which] % capacity
                 n = min(count, capacity - at)
                 self.pictures[which][at:at + n].copy_(torch.from_numpy(pictures[:n]))
-                self.letters[which][at:at + n].copy_(torch.from_numpy(numbers[:n, 0, 1].copy()))
-                self.ids[which][at:at + n].copy_(torch.from_numpy(numbers[:n, 0, 2:].copy()))
-                self.places[which][at:at + n].copy_(torch.from_numpy(numbers[:n, 1:, 2:].copy()))
-                self.lengths[which][at:at + n] = numbers[:n, 0, 0]
+                self.letters[which][at:at + n].copy_(torch.from_numpy(numbers[:n, 1].copy()))
+                self.ids[which][at:at + n].copy_(torch.from_numpy(numbers[:n, 2:].copy()))
+                self.lengths[which][at:at + n] = numbers[:n, 0]
                 if cuda:
                     stream.synchronize()
             self.made[which] += n
@@ -142,8 +137,7 @@ class Ring:
         return self.made[which] >= min(2 * batch, self.capacity[which])
 
     def batch(self, rng, which, count, third):
-        """(pictures uint8 [count, H, W], targets int64 [count, T], places of the tokens [count, 2, T] (y and x in pixels, -1
-        where unknown), letter heights [count], number of tokens).
+        """(pictures uint8 [count, H, W], targets int64 [count, T], letter heights [count], number of tokens).
 
         The pictures come from the third (0, 1, 2) of the ring with the shortest, middling, longest texts: texts of about
         one length waste little of the batch's rectangle.
@@ -155,13 +149,11 @@ class Ring:
         longest = min(SHAPES[which].max_tokens, (int(lengths[index].max()) + 15) // 16 * 16)
         self.used[which] += count
         at = torch.from_numpy(index).to(self.device, non_blocking=True)
-        return (self.pictures[which][at], self.ids[which][at][:, :longest].long(), self.places[which][at][:, :, :longest].float(),
-                self.letters[which][at].float(), int(lengths[index].sum()))
+        return self.pictures[which][at], self.ids[which][at][:, :longest].long(), self.letters[which][at].float(), int(lengths[index].sum())
 
 
-def augment(pictures, places, letters):
-    """Skew and shrink, blur, contrast, uneven light, noise: a float picture, -1 … 1, that nobody drew twice, and the places
-    of its tokens (y and x in pixels, -1 where unknown) after it."""
+def augment(pictures, letters):
+    """Skew and shrink, blur, contrast, uneven light, noise: a float picture, -1 … 1, that nobody drew twice."""
     count, height, width = pictures.shape
     device = pictures.device
     chance = lambda: torch.rand(count, device=device)
@@ -177,7 +169,6 @@ def augment(pictures, places, letters):
                           torch.stack((grow_y * sin * width / height, grow_y * cos, shift_y), 1)), 1)
     still = torch.stack((torch.stack((zero + 1, zero, zero), 1), torch.stack((zero, zero + 1, zero), 1)), 1)
     matrix = torch.where((chance() < 0.45)[:, None, None], matrix, still)
-    places = moved(places, matrix, height, width)
     grid = F.affine_grid(matrix, (count, 1, height, width), align_corners=False)
     image = F.grid_sample(image[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)
     blur = (((chance() - 0.75) * 4).clamp(min=0) * (letters / 20).clamp(max=1))[:, None, None, None]
@@ -188,29 +179,20 @@ def augment(pictures, places, letters):
     light_x, light_y = (((chance() - 0.7).clamp(min=0) * -130) for _ in "xy")
     image = image + torch.randn_like(image) * column(noise) + column(light_x) * torch.linspace(0, 1, width, device=device) \
         + column(light_y) * torch.linspace(0, 1, height, device=device)[:, None]
-    return image.clamp(0, 255) / 127.5 - 1, places
+    return image.clamp(0, 255) / 127.5 - 1
 
 
-def moved(places, matrix, height, width):
-    """Places [count, 2, T] in a picture that affine_grid samples by matrix [count, 2, 3], which leads from new to old."""
-    (a, b, shift_x), (c, d, shift_y) = (row.unbind(1) for row in matrix[:, :, :, None].unbind(1))
-    x, y = places[:, 1] * (2 / width) - 1 - shift_x, places[:, 0] * (2 / height) - 1 - shift_y
-    x, y = (d * x - b * y) / (a * d - b * c), (a * y - c * x) / (a * d - b * c)
-    new = torch.stack(((y + 1) * (height / 2), (x + 1) * (width / 2)), 1)
-    return torch.where(places[:, :1] < 0, -1.0, new.clamp(min=0))
-
-
-def stumble(targets, places, rows=0.25):
+def stumble(targets, rows=0.25):
     """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
 
-    Gives (shown, targets) [count, length] and the places [count, 2, length] of these targets on the picture. A unit of 1 to 24
-    tokens before token p stands there again, up to six times, or one of up to 160 once or twice; half of the units are single
-    tokens at the end of a run, if the text has runs. The target after each round is the true token p, inside a round there
-    is none. Greedy reading needs this: once past the end of a run, no true text is like it.
+    Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before token p stands there again, up to six times, or
+    one of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target
+    after each round is the true token p, inside a round there is none. Greedy reading needs this: once past the end of a
+    run, no true text is like it.
     """
     count, length = targets.shape
     if length < 8:
-        return targets, targets, places
+        return targets, targets
     device = targets.device
     draw = lambda low, high: torch.randint(low, high, (count, 1), device=device)
     chance = torch.rand(3, count, 1, device=device)
@@ -227,11 +209,9 @@ def stumble(targets, places, rows=0.25):
     at = torch.arange(length, device=device).expand(count, -1)
     inside = (at >= place) & (at < place + extra)
     source = torch.where(inside, place - unit + (at - place) % unit, torch.where(at < place, at, at - extra))
-    goal = torch.where(inside, place, source)                                   # the number of the token to come
-    none = inside & ((at - place) % unit != 0)
-    goals = targets.gather(1, goal).masked_fill(none, IGNORE)
-    places = places.gather(2, goal[:, None].expand(-1, 2, -1)).masked_fill(none[:, None], -1)
-    return targets.gather(1, source), goals, places
+    shown = targets.gather(1, source)
+    goal = torch.where(inside, torch.where((at - place) % unit == 0, targets.gather(1, place), IGNORE), shown)
+    return shown, goal
 
 
 def corrupt(targets, share, words):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from letters import LETTER, MOST_PIXELS
-from model import TRAINING_ONLY, Config, GlmOcr
+from model import Config, GlmOcr
 
 SHARD_BYTES = 14_000_000
 
@@ -22,8 +22,6 @@ def checkpoint_tensors(model):
     """Our parameters in the published names, layouts and type, the MTP layer's own embed_tokens and head among them."""
     out = {}
     for name, t in model.state_dict().items():
-        if name.startswith(TRAINING_ONLY):
-            continue
         if name.endswith("patch_embed.proj.weight"):           # equal over three channels and two frames
             t = (t.float() / 6).view(-1, 1, 1, 14, 14).expand(-1, 3, 2, 14, 14)
         if name.endswith("downsample.weight"):

@@ -13,9 +13,6 @@ import torch.nn.functional as F
 from torch import nn
 
 EPS = 1e-5
-CELL_LAYER, TEXT_LAYER = 1, 3           # behind which decoder layer a cell is to know its place, and a token the next one's
-TRAINING_ONLY = "place."                # the start of the names of parameters that no snapshot holds
-PLACE_WAVES = (4.0, 8.0, 16.0, 32.0, 64.0, 160.0)                       # in cells
 IGNORE = -100
 
 
@@ -254,8 +251,6 @@ class GlmOcr(nn.Module):
         self.model = nn.Module()
         self.model.visual, self.model.language_model = Vision(config), LanguageModel(config)
         self.lm_head = dense(config.hidden, config.vocab)
-        self.place = nn.ModuleList(dense(config.hidden, 4 * len(PLACE_WAVES), True) for _ in ("cells", "tokens"))
-        self.register_buffer("turns", 2 * torch.pi / torch.tensor(PLACE_WAVES), persistent=False)
         self.tables = {}
         self.token_loss = token_loss
         self.initialise()
@@ -319,51 +314,23 @@ class GlmOcr(nn.Module):
             parts.append(self.embed(ids))
         return torch.cat(parts, 1), len(prefix) + seen.shape[1] + len(suffix)
 
-    def forward(self, image, prefix, suffix, ids, targets, places, mtp_rows=0, mtp_window=256):
-        """Losses of the text, of the places [2] and, over the first `mtp_rows` pictures, of the drafts one, two and three
-        tokens further [3].
+    def forward(self, image, prefix, suffix, ids, targets, mtp_rows=0, mtp_window=256):
+        """Losses of the text and, over the first `mtp_rows` pictures, of the drafts one, two and three tokens further [3].
 
-        ids [batch, T] are the text tokens as shown to the decoder, targets [batch, T] the true ones (IGNORE = none);
-        places [batch, 2, T] are y and x of the targets in pixels (-1 = unknown).
+        ids [batch, T] are the text tokens as shown to the decoder, targets [batch, T] the true ones (IGNORE = none).
         """
         x, prompt = self.inputs(image, prefix, suffix, ids)
-        grid = image.shape[1] // 28, image.shape[2] // 28
-        cos, sin = self.rotary(*grid, len(prefix), x.shape[1], x.device)
-        first, states = x, []
+        cos, sin = self.rotary(image.shape[1] // 28, image.shape[2] // 28, len(prefix), x.shape[1], x.device)
+        first = x
         for layer in self.decoder:
             x = layer(x, cos, sin)
-            states.append(x)
-        count, last = targets.shape[1], len(states) - 1
-        cells = states[min(CELL_LAYER, last)][:, len(prefix):len(prefix) + grid[0] * grid[1]]
-        text = states[min(TEXT_LAYER, last)][:, prompt - 1:prompt - 1 + count]
-        place = self.place_losses(cells, grid, text, places)
         norm = self.model.language_model.norm
-        loss = self.token_loss(x[:, prompt - 1:prompt - 1 + count], norm, self.lm_head, targets)
+        loss = self.token_loss(x[:, prompt - 1:prompt - 1 + targets.shape[1]], norm, self.lm_head, targets)
         if not mtp_rows:
-            return loss, place, loss.new_zeros(3)
+            return loss, loss.new_zeros(3)
         with torch.no_grad():
             state = rms(x[:mtp_rows], norm)
-        return loss, place, self.draft_losses(first[:mtp_rows].detach(), state, cos, sin, prompt, targets[:mtp_rows], mtp_window)
-
-    def place_losses(self, cells, grid, text, places):
-        """How badly the states of the cells tell their place, and those of the text the place of the token to come [2].
-
-        The rotary embeddings tell a cell how far others are, never where it is: a linear reading of the vision features
-        misses the row by 15 of 62. Who is to go on behind the right one of two equal phrases has to know.
-        """
-        rows = torch.arange(grid[0], device=cells.device).repeat_interleave(grid[1])[None]
-        cols = torch.arange(grid[1], device=cells.device).repeat(grid[0])[None]
-        errors = self.place_errors(text, self.place[1], *(places / 28).unbind(1))
-        known = (places[:, 0] >= 0).float()
-        return torch.stack((self.place_errors(cells, self.place[0], rows, cols).mean(),
-                            (errors * known).sum() / known.sum().clamp(min=1)))
-
-    def place_errors(self, state, head, rows, cols):
-        """Squared errors [batch, n] of a linear reading of row and column, as sines and cosines of PLACE_WAVES, out of
-        states [batch, n, hidden]; rows and cols [1 or batch, n] in cells."""
-        angle = torch.stack((rows, cols), -1)[..., None] * self.turns
-        code = torch.cat((angle.sin(), angle.cos()), -1).flatten(2)
-        return (linear(F.rms_norm(state, state.shape[-1:]), head) - code).square().mean(-1)
+        return loss, self.draft_losses(first[:mtp_rows].detach(), state, cos, sin, prompt, targets[:mtp_rows], mtp_window)
 
     def drafts(self, embeddings, state, cos, sin, start, size):
         """Three applications of the MTP layer by recursion, as an engine with three drafts runs it (reference, 6.3).

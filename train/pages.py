@@ -25,6 +25,7 @@ SIGNS = "€£$§%°±²³«»“”„’‘–—…•·™©®×½¼¾†‰
 RARE = "¡¢¥¿÷ªĀāĂăĒēĪīŌōŪū‚‹›−√∞≈∑∫∂γδεθλρσφωΣΩΠ←»"
 CHARSET = set(map(chr, range(32, 127))) | set(ACCENTED + SIGNS + RARE)
 
+A4_PIXELS = 1_900_000                 # half of the training pictures above have full damage, a quarter of the others
 PROMPTS = {"text": "Text Recognition:", "table": "Table Recognition:", "formula": "Formula Recognition:"}
 
 
@@ -59,7 +60,6 @@ class Sample:
     text: str
     letter: int          # cap to descender, pixels; of the body text
     kind: str            # prose, code, numbers, textless, table, formula
-    places: np.ndarray   # y and x of every token in pixels, int16 [2, tokens]; -1 where nobody knows
 
 
 # ---------------------------------------------------------------- faces and words
@@ -300,8 +300,7 @@ class Page:
         self.paper, self.ink = paper_and_ink(rng, style)
         self.image = Image.new("L", (self.width, self.height), self.paper)
         self.draw = ImageDraw.Draw(self.image)
-        self.lines, self.boxes, self.characters = [], [], 0
-        self.tokens_left, self.style = shape.max_tokens - 2, style
+        self.lines, self.tokens_left, self.style = [], shape.max_tokens - 2, style
 
     def shade(self, strength):
         """Ink of a given strength over the paper."""
@@ -310,12 +309,6 @@ class Page:
     def rule(self, box, strength=None):
         self.draw.line(box, fill=self.shade(strength or self.rng.uniform(0.4, 1)), width=self.rng.randint(1, 2))
 
-    def keep(self, text, x, y, width):
-        """Takes a line into the text and notes where it stands: (characters before it, its own, y of its middle, x, width)."""
-        self.boxes.append((self.characters, len(text), y, x, width))
-        self.lines.append(text)
-        self.characters += len(text) + 1
-
     def line(self, x, y, line_words, face, width, align="left", fill=None, prefix=""):
         """Writes one line; False when the token budget is spent."""
         text = prefix + " ".join(line_words)
@@ -323,25 +316,23 @@ class Page:
         if cost > self.tokens_left:
             return False
         self.tokens_left -= cost
+        self.lines.append(text)
         fill = self.ink if fill is None else fill
         used = face.width(prefix) + sum(map(face.width, line_words)) + face.space * (len(line_words) - 1)
         spare, rng = width - used, self.rng
-        shift = spare / 2 if align == "centre" else spare if align == "right" else 0
-        spread = len(line_words) > 1 and (align == "justify" and spare < width * 0.3 or align == "split" and spare > width * 0.15)
-        self.keep(text, x + shift, y + face.height / 2, width if spread else used)
         if self.style != "clean" and rng.random() < 0.012:   # marker, then the text on it
             self.draw.rectangle((x - 2, y, x + used + 2, y + face.height), fill=self.shade(rng.uniform(0.05, 0.3)))
-        if align == "justify" and spread:
+        if align == "justify" and spare < width * 0.3 and len(line_words) > 1:
             gap = face.space + spare / (len(line_words) - 1)
             for word in line_words:
                 self.draw.text((x, y), word, font=face.font, fill=fill)
                 x += face.width(word) + gap
             return True
-        if align == "split" and spread:                      # the last word at the right edge
+        if align == "split" and len(line_words) > 1 and spare > width * 0.15:   # the last word at the right edge
             self.draw.text((x, y), prefix + " ".join(line_words[:-1]), font=face.font, fill=fill)
             self.draw.text((x + width - face.width(line_words[-1]), y), line_words[-1], font=face.font, fill=fill)
             return True
-        x += shift
+        x += spare / 2 if align == "centre" else spare if align == "right" else 0
         self.draw.text((x, y), text, font=face.font, fill=fill)
         if rng.random() < 0.015:
             self.draw.line((x, y + face.ascent + 2, x + used, y + face.ascent + 2), fill=fill)
@@ -414,7 +405,7 @@ class Page:
             if cost > self.tokens_left:
                 return None
             self.tokens_left -= cost
-            self.keep(("\n" if blank and self.lines else "") + line, x, y + face.height / 2, face.space * len(line))
+            self.lines.append(("\n" if blank and self.lines else "") + line)
             self.draw.text((x, y), line, font=face.font, fill=self.ink if fill is None else fill)
             y, blank = y + step, False
         return y
@@ -548,7 +539,7 @@ def text_page(rng, library, shape, tokenizer, style, kind=None, letter=None):
         return None
     if rng.random() < 0.03:
         page.draw.rectangle((0, 0, width - 1, height - 1), outline=page.shade(rng.uniform(0.3, 1)))
-    return page.image, page.text(), face.letter, kind, page.boxes
+    return page.image, page.text(), face.letter, kind
 
 
 def textless(rng, library, shape, tokenizer, style):
@@ -573,7 +564,7 @@ def textless(rng, library, shape, tokenizer, style):
                 draw.rectangle(box, fill=fill, outline=ink)
             else:
                 draw.line(box, fill=ink, width=rng.randint(1, 5))
-    return image, "", 20, "textless", []
+    return image, "", 20, "textless"
 
 
 # ---------------------------------------------------------------- tables
@@ -663,7 +654,7 @@ def table(rng, library, shape, tokenizer, style, kind=None, letter=None):
                     draw.line(line, **rule)
     for r in {"rows": range(rows + 1), "head": (0, 1, rows)}.get(rules, ()):
         draw.line((xs[0], ys[r], xs[-1], ys[r]), **rule)
-    return image, html, face.letter, "table", []
+    return image, html, face.letter, "table"
 
 
 # ---------------------------------------------------------------- formulas
@@ -719,7 +710,7 @@ def formula(rng, library, shape, tokenizer, style, kind=None, letter=None):
     x, y = rng.randint(2, shape.width - w - 2), rng.randint(2, shape.height - h - 2)
     image = np.full((shape.height, shape.width), paper, np.float32)
     image[y:y + h, x:x + w] += ink_map.astype(np.float32) / 255 * (ink - paper)
-    return Image.fromarray(image.clip(0, 255).astype(np.uint8)), f"$${source}$$", size * 0.9, "formula", []
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8)), f"$${source}$$", size * 0.9, "formula"
 
 
 # ---------------------------------------------------------------- any of them
@@ -736,18 +727,6 @@ def small_print(rng, shape):
     return letter, min(factor, 1.25) if shape.height * shape.width > 3_000_000 else factor
 
 
-def token_places(offsets, boxes, factor):
-    """Where the middle of every token stands, int16 [2, tokens] (y, x), from the boxes of a Page drawn 1 / factor as large."""
-    places = np.full((2, len(offsets)), -1, np.int16)
-    if boxes and offsets:
-        before, characters, y, x, width = np.array(boxes, np.float64).T
-        middle = np.array(offsets, np.float64).mean(1)
-        line = np.searchsorted(before, middle, "right") - 1
-        share = ((middle - before[line]) / characters[line]).clip(0, 1)
-        places[:] = (np.stack((y[line], x[line] + share * width[line])) * factor).clip(0, 32767)
-    return places
-
-
 def sample(rng, library, shape, tokenizer, style="train", kind=None, letter=None):
     """One picture with its truth; tries until a layout fits the shape. In training it is drawn smaller and enlarged to the
     shape if its letters are small."""
@@ -762,15 +741,14 @@ def sample(rng, library, shape, tokenizer, style="train", kind=None, letter=None
             made = MAKERS[shape.task](rng, library, drawn, tokenizer, style, kind, letter)
         if made is None:
             continue
-        image, text, letter_px, what, boxes = made
-        encoded = tokenizer.encode(text)
-        ids = encoded.ids
+        image, text, letter_px, what = made
+        ids = tokenizer.encode(text).ids
         if len(ids) < shape.max_tokens:
             break
-    if style == "train" and rng.random() < 0.75:
+    if style == "train" and rng.random() < (0.5 if shape.height * shape.width > A4_PIXELS else 0.75):
         image = damage(rng, image, letter_px)
     elif style != "clean":
-        image, boxes = degrade(rng, image, letter_px), []      # it turns and shrinks the sheet
+        image = degrade(rng, image, letter_px)
     if factor > 1:
         image = image.resize((shape.width, shape.height), Image.Resampling.BICUBIC)
-    return Sample(np.asarray(image), ids, text, round(letter_px * factor), what, token_places(encoded.offsets, boxes, factor))
+    return Sample(np.asarray(image), ids, text, round(letter_px * factor), what)

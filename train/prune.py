@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from model import TRAINING_ONLY, Config, GlmOcr
+from model import Config, GlmOcr
 from pages import SHAPES, Library, sample
 from runs import with_runs
 
@@ -35,7 +35,7 @@ def load_snapshot(path):
     state["model.visual.downsample.weight"] = state["model.visual.downsample.weight"].flatten(1)
     missing, unexpected = model.load_state_dict(state, strict=False)
     mtp = f"layers.{model.config.layers}."
-    strange = [name for name in missing if mtp not in name and not name.startswith(TRAINING_ONLY)]
+    strange = [name for name in missing if mtp not in name]
     assert not unexpected and not strange, (strange[:3], unexpected[:3])
     return model
 

@@ -35,10 +35,11 @@ from prune import load_snapshot, start_model
 CURRICULUM = [(0.00, dict(tiny=2.0, small=4.5, medium=2.0, page=0.8, large=0.2, table=0.9, formula=0.4)),
               (0.05, dict(tiny=1.0, small=2.8, medium=2.0, page=2.2, large=1.4, table=1.1, formula=0.4)),
               (0.15, dict(tiny=0.7, small=2.0, medium=1.5, page=2.0, large=3.2, table=1.2, formula=0.4)),
-              (0.30, dict(tiny=0.4, small=2.2, medium=2.0, page=2.2, large=4.2, table=0.6, formula=0.5))]
+              (0.30, dict(tiny=0.4, small=2.2, medium=2.0, page=2.2, large=4.2, table=0.6, formula=0.5)),
+              (0.75, dict(tiny=0.3, small=1.8, medium=1.5, page=1.8, large=6.5, table=0.5, formula=0.5))]
 CONSTANT_UNTIL, LAST_RATE = 0.40, 0.015              # the learning rate: constant, then linear to this share of it
 MUON_RATE, ADAM_RATE, WEIGHT_DECAY, CLIP, WARM_STEPS = 1.5e-3, 1.0e-3, 0.05, 1.0, 120
-CORRUPT, PLACE_SHARE = 0.10, 0.2
+CORRUPT = 0.10
 
 
 def group_of(shape):
@@ -243,9 +244,9 @@ class Trainer:
         self.model.compile()
         for height, width, count in ((112, 448, 32), (56, 56, 12), (448, 448, 48), (1008, 896, 64)):
             ids = torch.ones(6, count, dtype=torch.long, device=self.device)
-            image, places = torch.zeros(6, height, width, device=self.device), torch.ones(6, 2, count, device=self.device)
-            loss, place, drafts = self.model(image, self.prefix, self.suffix["text"], ids, ids, places, 2, 16)
-            (loss + place.sum() + drafts.sum()).backward()
+            image = torch.zeros(6, height, width, device=self.device)
+            loss, drafts = self.model(image, self.prefix, self.suffix["text"], ids, ids, 2, 16)
+            (loss + drafts.sum()).backward()
             if not self.begun:
                 self.drawers.begin()
                 self.begun = True
@@ -279,19 +280,19 @@ class Trainer:
         while self.ring.made[which] < min(count, self.ring.capacity[which]):
             time.sleep(0.01)
             self.waited += 0.01
-        pictures, targets, places, letters, tokens = self.ring.batch(rng, which, count, third)
-        image, places = augment(pictures, places, letters)
-        shown, targets, places = stumble(targets, places)
+        pictures, targets, letters, tokens = self.ring.batch(rng, which, count, third)
+        image = augment(pictures, letters)
+        shown, targets = stumble(targets)
         shown = corrupt(shown, CORRUPT * (1 - 0.6 * fraction), self.vocabulary.words)
         self.optimiser.zero()
         rows = 0 if fraction < self.args.mtp_from else max(1, count // 8)
-        loss, place, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, places, rows)
-        (loss + PLACE_SHARE * place.sum() + drafts.sum() / 3).backward()
+        loss, drafts = self.model(image, self.prefix, self.suffix[shape.task], shown, targets, rows)
+        (loss + drafts.sum() / 3).backward()
         norm = self.optimiser.step(rate_factor(fraction, self.step - self.first_step))
         self.step += 1
         self.pictures += count * self.world
         self.tokens += tokens * self.world
-        return loss.detach(), torch.cat((drafts.detach(), place.detach())), norm
+        return loss.detach(), drafts.detach(), norm
 
     def look(self, fraction):
         """Reads the held-out pictures; all GPUs take a share."""
@@ -331,7 +332,7 @@ class Trainer:
         rng, numbers = random.Random(5 + self.step), np.random.default_rng(7 * self.rank + self.step + 1)
         looks = [f for f in args.looks if f > self.spent / args.total]
         saved = logged = time.time()
-        losses, others, first = {}, torch.zeros(5, device=self.device), self.step
+        losses, drafted, first = {}, torch.zeros(3, device=self.device), self.step
         while True:
             fraction = min(1.0, (self.spent + time.time() - self.began) / args.total)
             fraction, which, third, stop = self.choose(rng, fraction)
@@ -340,8 +341,8 @@ class Trainer:
             if looks and fraction >= looks[0] and not args.smoke:
                 looks.pop(0)
                 self.look(fraction)
-            loss, other, norm = self.train_step(numbers, int(which), int(third), fraction)
-            others += other
+            loss, drafts, norm = self.train_step(numbers, int(which), int(third), fraction)
+            drafted += drafts
             losses.setdefault(GROUPS[int(which)], []).append(loss)
             if self.step % args.log_every == 0:
                 self.set_demand(fraction)
@@ -350,13 +351,12 @@ class Trainer:
                     args.seconds = args.total - self.spent
                 mean = {g: round(float(torch.stack(l).mean()), 4) for g, l in losses.items()}
                 n = self.step - first
-                means = [round(v, 3) for v in (others / n).tolist()]
-                self.log(fraction=round(fraction, 4), loss=mean, drafts=means[:3], places=means[3:],
+                self.log(fraction=round(fraction, 4), loss=mean, drafts=[round(v, 3) for v in (drafted / n).tolist()],
                          norm=round(float(norm), 3), steps_a_second=round(n / (time.time() - logged), 2), pictures=self.pictures,
                          tokens=self.tokens, waited=round(self.waited, 1),
                          reuse={g: round(sum(u for u, h in zip(self.ring.used, GROUPS) if h == g) / max(1, sum(
                              m for m, h in zip(self.ring.made, GROUPS) if h == g)), 1) for g in dict.fromkeys(GROUPS)})
-                losses, others, first, logged = {}, torch.zeros(5, device=self.device), self.step, time.time()
+                losses, drafted, first, logged = {}, torch.zeros(3, device=self.device), self.step, time.time()
             if time.time() - saved > args.save_every and args.seconds - (time.time() - self.began) > 20:
                 self.save()
                 saved = time.time()
