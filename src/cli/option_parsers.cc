@@ -5,28 +5,10 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 
 namespace glmocr::cli {
-namespace {
-
-// Insertions, deletions and replacements that turn one word into the other.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
 
 std::int64_t parse_size(const std::string& text) {
   const auto bad = [&]() {
@@ -89,7 +71,7 @@ std::string closest_word(const std::string& word, const std::vector<std::string>
   std::size_t best_distance = word.size() / 3 + 1;  // more changes than that are another word
   for (const std::string& candidate : words) {
     const std::size_t distance =
-        candidate.starts_with(word) && word.size() > 3 ? 1 : edit_distance(word, candidate);
+        candidate.starts_with(word) && word.size() > 3 ? 1 : edit_distance<std::string_view>(word, candidate);
     if (distance < best_distance || (distance == best_distance && best.empty())) {
       best = candidate;
       best_distance = distance;

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <map>
 
+#include "base/edit_distance.h"
 #include "base/utf8.h"
 #include "glmocr/engine.h"
 #include "golden/fixture.h"
@@ -29,21 +30,6 @@ std::u32string folded(const std::string& text) {
   }
   while (!out.empty() && out.back() == U' ') out.pop_back();
   return out;
-}
-
-std::size_t levenshtein(const std::u32string& a, const std::u32string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 struct Errors {
@@ -76,7 +62,7 @@ std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
     const auto file = samples[i].at("file").get<std::string>();
     EXPECT_EQ(to_string(result.finish_reason), "stop") << file;
     const std::u32string truth = folded(samples[i].at("text").get<std::string>());
-    const auto wrong = static_cast<double>(levenshtein(folded(result.text), truth));
+    const auto wrong = static_cast<double>(edit_distance<std::u32string_view>(folded(result.text), truth));
     for (Errors* errors : {&rows[samples[i].at("row").get<std::string>()], &rows["all"]}) {
       errors->wrong += wrong;
       errors->length += static_cast<double>(truth.size());

@@ -30,35 +30,31 @@ GLMOCR_INLINE F rounded(F v) {
   }
 }
 
-// exp(x + low), |low| small against 1, within 1 ulp from -104 to 88.7; 0 and infinity beyond, NaN stays.
-// Cody and Waite's reduction; polynomial fitted for |r| <= ln(2)/2 (relative error 8e-9).
-GLMOCR_INLINE F exp(F x, F low) {
-  x = min(set(89), max(set(-105), x));
-  const F n = round_even(x * set(0x1.715476p+0f));
-  F r = fnma(n, set(0.693359375f), x);
-  r = fnma(n, set(-2.12194440e-4f), r) + low;
+// Cody and Waite's reduction: x - n · ln(2) without its roundings.
+GLMOCR_INLINE F without_ln2(F x, F n) { return fnma(n, set(-2.12194440e-4f), fnma(n, set(0.693359375f), x)); }
+// exp(r) for |r| <= ln(2)/2 by a fitted polynomial (relative error 8e-9).
+GLMOCR_INLINE F exp_reduced(F r) {
   F p = set(0.0013901315f);
   p = fma(p, r, set(0.0083632138f));
   p = fma(p, r, set(0.041666854f));
   p = fma(p, r, set(0.16666577f));
   p = fma(p, r, set(0.5f));
   p = fma(p * r, r, r);
-  return scale_pow2(p + set(1), n);
+  return p + set(1);
+}
+
+// exp(x + low), |low| small against 1, within 1 ulp from -104 to 88.7; 0 and infinity beyond, NaN stays.
+GLMOCR_INLINE F exp(F x, F low) {
+  x = min(set(89), max(set(-105), x));
+  const F n = round_even(x * set(0x1.715476p+0f));
+  return scale_pow2(exp_reduced(without_ln2(x, n) + low), n);
 }
 GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
 
 // exp(x) for x <= 0, within 1 ulp down to -87; smaller results are 0. NaN stays.
 GLMOCR_INLINE F exp_falling(F x) {
   const F lowest = set(-87), clamped = max(lowest, x), n = round_even(clamped * set(0x1.715476p+0f));
-  F r = fnma(n, set(0.693359375f), clamped);
-  r = fnma(n, set(-2.12194440e-4f), r);
-  F p = set(0.0013901315f);
-  p = fma(p, r, set(0.0083632138f));
-  p = fma(p, r, set(0.041666854f));
-  p = fma(p, r, set(0.16666577f));
-  p = fma(p, r, set(0.5f));
-  p = fma(p * r, r, r);
-  return select(less(x, lowest), zero(), times_pow2(p + set(1), n));
+  return select(less(x, lowest), zero(), times_pow2(exp_reduced(without_ln2(clamped, n)), n));
 }
 
 GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }
