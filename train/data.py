@@ -18,6 +18,7 @@ from pages import PROMPTS, SHAPES
 END = "<|endoftext|>"
 SLOT_PIXELS = 4_400_000            # two A4 pages
 SLOT_TOKENS = 65_536
+SLOT_BYTES = SLOT_PIXELS + 2 * SLOT_TOKENS
 
 
 class Vocabulary:
@@ -42,10 +43,10 @@ def pictures_per_slot(shape):
 
 def slot_views(memory, index, shape, count):
     """(pictures uint8 [count, H, W], numbers int16 [count, 2 + max_tokens]: length, letter height, ids)."""
-    at = index * (SLOT_PIXELS + 2 * SLOT_TOKENS)
+    at, width = index * SLOT_BYTES, shape.max_tokens + 2
     pictures = np.frombuffer(memory, np.uint8, count * shape.height * shape.width, at)
-    numbers = np.frombuffer(memory, np.int16, count * (shape.max_tokens + 2), at + SLOT_PIXELS)
-    return pictures.reshape(count, shape.height, shape.width), numbers.reshape(count, shape.max_tokens + 2)
+    numbers = np.frombuffer(memory, np.int16, count * width, at + SLOT_PIXELS)
+    return pictures.reshape(count, shape.height, shape.width), numbers.reshape(count, width)
 
 
 def draw_forever(seed, library, vocabulary, memory, demand, free, ready):
@@ -64,7 +65,7 @@ def draw_forever(seed, library, vocabulary, memory, demand, free, ready):
         for i in range(count):
             s = pages.sample(rng, library, shape, vocabulary.tokenizer)
             pictures[i] = s.image
-            numbers[i, 0], numbers[i, 1] = len(s.ids) + 1, s.letter
+            numbers[i, :2] = len(s.ids) + 1, s.letter
             numbers[i, 2:2 + len(s.ids)] = s.ids
             numbers[i, 2 + len(s.ids)] = vocabulary.end
         left -= count
@@ -77,7 +78,7 @@ class Drawers:
     def __init__(self, library, vocabulary, count, seed):
         context = multiprocessing.get_context("fork")
         self.slots = 3 * count
-        self.memory = mmap.mmap(-1, self.slots * (SLOT_PIXELS + 2 * SLOT_TOKENS))
+        self.memory = mmap.mmap(-1, self.slots * SLOT_BYTES)
         self.demand = context.RawArray("d", [1.0] * len(SHAPES))
         self.free, self.ready = context.Queue(), context.Queue()
         self.processes = [context.Process(target=draw_forever, daemon=True, args=(

@@ -30,7 +30,9 @@ GLMOCR_INLINE F rounded(F v) {
   }
 }
 
-// Cody and Waite's reduction: x - n · ln(2) without its roundings.
+// x = n · ln(2) + r with |r| <= ln(2)/2: here n.
+GLMOCR_INLINE F whole_ln2s(F x) { return round_even(x * set(0x1.715476p+0f)); }
+// And r, by Cody and Waite's reduction: x - n · ln(2) without its roundings.
 GLMOCR_INLINE F without_ln2(F x, F n) { return fnma(n, set(-2.12194440e-4f), fnma(n, set(0.693359375f), x)); }
 // exp(r) for |r| <= ln(2)/2 by a fitted polynomial (relative error 8e-9).
 GLMOCR_INLINE F exp_reduced(F r) {
@@ -46,14 +48,14 @@ GLMOCR_INLINE F exp_reduced(F r) {
 // exp(x + low), |low| small against 1, within 1 ulp from -104 to 88.7; 0 and infinity beyond, NaN stays.
 GLMOCR_INLINE F exp(F x, F low) {
   x = min(set(89), max(set(-105), x));
-  const F n = round_even(x * set(0x1.715476p+0f));
+  const F n = whole_ln2s(x);
   return scale_pow2(exp_reduced(without_ln2(x, n) + low), n);
 }
 GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
 
 // exp(x) for x <= 0, within 1 ulp down to -87; smaller results are 0. NaN stays.
 GLMOCR_INLINE F exp_falling(F x) {
-  const F lowest = set(-87), clamped = max(lowest, x), n = round_even(clamped * set(0x1.715476p+0f));
+  const F lowest = set(-87), clamped = max(lowest, x), n = whole_ln2s(clamped);
   return select(less(x, lowest), zero(), times_pow2(exp_reduced(without_ln2(clamped, n)), n));
 }
 
