@@ -83,12 +83,12 @@ double peak_flops(ThreadPool& pool, const std::string& isa) {
 double peak_bytes(ThreadPool& pool) {
   std::vector<std::uint64_t> words(std::size_t{32} << 20, 1);  // 256 MB: behind every cache
   volatile std::uint64_t sink = 0;
-  const auto count = static_cast<std::int64_t>(words.size());
+  const auto count = std::ssize(words);
   const double time = seconds([&] {
     pool.parallel_for(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
       std::uint64_t sums[8] = {};
       for (std::int64_t i = begin; i < end; i += 8) {
-        for (int lane = 0; lane < 8; ++lane) sums[lane] += words[static_cast<std::size_t>(i + lane)];
+        for (int lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
       }
       sink = sums[0] + sums[3];
     });

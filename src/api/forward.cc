@@ -59,7 +59,7 @@ Observer observer_of(Device& device, const TensorSink& sink) {
 Tensor embed_prompt(const GlmOcr& network, const Prompt& prompt, std::span<const PreprocessedImage> images,
                     const Observer& observer) {
   Device& device = network.device();
-  const auto tokens = static_cast<std::int64_t>(prompt.ids.size());
+  const auto tokens = std::ssize(prompt.ids);
   const Tensor hidden = network.decoder().embed(device.upload_array(prompt.ids.data(), {tokens}));
   if (images.empty()) return hidden;
   const ArenaScope scope(device);
@@ -70,7 +70,7 @@ Tensor embed_prompt(const GlmOcr& network, const Prompt& prompt, std::span<const
   for (std::size_t i = 0; i < prompt.ids.size(); ++i) {
     if (prompt.ids[i] == network.config().image_token_id) places.push_back(static_cast<std::int32_t>(i));
   }
-  const auto count = static_cast<std::int64_t>(places.size());
+  const auto count = std::ssize(places);
   device.ops().scatter_rows(rows, device.upload_array(places.data(), {count}), hidden);
   return hidden;
 }
@@ -150,9 +150,9 @@ Logits Model::forward(std::span<const Image> images, const std::string& text, co
 std::vector<std::pair<TokenId, float>> Logits::top(int k) const {
   std::vector<TokenId> ids(values.size());
   std::iota(ids.begin(), ids.end(), 0);
-  const auto value = [&](TokenId id) { return values[static_cast<std::size_t>(id)]; };
+  const auto value = [&](TokenId id) { return values[id]; };
   const auto count = std::min<std::size_t>(static_cast<std::size_t>(std::max(k, 0)), ids.size());
-  std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(),
+  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(),
                     [&](TokenId a, TokenId b) { return value(a) != value(b) ? value(a) > value(b) : a < b; });
   std::vector<std::pair<TokenId, float>> best;
   for (std::size_t i = 0; i < count; ++i) best.emplace_back(ids[i], value(ids[i]));

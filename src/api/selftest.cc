@@ -180,7 +180,7 @@ Image drawn_picture() {
     for (int x = 0; x < image.width; ++x) {
       const bool ink = y % 28 > 8 && y % 28 < 20 && x % 11 < 2 + y / 28 + x / 70;
       for (int c = 0; c < 3; ++c) {
-        image.rgb[static_cast<std::size_t>((y * image.width + x) * 3 + c)] =
+        image.rgb[(y * image.width + x) * 3 + c] =
             static_cast<std::uint8_t>(ink ? 20 + x / 3 : 255 - (x + 2 * y + 9 * c) % 40);
       }
     }

@@ -2,6 +2,7 @@
 #pragma once
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include "glmocr/error.h"
 
@@ -12,6 +13,19 @@ template <class... Args>
 std::string cat(const Args&... args) {
   std::ostringstream out;
   (out << ... << args);
+  return out.str();
+}
+
+// join({"a", "b"}, ", ") is "a, b"; items of any type that a stream takes.
+template <class Items>
+std::string join(const Items& items, std::string_view separator) {
+  std::ostringstream out;
+  bool first = true;
+  for (const auto& item : items) {
+    if (!first) out << separator;
+    out << item;
+    first = false;
+  }
   return out.str();
 }
 

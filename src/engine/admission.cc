@@ -90,7 +90,7 @@ void check_pictures(const Request& request, const GlmOcr& model, const EngineLim
 
 void check_prompt(const Request& request, const GlmOcr& model, const EngineLimits& limits) {
   const Prompt& prompt = request.prompt;
-  const auto tokens = static_cast<std::int64_t>(prompt.ids.size());
+  const auto tokens = std::ssize(prompt.ids);
   if (tokens == 0) fail(ErrorCode::input, "the prompt is empty");
   check_ids("the prompt", prompt.ids, model.config().text.vocab_size);
   if (prompt.positions.size() != tokens) {

@@ -25,9 +25,9 @@ Position position_of(const MropePositions& prompt, std::int64_t index) {
 void append_rows(const RowSource& source, std::int64_t page_size, std::vector<Position>& positions,
                  RowBatch& batch) {
   for (std::int64_t i = source.begin; i < source.begin + source.count; ++i) {
-    batch.ids.push_back(source.tokens[static_cast<std::size_t>(i)]);
+    batch.ids.push_back(source.tokens[i]);
     positions.push_back(position_of(*source.positions, i));
-    const std::int64_t page = source.pages[static_cast<std::size_t>(i / page_size)];
+    const std::int64_t page = source.pages[i / page_size];
     batch.slots.push_back(static_cast<std::int32_t>(page * page_size + i % page_size));
   }
 }
@@ -44,8 +44,7 @@ void append_features(const RowSource& source, std::size_t index, std::int64_t fi
     features.rows.push_back(static_cast<std::int32_t>(first_row + static_cast<std::int64_t>(i - begin)));
   }
   if (features.rows.empty()) return;
-  features.first =
-      std::count(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(begin), image_token_id);
+  features.first = std::count(prompt.begin(), prompt.begin() + begin, image_token_id);
   batch.features.push_back(std::move(features));
 }
 
@@ -56,8 +55,7 @@ void fill_page_table(std::span<const RowSource> sources, std::int64_t page_size,
   batch.page_table.resize(sources.size() * static_cast<std::size_t>(batch.max_pages));
   for (std::size_t s = 0; s < sources.size(); ++s) {
     const auto used = static_cast<std::size_t>(pages_for(batch.context_lens[s], page_size));
-    std::copy_n(sources[s].pages.begin(), used,
-                batch.page_table.begin() + static_cast<std::ptrdiff_t>(s) * batch.max_pages);
+    std::copy_n(sources[s].pages.begin(), used, batch.page_table.begin() + s * batch.max_pages);
   }
   batch.max_context = static_cast<int>(batch.max_pages * page_size);
 }
@@ -77,8 +75,8 @@ RowBatch build_batch(std::span<const RowSource> sources, TokenId image_token_id,
   for (std::size_t s = 0; s < sources.size(); ++s) {
     const RowSource& source = sources[s];
     const std::int64_t end = source.begin + source.count;
-    GLMOCR_CHECK(source.count > 0 && end <= static_cast<std::int64_t>(source.tokens.size()));
-    GLMOCR_CHECK(pages_for(end, page_size) <= static_cast<std::int64_t>(source.pages.size()));
+    GLMOCR_CHECK(source.count > 0 && end <= std::ssize(source.tokens));
+    GLMOCR_CHECK(pages_for(end, page_size) <= std::ssize(source.pages));
     append_features(source, s, batch.rows(), image_token_id, batch);
     append_rows(source, page_size, positions, batch);
     batch.row_starts.push_back(static_cast<std::int32_t>(batch.rows()));
@@ -94,8 +92,8 @@ RowBatch build_batch(std::span<const RowSource> sources, TokenId image_token_id,
 std::uint64_t RowBatch::shape_key() const {
   std::uint64_t key = mix_key(0, rows());
   for (const std::int64_t value : {sequences(), max_pages, std::int64_t{max_rows}}) key = mix_key(key, value);
-  key = mix_key(key, static_cast<std::int64_t>(logit_rows.size()));
-  for (const FeatureRows& part : features) key = mix_key(key, static_cast<std::int64_t>(part.rows.size()));
+  key = mix_key(key, std::ssize(logit_rows));
+  for (const FeatureRows& part : features) key = mix_key(key, std::ssize(part.rows));
   return key;
 }
 

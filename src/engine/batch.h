@@ -40,8 +40,8 @@ struct RowBatch {
   int max_rows = 0;     // of a sequence
   int max_context = 0;  // max_pages whole pages: a bound that stays the same for many steps
 
-  std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
-  std::int64_t sequences() const { return static_cast<std::int64_t>(context_lens.size()); }
+  std::int64_t rows() const { return std::ssize(ids); }
+  std::int64_t sequences() const { return std::ssize(context_lens); }
   // The same for batches whose tensors have the same shapes: Device::run_step.
   std::uint64_t shape_key() const;
 };

@@ -236,9 +236,9 @@ void Engine::Impl::run_rows(std::span<const RowJob> jobs) {
     job.sequence->rows_done(end);
     if (job.sample) accept(*job.sequence, std::move(tokens[next++]));
   }
-  counters_.completion_tokens += static_cast<std::int64_t>(tokens.size());
+  counters_.completion_tokens += std::ssize(tokens);
   if (decodes_only) {
-    counters_.decode_tokens += static_cast<std::int64_t>(tokens.size());
+    counters_.decode_tokens += std::ssize(tokens);
     ++counters_.decode_steps;
   }
   (decodes_only ? counters_.decode_seconds : counters_.prefill_seconds) += seconds.count();
@@ -290,7 +290,7 @@ void Engine::Impl::publish_stats() {
 EngineStats Engine::Impl::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
-  stats.waiting += static_cast<std::int64_t>(inbox_.size());
+  stats.waiting += std::ssize(inbox_);
   return stats;
 }
 

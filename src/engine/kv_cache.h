@@ -22,7 +22,7 @@ class PagePool {
   explicit PagePool(std::int64_t pages);
 
   std::int64_t size() const { return size_; }
-  std::int64_t free() const { return static_cast<std::int64_t>(free_.size()); }
+  std::int64_t free() const { return std::ssize(free_); }
   std::int64_t peak() const { return peak_; }  // the most that were out at a time
 
   // Appends `count` pages, of which there must be as many free.

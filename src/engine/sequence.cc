@@ -23,10 +23,8 @@ Sequence::Sequence(Request request, const GlmOcrConfig& config, const Tokenizer&
       output_(tokenizer, request_.stop) {}
 
 SequenceState Sequence::state() const {
-  SequenceState state{.running = running_,
-                      .tokens = static_cast<std::int64_t>(tokens_.size()),
-                      .cached = cached_,
-                      .pages = static_cast<std::int64_t>(pages_.size())};
+  SequenceState state{
+      .running = running_, .tokens = std::ssize(tokens_), .cached = cached_, .pages = std::ssize(pages_)};
   for (std::size_t i = pictures_encoded_; i < request_.images.size(); ++i) {
     state.pictures.push_back(request_.images[i].grid.patches());
   }
@@ -87,7 +85,7 @@ std::optional<FinishReason> Sequence::accept(SampledToken sampled, Clock::time_p
     reason = FinishReason::stop;
   } else {
     event.text = output_.push(sampled.token);
-    if (static_cast<std::int64_t>(tokens_.size()) >= max_length_) reason = FinishReason::length;
+    if (std::ssize(tokens_) >= max_length_) reason = FinishReason::length;
   }
   if (reason) event.text += output_.finish();
   if (output_.stopped()) reason = FinishReason::stop;
@@ -114,7 +112,7 @@ void Sequence::finish(FinishReason reason, std::exception_ptr error, Clock::time
                            .finish_reason = reason,
                            .prompt_tokens = prompt,
                            .image_tokens = image_tokens(),
-                           .completion_tokens = static_cast<std::int64_t>(tokens_.size()) - prompt,
+                           .completion_tokens = std::ssize(tokens_) - prompt,
                            .timings = final_timings(now),
                            .error = error};
   features_ = Buffer();

@@ -44,10 +44,10 @@ class Sequence {
   void add_vision_time(double milliseconds) { timings_.vision_ms += milliseconds; }
 
   std::vector<std::int32_t>& pages() { return pages_; }
-  std::int64_t prompt_tokens() const { return static_cast<std::int64_t>(request_.prompt.ids.size()); }
+  std::int64_t prompt_tokens() const { return std::ssize(request_.prompt.ids); }
   RowSource rows(std::int64_t begin, std::int64_t count, bool sample) const;
   void rows_done(std::int64_t end);
-  SampleRow sample_row() const { return sampler_.row(static_cast<std::int64_t>(tokens_.size())); }
+  SampleRow sample_row() const { return sampler_.row(std::ssize(tokens_)); }
 
   // Takes the next token and streams it; says why the text ends where it does. Throws what on_token throws.
   std::optional<FinishReason> accept(SampledToken sampled, Clock::time_point now);

@@ -29,7 +29,7 @@ class BorrowedPictures {
 };
 
 Tensor upload(Device& device, const std::vector<std::int32_t>& values) {
-  return device.upload_array(values.data(), {static_cast<std::int64_t>(values.size())});
+  return device.upload_array(values.data(), {std::ssize(values)});
 }
 
 std::vector<std::int32_t> counting_from(std::int64_t first, std::int64_t count) {
@@ -43,7 +43,7 @@ std::vector<std::int32_t> counting_from(std::int64_t first, std::int64_t count) 
 void StepRunner::reserve_features(Sequence& sequence) const {
   if (sequence.features() || sequence.image_tokens() == 0) return;
   sequence.features() = model_.device().allocate(sequence.image_tokens() * model_.config().text.hidden_size *
-                                                 static_cast<std::int64_t>(size_of(model_.compute())));
+                                                 size_of(model_.compute()));
 }
 
 Tensor StepRunner::feature_view(Sequence& sequence) const {
@@ -54,7 +54,7 @@ Tensor StepRunner::feature_view(Sequence& sequence) const {
 void StepRunner::encode(std::span<const PictureJob> jobs) const {
   Device& device = model_.device();
   std::vector<GridTHW> grids;
-  std::uint64_t key = mix_key(1, static_cast<std::int64_t>(jobs.size()));
+  std::uint64_t key = mix_key(1, std::ssize(jobs));
   for (const PictureJob& job : jobs) {
     grids.push_back(job.sequence->picture(job.picture).grid);
     key = mix_key(mix_key(key, grids.back().h), grids.back().w);
@@ -97,7 +97,7 @@ Tensor StepRunner::hidden_rows(const RowBatch& batch, std::span<const RowJob> jo
   Device& device = model_.device();
   const Tensor hidden = model_.decoder().embed(upload(device, batch.ids));
   for (const FeatureRows& part : batch.features) {
-    const auto count = static_cast<std::int64_t>(part.rows.size());
+    const auto count = std::ssize(part.rows);
     const Tensor features = feature_view(*jobs[part.source].sequence);
     device.ops().scatter_rows(features.slice(0, part.first, part.first + count), upload(device, part.rows),
                               hidden);

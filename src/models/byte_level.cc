@@ -26,7 +26,7 @@ constexpr Alphabet make_alphabet() {
   char32_t next = 0x100;
   for (int byte = 0; byte < 256; ++byte) {
     const char32_t character = stands_for_itself(byte) ? static_cast<char32_t>(byte) : next++;
-    alphabet.character_of_byte[static_cast<std::size_t>(byte)] = character;
+    alphabet.character_of_byte[byte] = character;
     alphabet.byte_of_character[character] = static_cast<std::int16_t>(byte);
   }
   return alphabet;

@@ -24,7 +24,7 @@ std::array<TokenId, 256> find_byte_ids(const Vocabulary& vocabulary, const std::
       fail(ErrorCode::model,
            cat(name, ": model.vocab: byte ", byte, " (\"", piece, "\") has no piece of its own"));
     }
-    ids[static_cast<std::size_t>(byte)] = *id;
+    ids[byte] = *id;
   }
   return ids;
 }

@@ -22,7 +22,7 @@ Vocabulary::Vocabulary(std::vector<Piece> pieces, const std::vector<AddedToken>&
   for (const AddedToken& token : added_tokens) {
     const Kind added = token.special ? Kind::special : Kind::added;
     if (kind(token.id) == Kind::piece && this->token(token.id) == token.content) {
-      kinds_[static_cast<std::size_t>(token.id)] = added;
+      kinds_[token.id] = added;
     } else {
       insert(token.id, token.content, added, name);
     }
@@ -30,7 +30,7 @@ Vocabulary::Vocabulary(std::vector<Piece> pieces, const std::vector<AddedToken>&
 }
 
 void Vocabulary::insert(TokenId id, std::string token, Kind kind, const std::string& name) {
-  std::string& slot = tokens_[static_cast<std::size_t>(id)];
+  std::string& slot = tokens_[id];
   if (this->kind(id) != Kind::none) {
     fail(ErrorCode::model,
          cat(name, ": id ", id, " is used twice, for \"", slot, "\" and for \"", token, "\""));
@@ -41,7 +41,7 @@ void Vocabulary::insert(TokenId id, std::string token, Kind kind, const std::str
     fail(ErrorCode::model,
          cat(name, ": \"", slot, "\" is there twice, as id ", other->second, " and as id ", id));
   }
-  kinds_[static_cast<std::size_t>(id)] = kind;
+  kinds_[id] = kind;
 }
 
 std::optional<TokenId> Vocabulary::find(std::string_view token) const {
@@ -51,7 +51,7 @@ std::optional<TokenId> Vocabulary::find(std::string_view token) const {
 
 const std::string& Vocabulary::token(TokenId id) const {
   static const std::string kNone;
-  return kind(id) == Kind::none ? kNone : tokens_[static_cast<std::size_t>(id)];
+  return kind(id) == Kind::none ? kNone : tokens_[id];
 }
 
 }  // namespace glmocr

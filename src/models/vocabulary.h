@@ -44,9 +44,7 @@ class Vocabulary {
 
  private:
   enum class Kind : std::uint8_t { none, piece, added, special };
-  Kind kind(TokenId id) const {
-    return id >= 0 && id < size() ? kinds_[static_cast<std::size_t>(id)] : Kind::none;
-  }
+  Kind kind(TokenId id) const { return id >= 0 && id < size() ? kinds_[id] : Kind::none; }
   void insert(TokenId id, std::string token, Kind kind, const std::string& name);
 
   std::vector<std::string> tokens_;                    // [size], by id

@@ -22,7 +22,7 @@ class Buffer {
 
   // A contiguous tensor at a byte offset of the block.
   Tensor view(const Shape& shape, DType dtype, std::int64_t offset = 0) const {
-    GLMOCR_CHECK(offset + shape.numel() * static_cast<std::int64_t>(size_of(dtype)) <= bytes_);
+    GLMOCR_CHECK(offset + shape.numel() * size_of(dtype) <= bytes_);
     return Tensor(static_cast<std::byte*>(data()) + offset, shape, dtype, device_);
   }
 

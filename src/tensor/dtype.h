@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace glmocr {
 
 enum class DType : std::uint8_t { f32, bf16, f16, i32, u8 };
 
-constexpr std::size_t size_of(DType dtype) {
+constexpr std::int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
     case DType::i32:
@@ -85,15 +86,20 @@ constexpr bf16 from_float<bf16>(float value) {
   return to_bf16(value);
 }
 
+// The DType of a C++ type; no value for types that no tensor holds.
 template <class T>
-constexpr DType dtype_of = DType::u8;
+struct DTypeOf;
 template <>
-inline constexpr DType dtype_of<float> = DType::f32;
+struct DTypeOf<float> : std::integral_constant<DType, DType::f32> {};
 template <>
-inline constexpr DType dtype_of<bf16> = DType::bf16;
+struct DTypeOf<bf16> : std::integral_constant<DType, DType::bf16> {};
 template <>
-inline constexpr DType dtype_of<f16> = DType::f16;
+struct DTypeOf<f16> : std::integral_constant<DType, DType::f16> {};
 template <>
-inline constexpr DType dtype_of<std::int32_t> = DType::i32;
+struct DTypeOf<std::int32_t> : std::integral_constant<DType, DType::i32> {};
+template <>
+struct DTypeOf<std::uint8_t> : std::integral_constant<DType, DType::u8> {};
+template <class T>
+inline constexpr DType dtype_of = DTypeOf<T>::value;
 
 }  // namespace glmocr

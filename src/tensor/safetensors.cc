@@ -46,8 +46,7 @@ StoredTensor read_entry(const Json& entry, const std::string& name, const fs::pa
   const std::vector<std::int64_t> shape = read_integers(entry, "shape", file, name);
   const std::vector<std::int64_t> offsets = read_integers(entry, "data_offsets", file, name);
   if (!entry.contains("dtype") || !entry["dtype"].is_string()) bad(file, cat("tensor ", name, ": no dtype"));
-  if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] ||
-      offsets[1] > static_cast<std::int64_t>(data.size())) {
+  if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || offsets[1] > std::ssize(data)) {
     bad(file, cat("tensor ", name, ": data_offsets ", entry["data_offsets"].dump(), " leave the file's ",
                   data.size(), " bytes of data (is the file truncated?)"));
   }

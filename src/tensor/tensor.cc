@@ -60,8 +60,7 @@ Tensor Tensor::reshape(const Shape& dims) const {
 Tensor Tensor::slice(int dim, std::int64_t begin, std::int64_t end) const {
   GLMOCR_CHECK(0 <= begin && begin <= end && end <= shape[dim]);
   Tensor part = *this;
-  part.data =
-      static_cast<std::byte*>(data) + begin * strides[dim] * static_cast<std::int64_t>(size_of(dtype));
+  part.data = static_cast<std::byte*>(data) + begin * strides[dim] * size_of(dtype);
   part.shape[dim] = end - begin;
   return part;
 }

@@ -20,8 +20,8 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  std::int64_t operator[](int i) const { return dims_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)]; }
-  std::int64_t& operator[](int i) { return dims_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)]; }
+  std::int64_t operator[](int i) const { return dims_[i < 0 ? i + rank_ : i]; }
+  std::int64_t& operator[](int i) { return dims_[i < 0 ? i + rank_ : i]; }
   std::int64_t numel() const;
   bool operator==(const Shape& other) const = default;
 
@@ -50,7 +50,7 @@ struct Tensor {
   int rank() const { return shape.rank(); }
   std::int64_t size(int i) const { return shape[i]; }
   std::int64_t numel() const { return shape.numel(); }
-  std::int64_t bytes() const { return numel() * static_cast<std::int64_t>(size_of(dtype)); }
+  std::int64_t bytes() const { return numel() * size_of(dtype); }
   bool is_contiguous() const;
 
   // Rows and columns when all but the last dimension are counted together: [rows, columns].

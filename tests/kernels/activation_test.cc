@@ -19,7 +19,7 @@ class ActivationTest : public KernelTest {
 
 TEST_P(ActivationTest, SiluAndExactGelu) {
   const Numbers x = arguments();
-  const auto n = static_cast<std::int64_t>(x.size());
+  const auto n = std::ssize(x);
   for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu}) {
     const auto op = [&](Device& device) {
       return device.ops().activate(make(device, x, {1, n}, dtype_), activation);

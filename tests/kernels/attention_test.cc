@@ -117,7 +117,7 @@ class PagedAttentionTest : public KernelTest {
     for (const Sequence& s : sequences) {
       std::vector<std::int32_t> own(static_cast<std::size_t>(max_pages), -1);
       for (std::int32_t i = 0; i < s.context; ++i) {
-        std::int32_t& page = own[static_cast<std::size_t>(i / page_size)];
+        std::int32_t& page = own[i / page_size];
         if (page < 0) {
           page = free_pages.back();
           free_pages.pop_back();
@@ -126,7 +126,7 @@ class PagedAttentionTest : public KernelTest {
       }
       table.insert(table.end(), own.begin(), own.end());
     }
-    const auto keys = static_cast<std::int64_t>(slots.size()), rows = std::int64_t{starts.back()};
+    const auto keys = std::ssize(slots), rows = std::int64_t{starts.back()};
     const Numbers q = random(rows * heads * dim), kv = random(keys * 2 * kv_heads * dim);
     const auto op = [&](Device& device) {
       const Numbers nothing(static_cast<std::size_t>(pages * kv_heads * page_size * dim), NAN);
@@ -136,7 +136,7 @@ class PagedAttentionTest : public KernelTest {
       device.ops().kv_write(both.slice(1, 0, kv_heads), both.slice(1, kv_heads, 2 * kv_heads), cache,
                             make_ints(device, slots, {keys}));
       PagedBatch on_device = batch;
-      const auto count = static_cast<std::int64_t>(sequences.size());
+      const auto count = std::ssize(sequences);
       on_device.row_starts = make_ints(device, starts, {count + 1});
       on_device.context_lens = make_ints(device, contexts, {count});
       on_device.page_table = make_ints(device, table, {count, max_pages});

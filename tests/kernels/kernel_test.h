@@ -131,12 +131,12 @@ class KernelTest : public testing::TestWithParam<Param> {
   static Tensor make(Device& device, const Numbers& values, const Shape& shape, DType dtype,
                      std::int64_t gap = 0) {
     const std::int64_t columns = shape[-1], rows = columns ? shape.numel() / columns : 0;
-    EXPECT_EQ(rows * columns, static_cast<std::int64_t>(values.size()));
+    EXPECT_EQ(rows * columns, std::ssize(values));
     const Tensor wide = device.scratch({rows, columns + gap}, dtype);
     std::memset(wide.data, 0xFF, static_cast<std::size_t>(wide.bytes()));
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < columns; ++c) {
-        const float value = values[static_cast<std::size_t>(r * columns + c)];
+        const float value = values[r * columns + c];
         const std::int64_t i = r * (columns + gap) + c;
         if (dtype == DType::f32) wide.as<float>()[i] = value;
         if (dtype == DType::bf16) wide.as<bf16>()[i] = to_bf16(value);

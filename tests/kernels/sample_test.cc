@@ -10,7 +10,7 @@ class SampleTest : public KernelTest {
                    const std::string& what) {
     SCOPED_TRACE(what);
     const ArenaScope tested_scope(*tested_), ref_scope(*ref_);
-    const Shape shape{static_cast<std::int64_t>(rows.size()), vocab};
+    const Shape shape{std::ssize(rows), vocab};
     const auto actual = tested_->ops().sample(make(*tested_, logits, shape, dtype_, 3), rows);
     const auto expected = ref_->ops().sample(make(*ref_, logits, shape, dtype_, 3), rows);
     ASSERT_EQ(actual.size(), rows.size());
@@ -36,7 +36,7 @@ TEST_P(SampleTest, GreedyFindsEveryPlace) {
   for (const std::int64_t vocab : {5, 16, 37}) {
     for (std::int64_t at = 0; at < vocab; ++at) {
       Numbers logits(static_cast<std::size_t>(vocab), -1);
-      logits[static_cast<std::size_t>(at)] = 2;
+      logits[at] = 2;
       expect_same(logits, vocab, {SampleRow{}}, std::to_string(at) + " of " + std::to_string(vocab));
     }
   }
@@ -46,7 +46,7 @@ TEST_P(SampleTest, TheLowestIdAmongEquals) {
   for (const std::int64_t vocab : {3, 16, 50}) {
     for (std::int64_t first = 0; first < vocab; ++first) {
       Numbers logits(static_cast<std::size_t>(vocab), -1);
-      for (std::int64_t i = first; i < vocab; i += 3) logits[static_cast<std::size_t>(i)] = 2;
+      for (std::int64_t i = first; i < vocab; i += 3) logits[i] = 2;
       const Tensor t = make(*tested_, logits, {1, vocab}, dtype_);
       EXPECT_EQ(tested_->ops().sample(t, std::vector<SampleRow>(1))[0].token, first) << vocab;
     }

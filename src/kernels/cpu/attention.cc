@@ -171,7 +171,7 @@ class Runner {
     constexpr std::int64_t kLine = 64;
     const void *k[kMaxKeys], *v[kMaxKeys];
     keys.find(task, first, count, k, v);
-    const std::int64_t bytes = dim_ * static_cast<std::int64_t>(size_of(q_.dtype));
+    const std::int64_t bytes = dim_ * size_of(q_.dtype);
     for (std::int64_t i = 0; i < count; ++i) {
       for (std::int64_t offset = 0; offset < bytes; offset += kLine) {
         __builtin_prefetch(static_cast<const std::byte*>(k[i]) + offset, 0, 2);

@@ -72,7 +72,7 @@ void CpuOps::few_rows(const Product& p) {
     kernels_.convert(at(wide, r * pitch), Type::f32, at(p.x, r * p.x.row_stride()), type_of(p.x.dtype), p.in);
   }
   constexpr std::int64_t kTaskBytes = 128 << 10;
-  const std::int64_t column_bytes = p.in * static_cast<std::int64_t>(size_of(p.weight.dtype));
+  const std::int64_t column_bytes = p.in * size_of(p.weight.dtype);
   const std::int64_t most =
       std::clamp<std::int64_t>(kTaskBytes / std::max<std::int64_t>(column_bytes, 1), 16, 1024);
   const auto body = [&](std::int64_t begin, std::int64_t end) {

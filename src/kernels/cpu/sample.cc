@@ -19,13 +19,13 @@ bool is_plain_greedy(const SampleRow& row) {
 
 std::vector<SampledToken> CpuOps::sample(const Tensor& logits, std::span<const SampleRow> rows) {
   const std::int64_t vocab = logits.columns(), stride = logits.row_stride();
-  GLMOCR_CHECK(is_compute_type(logits.dtype) && logits.rows() == static_cast<std::int64_t>(rows.size()));
+  GLMOCR_CHECK(is_compute_type(logits.dtype) && logits.rows() == std::ssize(rows));
   std::vector<SampledToken> tokens(rows.size());
   const Type type = type_of(logits.dtype);
   parallel(logits.rows(), 16 * vocab, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      const SampleRow& row = rows[static_cast<std::size_t>(r)];
-      SampledToken& token = tokens[static_cast<std::size_t>(r)];
+      const SampleRow& row = rows[r];
+      SampledToken& token = tokens[r];
       if (is_plain_greedy(row)) {
         const std::int64_t count =
             row.vocab_limit > 0 ? std::min<std::int64_t>(row.vocab_limit, vocab) : vocab;

@@ -17,7 +17,7 @@ inline bool is_compute_type(DType dtype) { return dtype == DType::f32 || dtype =
 
 // The address of an element.
 inline std::byte* at(const Tensor& t, std::int64_t offset) {
-  return static_cast<std::byte*>(t.data) + offset * static_cast<std::int64_t>(size_of(t.dtype));
+  return static_cast<std::byte*>(t.data) + offset * size_of(t.dtype);
 }
 
 // Rows of a tensor from row `first` on, as kernels take them; null for an absent tensor.

@@ -81,7 +81,7 @@ Buffer HostDevice::allocate(std::int64_t bytes) {
 }
 
 Tensor HostDevice::scratch(const Shape& shape, DType dtype) {
-  return Tensor(arena_.take(shape.numel() * static_cast<std::int64_t>(size_of(dtype))), shape, dtype, this);
+  return Tensor(arena_.take(shape.numel() * size_of(dtype)), shape, dtype, this);
 }
 
 void HostDevice::upload(const void* host, const Tensor& to) {

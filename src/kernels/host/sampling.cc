@@ -13,7 +13,7 @@ void penalise(std::span<float> logits, const SampleRow& row) {
   if (row.repetition_penalty == 1) return;
   for (const std::int32_t id : row.seen) {
     if (id < 0 || static_cast<std::size_t>(id) >= logits.size()) continue;
-    float& logit = logits[static_cast<std::size_t>(id)];
+    float& logit = logits[id];
     logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
   }
 }
@@ -30,10 +30,10 @@ std::vector<std::int32_t> best_ids(std::span<const float> logits, std::size_t co
   std::iota(ids.begin(), ids.end(), 0);
   count = std::min(count, ids.size());
   const auto better = [&](std::int32_t a, std::int32_t b) {
-    const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+    const float x = logits[a], y = logits[b];
     return x != y ? x > y : a < b;
   };
-  std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(), better);
+  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), better);
   ids.resize(count);
   return ids;
 }
@@ -42,10 +42,10 @@ std::int32_t draw(std::span<const float> logits, const SampleRow& row) {
   const std::vector<std::int32_t> ids =
       best_ids(logits, row.top_k > 0 ? static_cast<std::size_t>(row.top_k) : logits.size());
   std::vector<double> weights(ids.size());
-  const float largest = logits[static_cast<std::size_t>(ids[0])];
+  const float largest = logits[ids[0]];
   double total = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const double distance = static_cast<double>(logits[static_cast<std::size_t>(ids[i])]) - largest;
+    const double distance = static_cast<double>(logits[ids[i]]) - largest;
     total += weights[i] = std::exp(distance / row.temperature);
   }
   // top_p keeps the fewest best ids whose probability reaches it; min_p those near the best one's. One stays
@@ -88,10 +88,10 @@ SampledToken sample_row(std::span<float> logits, const SampleRow& row) {
   const double normaliser = log_sum_exp(logits, largest);
   SampledToken result;
   result.token = row.temperature > 0 ? draw(logits, row) : static_cast<std::int32_t>(best - logits.begin());
-  result.logprob = static_cast<float>(logits[static_cast<std::size_t>(result.token)] - normaliser);
+  result.logprob = static_cast<float>(logits[result.token] - normaliser);
   if (row.top_logprobs > 0) {
     for (const std::int32_t id : best_ids(logits, static_cast<std::size_t>(row.top_logprobs))) {
-      result.top.emplace_back(id, static_cast<float>(logits[static_cast<std::size_t>(id)] - normaliser));
+      result.top.emplace_back(id, static_cast<float>(logits[id] - normaliser));
     }
   }
   return result;

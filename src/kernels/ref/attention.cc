@@ -22,15 +22,14 @@ void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tenso
     for (std::int64_t d = 0; d < dim; ++d) {
       dot += static_cast<double>(get(q, q_offset + d)) * get(k, offset(k, i) + d);
     }
-    scores[static_cast<std::size_t>(i)] = dot * scale;
+    scores[i] = dot * scale;
     largest = std::max(largest, dot * scale);
   }
   double total = 0;
   for (double& score : scores) total += score = std::exp(score - largest);
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
-    for (std::int64_t i = 0; i < count; ++i)
-      sum += scores[static_cast<std::size_t>(i)] * get(v, offset(v, i) + d);
+    for (std::int64_t i = 0; i < count; ++i) sum += scores[i] * get(v, offset(v, i) + d);
     put(y, y_offset + d, static_cast<float>(sum / total));
   }
 }

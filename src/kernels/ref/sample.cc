@@ -6,7 +6,7 @@
 namespace glmocr::ref {
 
 std::vector<SampledToken> RefOps::sample(const Tensor& logits, std::span<const SampleRow> rows) {
-  GLMOCR_CHECK(logits.rows() == static_cast<std::int64_t>(rows.size()));
+  GLMOCR_CHECK(logits.rows() == std::ssize(rows));
   std::vector<SampledToken> tokens;
   std::vector<float> row(static_cast<std::size_t>(logits.columns()));
   for (std::size_t r = 0; r < rows.size(); ++r) {

@@ -72,7 +72,7 @@ std::int64_t Decoder::workspace_bytes(std::int64_t rows, std::int64_t logit_rows
   const std::int64_t q = head * config_.num_attention_heads, kv = head * config_.num_key_value_heads;
   const std::int64_t per_row = 6 * hidden + 3 * q + 3 * kv + 3 * std::int64_t{config_.intermediate_size};
   const std::int64_t values = rows * per_row + logit_rows * (config_.vocab_size + hidden);
-  return values * static_cast<std::int64_t>(size_of(compute_)) + rows * head * 4;
+  return values * size_of(compute_) + rows * head * 4;
 }
 
 }  // namespace glmocr

@@ -14,7 +14,7 @@ struct MropePositions {
   std::vector<std::int32_t> temporal, height, width;  // [tokens] each
   std::int32_t delta = 0;  // a generated token at sequence index s has position s + delta on every axis
 
-  std::int64_t size() const { return static_cast<std::int64_t>(temporal.size()); }
+  std::int64_t size() const { return std::ssize(temporal); }
   void append(std::int32_t t, std::int32_t h, std::int32_t w);
 };
 

@@ -64,7 +64,7 @@ Tensor VisionEncoder::rotary(std::span<const GridTHW> grids) const {
       }
     }
   }
-  const auto n = static_cast<std::int64_t>(rows.size());
+  const auto n = std::ssize(rows);
   rows.insert(rows.end(), columns.begin(), columns.end());
 
   const int quarter = config_.head_dim() / 4;
@@ -73,7 +73,7 @@ Tensor VisionEncoder::rotary(std::span<const GridTHW> grids) const {
   std::vector<std::int32_t> axis(frequencies.size(), 0);
   std::fill(axis.begin() + quarter, axis.end(), 1);
 
-  const auto pairs = static_cast<std::int64_t>(axis.size());
+  const auto pairs = std::ssize(axis);
   return device_.ops().rotary_table(device_.upload_array(rows.data(), {2, n}),
                                     device_.upload_array(frequencies.data(), {pairs}),
                                     device_.upload_array(axis.data(), {pairs}), DType::f32);
@@ -143,7 +143,7 @@ std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, DType compute)
   const std::int64_t values =
       patches * (input + hidden) + patches / 4 * out + std::max({attention, mlp, merger});
   const std::int64_t rotary = patches * config_.head_dim() * 4 + 2 * patches * 4;
-  return values * static_cast<std::int64_t>(size_of(compute)) + rotary;
+  return values * size_of(compute) + rotary;
 }
 
 }  // namespace glmocr

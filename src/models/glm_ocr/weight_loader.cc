@@ -20,7 +20,7 @@ DType stored_type(const StoredTensor& stored, const std::string& name) {
 }
 
 float value_at(const StoredTensor& stored, DType dtype, std::int64_t i) {
-  const std::byte* at = stored.data + i * static_cast<std::int64_t>(size_of(dtype));
+  const std::byte* at = stored.data + i * size_of(dtype);
   if (dtype == DType::f32) {
     float value;
     std::memcpy(&value, at, sizeof value);
@@ -65,7 +65,7 @@ const StoredTensor* WeightLoader::find(const std::string& name, const std::vecto
 }
 
 Tensor WeightLoader::own(const void* host, const Shape& shape, DType dtype) {
-  const std::int64_t bytes = shape.numel() * static_cast<std::int64_t>(size_of(dtype));
+  const std::int64_t bytes = shape.numel() * size_of(dtype);
   weights_.copied_bytes += bytes;
   Tensor tensor;
   if (bytes > kPoolBytes / 4) {
@@ -112,11 +112,10 @@ Tensor WeightLoader::permuted(const StoredTensor& stored, const Shape& from, con
   std::vector<std::byte> values(static_cast<std::size_t>(from.numel()) * size_of(target));
   for (std::int64_t at = 0; at < from.numel(); ++at) {
     std::int64_t offset = 0;
-    for (std::size_t i = 0; i < order.size(); ++i)
-      offset += index[i] * strides[static_cast<std::size_t>(order[i])];
-    std::byte* to = values.data() + at * static_cast<std::int64_t>(size_of(target));
+    for (std::size_t i = 0; i < order.size(); ++i) offset += index[i] * strides[order[i]];
+    std::byte* to = values.data() + at * size_of(target);
     if (source == target) {
-      std::memcpy(to, stored.data + offset * static_cast<std::int64_t>(size_of(source)), size_of(source));
+      std::memcpy(to, stored.data + offset * size_of(source), size_of(source));
     } else {
       const bf16 value = to_bf16(value_at(stored, source, offset));
       std::memcpy(to, &value, sizeof value);
@@ -141,7 +140,7 @@ Tensor WeightLoader::vector(const std::string& name, std::int64_t size) {
   std::vector<float> values(static_cast<std::size_t>(size));
   for (std::int64_t i = 0; i < size; ++i) {
     const float value = value_at(*stored, dtype, i);
-    values[static_cast<std::size_t>(i)] = compute_ == DType::bf16 ? round_to_bf16(value) : value;
+    values[i] = compute_ == DType::bf16 ? round_to_bf16(value) : value;
   }
   return own(values.data(), {size}, DType::f32);
 }

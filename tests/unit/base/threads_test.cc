@@ -23,7 +23,7 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
         pool.parallel_for(count, grain, [&](std::int64_t begin, std::int64_t end) {
           EXPECT_LT(begin, end);
           EXPECT_LE(end - begin, grain);
-          for (std::int64_t i = begin; i < end; ++i) ++visits[static_cast<std::size_t>(i)];
+          for (std::int64_t i = begin; i < end; ++i) ++visits[i];
         });
         for (const auto& v : visits) ASSERT_EQ(v, 1) << threads << " threads, " << count << " by " << grain;
       }

@@ -296,7 +296,7 @@ TEST_F(EngineRefusal, NamesTheSizeOfWhatCanNeverFit) {
 
 TEST_F(EngineRefusal, APromptOfTheWholeContextLessOneIsTaken) {
   Request request = text_request(100);
-  while (static_cast<std::int64_t>(request.prompt.ids.size()) < engine_.context_limit() - 1) {
+  while (std::ssize(request.prompt.ids) < engine_.context_limit() - 1) {
     request.prompt.ids.push_back(5);
   }
   request.prompt.positions = mrope_positions(request.prompt.ids, test_model().config().image_token_id, {}, 2);

@@ -72,7 +72,7 @@ TEST(Engine, TheMixIsNoTrivialOne) {
   for (const Completion& completion : alone()) {
     EXPECT_EQ(completion.error, nullptr);
     EXPECT_FALSE(completion.tokens.empty());
-    EXPECT_EQ(static_cast<std::int64_t>(completion.tokens.size()), completion.completion_tokens);
+    EXPECT_EQ(std::ssize(completion.tokens), completion.completion_tokens);
   }
   EXPECT_NE(alone()[0].tokens, alone()[6].tokens);
   EXPECT_GT(alone()[0].image_tokens, 0);
@@ -119,7 +119,7 @@ TEST(Engine, APreemptedRequestEncodesItsPictureOnceMore) {
     requests.push_back(make_request(test_model(), "Text Recognition:", {{84, 84}}, 30));
     requests.back().ignore_eos = true;
   }
-  const std::int64_t prompt = static_cast<std::int64_t>(requests[0].prompt.ids.size());
+  const std::int64_t prompt = std::ssize(requests[0].prompt.ids);
   const std::int64_t patches = requests[0].images[0].grid.patches();
   const Completion expected = run_alone(test_model(), Request(requests[0]), kSmall);
 
@@ -166,7 +166,7 @@ TEST(Engine, TheContextEndsAsLength) {
   EXPECT_EQ(Engine(test_model(), options).context_limit(), 48);
   Request request = make_request(test_model(), "on and on", {}, 100000);
   request.ignore_eos = true;
-  const auto prompt = static_cast<std::int64_t>(request.prompt.ids.size());
+  const auto prompt = std::ssize(request.prompt.ids);
   const Completion completion = run_alone(test_model(), std::move(request), options);
   EXPECT_EQ(completion.finish_reason, FinishReason::length);
   EXPECT_EQ(completion.completion_tokens, 48 - prompt);

@@ -30,7 +30,7 @@ TEST(EngineThreads, SubmitsFromFourThreadsGetTheTextsTheyGetAlone) {
           handles.push_back(engine.submit(std::move(request)));
         while (const auto event = handles[0]->next()) streamed[t] += event->text;
         for (const auto& handle : handles) results[t].push_back(handle->wait());
-        EXPECT_GE(engine.stats().finished_requests, static_cast<std::int64_t>(handles.size()));
+        EXPECT_GE(engine.stats().finished_requests, std::ssize(handles));
       });
     }
     for (std::thread& thread : threads) thread.join();

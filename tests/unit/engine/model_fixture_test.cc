@@ -13,7 +13,7 @@ namespace glmocr::engine {
 namespace {
 
 Tensor index_tensor(Device& device, const std::vector<std::int32_t>& values) {
-  return device.upload_array(values.data(), {static_cast<std::int64_t>(values.size())});
+  return device.upload_array(values.data(), {std::ssize(values)});
 }
 
 std::vector<std::int32_t> count_up(std::int64_t n) {
@@ -27,7 +27,7 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
                    PenaltySees sees) {
   Device& device = model.device();
   const ArenaScope scope(device);
-  const auto n = static_cast<std::int64_t>(ids.size());
+  const auto n = std::ssize(ids);
   DecoderInput input;
   input.hidden = model.decoder().embed(index_tensor(device, ids));
   if (!request.images.empty()) {
@@ -145,7 +145,7 @@ Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& 
 std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens, PenaltySees sees) {
   std::vector<TokenId> ids = request.prompt.ids;
   for (int i = 0; i < tokens; ++i) ids.push_back(plain_next(model, request, ids, sees));
-  return {ids.begin() + static_cast<std::ptrdiff_t>(request.prompt.ids.size()), ids.end()};
+  return {ids.begin() + request.prompt.ids.size(), ids.end()};
 }
 
 namespace {

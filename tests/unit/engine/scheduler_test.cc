@@ -195,7 +195,7 @@ class Simulation {
     for (const PlannedPictures& planned : p.pictures) {
       auto& pictures = jobs_[live[planned.sequence]].state.pictures;
       for (std::size_t i = 0; i < planned.count; ++i, ++count) patches += pictures[i];
-      pictures.erase(pictures.begin(), pictures.begin() + static_cast<std::ptrdiff_t>(planned.count));
+      pictures.erase(pictures.begin(), pictures.begin() + planned.count);
     }
     EXPECT_TRUE(count <= 1 || patches <= limits_.vision_patches);
   }

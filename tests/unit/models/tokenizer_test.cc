@@ -85,7 +85,7 @@ Strings merge_by_definition(const std::string& text, const Pairs& merges) {
     }
     if (best == merges.size()) return parts;
     parts[place] += parts[place + 1];
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(place) + 1);
+    parts.erase(parts.begin() + place + 1);
   }
 }
 
