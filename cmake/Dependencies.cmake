@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Everything we link that is not ours. Each becomes one imported target; a missing one names its Debian package.
+# The libraries of others that we link. Each becomes an imported target; a missing one names its Debian package.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
-# glmocr_modules and glmocr_outside collect, for the installed package, what is linked.
+# What is linked, for the installed package: glmocr_modules (of pkg-config) and glmocr_outside (targets).
 set(glmocr_modules "")
 set(glmocr_outside Threads::Threads GIF::GIF)
 
@@ -32,7 +32,7 @@ if(GLMOCR_HEIF)
   glmocr_pkg(HEIF libheif libheif-dev)
 endif()
 
-# find_package(dnnl) of Debian 12 fails unless OpenCL's headers are there: look for the files.
+# find_package(dnnl) of Debian 12 fails without the headers of OpenCL: look for the files.
 if(GLMOCR_ONEDNN)
   find_path(DNNL_INCLUDE_DIR dnnl.h)
   find_library(DNNL_LIBRARY dnnl)

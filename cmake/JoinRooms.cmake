@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The library that users link: every room's objects in one archive (or one shared library with BUILD_SHARED_LIBS).
+# The library that users link: the objects of all rooms in one archive or one shared library.
 
-# glmocr_object_targets(OUT FOLDERS...): the libraries of these source folders and their sub-folders that hold objects.
+# glmocr_object_targets(OUT FOLDERS...): the static and object libraries of these source folders and their sub-folders.
 function(glmocr_object_targets out)
   set(found "")
   foreach(folder IN LISTS ARGN)
@@ -21,14 +21,12 @@ function(glmocr_object_targets out)
   set(${out} "${found}" PARENT_SCOPE)
 endfunction()
 
-# glmocr_join(NAME): joins all rooms of the current folder as NAME and glmocr::NAME.
-function(glmocr_join name)
-  glmocr_object_targets(rooms ${CMAKE_CURRENT_SOURCE_DIR})
-  set(objects ${rooms})
+# glmocr_join(NAME TYPE ROOMS...): joins the rooms as NAME; TYPE is STATIC or SHARED.
+function(glmocr_join name type)
+  set(objects ${ARGN})
   list(TRANSFORM objects REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
-  add_library(${name} ${objects})
-  add_library(glmocr::${name} ALIAS ${name})
-  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
+  add_library(${name} ${type} ${objects})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX OUTPUT_NAME glmocr VERSION ${PROJECT_VERSION}
                                            SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
   target_include_directories(${name} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
@@ -36,7 +34,13 @@ function(glmocr_join name)
 
   # In an installed package cmake/glmocr-config.cmake.in finds glmocr_outside again.
   target_link_libraries(${name} PRIVATE "$<BUILD_INTERFACE:${glmocr_outside};glmocr_options>")
-  if(NOT BUILD_SHARED_LIBS)
+  if(type STREQUAL "STATIC")
     target_link_libraries(${name} PRIVATE $<INSTALL_INTERFACE:glmocr::outside>)
+  elseif(UNIX AND NOT APPLE)
+    # Hidden visibility keeps our own names inside; the list also keeps inside what templates of other libraries
+    # instantiate.
+    set(exports ${PROJECT_SOURCE_DIR}/cmake/glmocr.exports)
+    target_link_options(${name} PRIVATE LINKER:--version-script=${exports})
+    set_target_properties(${name} PROPERTIES LINK_DEPENDS ${exports})
   endif()
 endfunction()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The library as a package that other CMake projects find, laid down by relative paths so that the folder may be moved:
+# The library as a package that other CMake projects can find; paths are relative, so that the folder may be moved:
 #   lib/libglmocr.a   include/glmocr   lib/cmake/glmocr   share/glm-ocr/models/mini
-# The program installs itself and its model (src/cli/CMakeLists.txt).
+# The program and its model are installed by src/cli/CMakeLists.txt.
 include(CMakePackageConfigHelpers)
 
 if(NOT GLMOCR_INSTALL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# glmocr_options: what every target of ours is compiled with.
+# glmocr_options: the options that all our targets are compiled with.
 add_library(glmocr_options INTERFACE)
 target_compile_options(glmocr_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
                                                 $<$<BOOL:${GLMOCR_WERROR}>:-Werror>)

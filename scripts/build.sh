@@ -12,7 +12,7 @@ configure() {
   cmake -S . -B "$dir" -G Ninja -DGLMOCR_WERROR=ON "${launcher[@]}" "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
 }
 
-# compile DIR [TARGET…]: one line of progress on a terminal, nothing in a log, all there is when it fails.
+# compile DIR [TARGET…]: progress on a terminal, else only the output of a failure.
 compile() {
   local dir=$1 log targets=()
   shift
@@ -26,7 +26,7 @@ compile() {
   fi
 }
 
-# One compiler a processor, and no more than the memory holds at 1 GiB each.
+# One compiler per processor, but no more than fit into the available memory at 1 GiB each.
 build_jobs() {
   local cpus memory
   cpus=$(nproc)
@@ -35,7 +35,7 @@ build_jobs() {
   echo $((cpus < memory ? cpus : memory))
 }
 
-# run_ctest DIR [CTEST ARGUMENTS…]: a line a test, the output of those that fail, and the summary.
+# run_ctest DIR [CTEST ARGUMENTS…]: one line per test, the output of those that fail, and a summary.
 run_ctest() {
   local dir=$1
   shift

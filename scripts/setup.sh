@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian 12 packages that build and test this project. Silent, quick and offline when all is there.
+# Installs the Debian 12 packages that build and test this project. Silent, quick and offline when everything is installed.
 #   scripts/setup.sh            what the program and its tests need
 #   scripts/setup.sh --checks   and what the format and lint checks need
 set -euo pipefail
@@ -21,7 +21,7 @@ esac
 is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 command -v dpkg-query >/dev/null || {
-  echo "setup: this is no Debian system; please install the equivalents of: ${packages[*]}" >&2
+  echo "setup: this is not a Debian system; please install the equivalents of: ${packages[*]}" >&2
   exit 1
 }
 missing=()
@@ -41,7 +41,7 @@ trap 'rm -f "$log"' EXIT
 install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
 }
-# A package list that is there may be enough; a fresh machine has none.
+# Downloads package lists only where those at hand are not enough; a fresh machine has none.
 install >"$log" 2>&1 ||
   { "${as_root[@]}" apt-get update && install; } >"$log" 2>&1 ||
   { cat "$log" >&2; echo "setup: could not install ${missing[*]}" >&2; exit 1; }

@@ -1,30 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds everything and runs all tests. Needs nothing outside the repository.
-#   scripts/test.sh              the release build
-#   scripts/test.sh --sanitize   under AddressSanitizer and UndefinedBehaviorSanitizer instead
-#   scripts/test.sh --long       and the tests that take minutes (label "long")
+# Installs what is missing, builds everything and runs the tests. Needs nothing outside the repository.
+#   scripts/test.sh              the release build, all tests
+#   scripts/test.sh --sanitize   under AddressSanitizer and UndefinedBehaviorSanitizer, without the label "slow"
+#   scripts/test.sh --threads    under ThreadSanitizer, the label "threads"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-long=false
-build=build/release
-options=(-DCMAKE_BUILD_TYPE=Release)
-for argument in "$@"; do
-  case "$argument" in
-    --long) long=true ;;
-    --sanitize)
-      build=build/asan
-      options=(--preset asan)
-      ;;
-    *) echo "usage: scripts/test.sh [--long] [--sanitize]" >&2; exit 2 ;;
-  esac
-done
+build=build/release options=(-DCMAKE_BUILD_TYPE=Release) targets=() selection=()
+case "${1:-}" in
+  "") ;;
+  --sanitize) build=build/asan options=(--preset asan) selection=(--label-exclude slow) ;;
+  --threads) build=build/tsan options=(--preset tsan) targets=(thread_tests) selection=(--label-regex threads) ;;
+  *) echo "usage: scripts/test.sh [--sanitize | --threads]" >&2; exit 2 ;;
+esac
 
 bash scripts/setup.sh
 source scripts/build.sh
 configure "$build" "${options[@]}"
-compile "$build"
-selection=()
-$long || selection=(--label-exclude long)
+compile "$build" "${targets[@]}"
 run_ctest "$build" "${selection[@]}"

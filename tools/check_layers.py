@@ -5,10 +5,10 @@
 The table between the markers `layers:begin` and `layers:end` of that file is the one source of the rules:
   | layer | room | may include | outside headers |
 A room is a folder of src/ (or `glmocr`, the public headers); `room/file.h` in the third column opens one header of a
-room instead of the whole room. Sub-folders that have no line of their own belong to the room above.
+room instead of the whole room. Sub-folders without a line of their own belong to the room that contains them.
 
 Further rules: no cycles between files, no switches between devices outside kernels, the SPDX line first, at most 800
-lines a file. Prints file:line of every offence and exits with 1 if there are any.
+lines per file. Prints file:line of every offence and exits with 1 if there are any.
 
   tools/check_layers.py [--root FOLDER]
   tools/check_layers.py --self-test
@@ -22,7 +22,7 @@ import tempfile
 MAX_LINES = 800
 CODE = {".h", ".cc", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-# Which backends exist is a matter of CMake and of kernels: elsewhere an absent one is another source file.
+# Only CMake and kernels know which backends exist: an absent one is replaced by another source file, not by an #ifdef.
 DEVICE_SWITCH = re.compile(
     r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*\b(CUDA\w*|__CUDA\w*|GLMOCR_(?:CUDA|ONEDNN|CPU)\w*|__AVX\w*|__SSE\w*|__AMX\w*|"
     r"__ARM_\w+|_OPENMP)\b")
@@ -93,7 +93,7 @@ def find_cycle(graph):
 
 
 def room_of(path, rooms):
-    """The room of an include path such as models/glm_ocr/vision.h: its longest folder that has a line."""
+    """The room of an include path such as models/glm_ocr/vision.h: the longest of its folders that has a line."""
     folders = path.split("/")[:-1]
     while folders:
         if "/".join(folders) in rooms:
@@ -176,7 +176,7 @@ class Checker:
 
 
 def self_test():
-    """Builds a small tree with one offence of every kind and expects each, and nothing else, to be found."""
+    """Builds a small tree with one offence of each kind and expects exactly these to be found."""
     table = """<!-- layers:begin -->
 | 0 | `glmocr` | | |
 | 0 | `base` | `glmocr` | |

@@ -3,8 +3,8 @@
 """Runs the commands of README.md and checks that its C++ example is the one that is compiled.
 
 A block of ```sh that follows the line `<!-- run -->` is run by bash, with the program's folder first on PATH, in a
-scratch folder in which `tests` leads to the repository's. It must succeed and print something. A block of ```cpp must
-stand word for word in tests/install/consumer/main.cc.
+scratch folder in which `tests` is a link to the repository's. It must succeed and print something. A block of ```cpp
+must occur word for word in tests/install/consumer/main.cc.
 
   tools/check_readme.py --program build/release/bin/glm-ocr [--readme FILE]
   tools/check_readme.py --self-test
@@ -35,7 +35,7 @@ def run_block(script, program):
 
 
 def check(readme, program, example):
-    """Offences of a README, and how many blocks were looked at."""
+    """Offences of a README, and the number of blocks checked."""
     text = readme.read_text(encoding="utf-8")
     offences, looked_at = [], 0
     for match in BLOCK.finditer(text):

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs clang-tidy (.clang-tidy) on the sources that changed since the commit this branch left `main` at, or since the
-# last commit on main itself, uncommitted changes included. A changed header stands for the source of the same name.
+# Runs clang-tidy (.clang-tidy) on the sources that changed since this branch left `main`, or, on main itself, since the
+# last commit; uncommitted changes are included. For a changed header, the source of the same name is checked.
 #   tools/check_tidy.sh [--all | FILE…]        needs a configured build folder: build/release or $GLMOCR_BUILD
-# GLMOCR_TIDY_MOST=N looks at N of them at the most, spread over the list, and says how many it left out: a file takes
-# about ten seconds, and a change of everything must not take CI an hour.
+# GLMOCR_TIDY_MOST=N checks at most N of them, spread over the list, and says how many it left out: a file takes about
+# ten seconds, and a change to everything must not take CI an hour.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${GLMOCR_BUILD:-build/release}

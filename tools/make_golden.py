@@ -5,7 +5,7 @@
     make_golden.py SNAPSHOT [-o FILE] [--pictures FILE...] [--dtype fp32|bf16] [--device cpu|cuda] [--with-bf16] ...
 
 FILE is SNAPSHOT/glmocr_golden.json by default, where GLMOCR_RUN_GOLDEN=1 looks for it. Without --pictures the standard cases run, over
-tests/data/pictures. Needs transformers 5.17, torch, torchvision, pillow<13 (tools/README.md). TF32 is off; weights are read in the asked type by
+tests/data/pictures. Needs transformers 5.17, torch, torchvision, pillow<13 (tools/README.md). TF32 is off; weights are read in the given type by
 from_pretrained, which keeps the rotary frequencies in fp32 (casting a model later would round them). Format of the file:
     snapshot, weights_crc32   its name; CRC-32 of the safetensors files one after the other in the order of their names
     versions, dtype, device, attention, max_new_tokens
@@ -26,7 +26,7 @@ from_pretrained, which keeps the rotary frequencies in fp32 (casting a model lat
                               distance of the best two logits over all steps), min_margin_at (the step)
         bf16                  with --with-bf16, the same case in bf16: mean, std, top, cosine (of its logits with the fp32 ones), tokens,
                               min_margin, min_margin_at, text
-Values carry 7 significant digits, sums all of them.
+Values have 7 significant digits, sums have all of them.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ STANDARD_CASES = {
 
 
 class Snapshot:
-    """Everything of a snapshot but its weights."""
+    """A snapshot without its weights."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -169,7 +169,7 @@ def tensor_entry(rows: torch.Tensor) -> dict:
 
 
 def top_logits(logits: torch.Tensor) -> list[list[float]]:
-    # A stable sort: of equal logits the lower id comes first, as argmax takes it.
+    # A stable sort: among equal logits the lower id comes first, as with argmax.
     values, ids = torch.sort(logits, descending=True, stable=True)
     return [[index, short(value)] for index, value in zip(ids[:TOP].tolist(), values[:TOP].tolist())]
 
@@ -209,7 +209,7 @@ def named_modules(model: GlmOcrForConditionalGeneration) -> Iterator[tuple[str, 
 
 @contextmanager
 def observed(model: GlmOcrForConditionalGeneration) -> Iterator[dict[str, torch.Tensor]]:
-    """While it is open, every forward pass leaves its intermediate tensors, as [rows, width], in the dictionary."""
+    """While it is open, every forward pass stores its intermediate tensors, as [rows, width], in the dictionary."""
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str):  # noqa: ANN202
@@ -236,8 +236,8 @@ def observed(model: GlmOcrForConditionalGeneration) -> Iterator[dict[str, torch.
 
 
 def greedy(model: GlmOcrForConditionalGeneration, snapshot: Snapshot, inputs: dict, max_new_tokens: int) -> tuple[dict, torch.Tensor]:
-    """The greedy continuation and the logits of its first step. Ids behind the tokenizer's last are padding rows of the
-    matrices: nothing stands for them, so they are never chosen."""
+    """The greedy continuation and the logits of its first step. Ids after the tokenizer's last are padding rows of the
+    matrices without a token, so they are never chosen."""
     known = max(snapshot.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     padding = list(range(known, snapshot.config["text_config"]["vocab_size"])) or None
     output = model.generate(
@@ -322,7 +322,7 @@ def load_model(folder: Path, dtype: str, options: argparse.Namespace) -> GlmOcrF
 
 
 def write_golden(path: Path, head: dict, cases: list[dict]) -> None:
-    """One line for each field of a case, so that a change reads well in a diff."""
+    """One line per field of a case, so that a change is easy to read in a diff."""
     compact = {"ensure_ascii": False, "separators": (",", ":")}
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     bodies = ["{\n" + ",\n".join(f" {json.dumps(key)}: {json.dumps(value, **compact)}" for key, value in case.items()) + "\n}" for case in cases]

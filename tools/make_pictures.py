@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the test pictures and writes what Pillow, torchvision and transformers make of them.
+"""Draws the test pictures and writes the results of Pillow, torchvision and transformers for them.
 
     make_pictures.py [--fonts DIR] [--expect-only]      needs pillow < 13, numpy, torchvision, transformers 5.17
 
@@ -8,19 +8,19 @@ Draws tests/data/pictures/* and tests/data/broken/* (fonts of Debian's fonts-dej
 under DIR, /usr/share/fonts by default), then writes four lists; --expect-only keeps the pictures and writes the lists anew.
 
 tests/data/pictures/expected.json: `versions`, `normalisation` (profile -> image_mean, image_std, shortest_edge, longest_edge), `pictures`:
-    file, format, mode     name, and Pillow's words for what is in it
-    width, height          after the EXIF turn
+    file, format, mode     name; format and mode as Pillow names them
+    width, height          after the EXIF rotation
     rgb                    {crc32, sum} of the 8-bit RGB bytes, row by row
     mini, published        after transformers' processor (torchvision backend) with that profile: width and height of the resized picture, its
                            crc32 and sum (8-bit RGB bytes again), grid [1, height/14, width/14], image_tokens, and of the fp32 pixel_values
                            pixel_sum and pixel_sum_sq (added up in double)
-    text                   what is printed on it, where that is text to be read
-    note                   what to watch
+    text                   the text on it, if there is text to read
+    note                   what is special about it
 tests/data/pictures/resize.json: `cases` of [width, height, new width, new height, crc32 torchvision, sum torchvision, crc32 Pillow, sum Pillow]
-    over noise that needs no file: byte n of the picture (row by row, RGB) is x_(n+1) >> 24 of the generator x_(n+1) = 1664525·x_n + 1013904223
+    on noise that needs no file: byte n of the picture (row by row, RGB) is x_(n+1) >> 24 of the generator x_(n+1) = 1664525·x_n + 1013904223
     mod 2^32, started at x_0 = 65536·height + width. "torchvision" is its uint8 CPU resize (bicubic, antialias), "Pillow" that of Pillow < 13.
 tests/data/pictures/smart_resize.json: `cases` of [width, height, shortest_edge, longest_edge, new width, new height], both 0 where the ratio is refused
-tests/data/broken/expected.json: `files` of {file, kind, pillow}: pictures that must fail, why, and the type of Pillow's error (null: Pillow lets it pass)
+tests/data/broken/expected.json: `files` of {file, kind, pillow}: pictures that must fail, why, and the type of Pillow's error (null: Pillow accepts it)
 
 Decoding follows Pillow's convert("RGB") after exif_transpose, with two deliberate departures (see `load_rgb`).
 """
@@ -49,7 +49,7 @@ BROKEN = ROOT / "tests/data/broken"
 
 
 def load_rgb(source: Path | io.BytesIO) -> np.ndarray:
-    """The picture as 8-bit RGB [height, width, 3]: EXIF turn, then Pillow's convert("RGB"), which drops alpha. Two departures:
+    """The picture as 8-bit RGB [height, width, 3]: EXIF rotation, then Pillow's convert("RGB"), which drops alpha. Two departures:
     16-bit grey takes the high byte (Pillow clips everything above 255 to white), and where the colour is the same all over, so that only
     alpha draws something, the picture is composed on white: (c·a + 255·(255 − a) + 127) div 255.
     """
@@ -101,7 +101,7 @@ takes: 24,576 of them."""
 
 
 class Fonts:
-    """Fonts by file name, wherever under `folder` they lie."""
+    """Fonts by file name, anywhere under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = {path.name: path for path in sorted(folder.rglob("*.[to]tf"))}
@@ -128,7 +128,7 @@ def page_with_title(fonts: Fonts, size: tuple[int, int], margin: int) -> Image.I
 
 
 def large_print(fonts: Fonts) -> Image.Image:
-    """As large as the published limit allows without a resize (one bit a pixel, to stay small)."""
+    """As large as the published limit allows without a resize (one bit per pixel, to stay small)."""
     return printed(fonts, LARGE_PRINT, (2688, 1792), "LiberationSerif-Regular.ttf", 240, ink=0, paper=255, at=(200, 300)).point(
         lambda grey: 255 * (grey > 127), "1"
     )
@@ -156,7 +156,7 @@ def scene(width: int, height: int, seed: int = 1) -> np.ndarray:
 
 
 def lcg_bytes(seed: int, count: int) -> np.ndarray:
-    """The high bytes of the generator described above. Doubling: from x_1..x_k come x_(k+1)..x_2k by one multiply and one add."""
+    """The high bytes of the generator described above. Doubling: x_1..x_k give x_(k+1)..x_2k by one multiplication and one addition."""
     states = np.zeros(count, np.uint32)
     if count:
         states[0] = (seed * 1664525 + 1013904223) & 0xFFFFFFFF
@@ -258,7 +258,7 @@ def text_pictures(fonts: Fonts) -> dict[str, tuple[bytes, str]]:
 
 
 def format_pictures() -> dict[str, tuple[bytes, str]]:
-    """One picture for each way in which a file can hold one: file name -> bytes and what to watch."""
+    """One picture for each way in which a file can store one: file name -> bytes and what is special about it."""
     rgb = scene(75, 50)
     color = Image.fromarray(rgb)
     grey = color.convert("L")
@@ -533,7 +533,7 @@ def pillow_error(path: Path) -> str | None:
 
 
 def write_list(path: Path, head: dict, key: str, rows: list) -> None:
-    """One line a row."""
+    """One line per row."""
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
     body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path.write_text("{\n" + ",\n".join([*lines, f'"{key}": [\n{body}\n]']) + "\n}\n", encoding="utf-8")

@@ -6,11 +6,11 @@
 
 OUT gets config.json, generation_config.json, preprocessor_config.json, tokenizer.json and either model.safetensors or (up to) N shards
 with model.safetensors.index.json. Presets:
-    awkward  numbers that nothing divides evenly: 6 query and 3 key/value heads of width 48, rope theta 5000, odd widths; with the MTP layer
+    awkward  sizes that are no multiples of anything useful: 6 query and 3 key/value heads of width 48, rope theta 5000, odd widths; with the MTP layer
     narrow   one thin layer each, with the published pixel limit: a picture of 24,576 patches fits a memory test
     full     the published config.json (1.3 G parameters, 2.65 GB in bf16), with the MTP layer
-Only numpy is needed. Every value is an integer hash of the tensor's name and the value's index (splitmix64), scaled: no random generator of
-any library takes part, so that a fixture made from a snapshot holds wherever the snapshot is made again. Tensors are written one by one.
+Only numpy is needed. Every value is an integer hash of the tensor's name and the value's index (splitmix64), scaled. No library's random generator
+is used, so a snapshot is the same wherever it is made, and fixtures made from it stay valid. Tensors are written one by one.
 
 Scales: norm weights 1 ± 0.25, matrices gain/sqrt(fan_in), biases 0.1, so that activations stay near 1 and logits spread by several units.
 Query projections (and the vision q_norm/k_norm) get a gain above 1, which makes attention sharp enough to notice a wrong position.
@@ -145,18 +145,18 @@ ADDED_TOKENS = [
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<arg_key>", "</arg_key>",
     "<arg_value>", "</arg_value>", "/nothink", "<|begin_of_box|>", "<|end_of_box|>", "<|image|>", "<|video|>",
 ]  # fmt: skip
-# Matched as units like the others, but kept when special tokens are skipped.
+# Matched as a whole like the others, but kept when special tokens are skipped.
 NOT_SPECIAL = {
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<arg_key>", "</arg_key>", "<arg_value>",
     "</arg_value>", "/nothink", "<|begin_of_box|>", "<|end_of_box|>", "<|image|>", "<|video|>",
 }  # fmt: skip
-# The small tokenizer has fewer of them, and one that is the beginning of another, so that "longest match" means something.
+# The small tokenizer has fewer of them, and one that is the beginning of another, so that "longest match" is tested.
 SMALL_ADDED_TOKENS = [
     "<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
     "<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>", "<think>", "</think>", "<tool_call>", "/no",
     "/nothink", "<|begin_of_box|>", "<|end_of_box|>", "<|image|>", "<|video|>",
 ]  # fmt: skip
-# Whole words that no merge reaches: only ignore_merges finds them.
+# Whole words that no merges produce: only ignore_merges finds them.
 SMALL_WHOLE_WORDS = ["Reading", "'s", "'ſ", "'re", " recognises", "ünïcödé", "007", "123", "***", "zq", " zq", "\n\n\n\n", "naïve", "Ελλάς", "\u00a0»"]  # fmt: skip
 SMALL_CORPUS = """
 Text Recognition: the small machine reads the text of a page, line by line, and writes it down. Table Recognition: rows and columns, numbers
@@ -168,7 +168,7 @@ in this one. Ça été là, déjà vu, für die Straße über den Fluß, el niñ
 
 
 def byte_alphabet() -> list[str]:
-    """The printable stand-in of each byte in a byte-level vocabulary."""
+    """The printable character for each byte in a byte-level vocabulary."""
     kept = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return [chr(byte) if byte in kept else chr(next(others)) for byte in range(256)]
@@ -401,7 +401,7 @@ def vision_specs(vision: dict) -> Iterator[TensorSpec]:
     yield bias(f"{prefix}.merger.post_projection_norm.bias", out)
     yield matrix(f"{prefix}.merger.gate_proj.weight", merger_width, out)
     yield matrix(f"{prefix}.merger.up_proj.weight", merger_width, out)
-    # GELU and the gate shrink the rows; the gain brings them back to the size of a token's embedding.
+    # GELU and the gate make the rows smaller; the gain restores the size of a token's embedding.
     yield matrix(f"{prefix}.merger.down_proj.weight", out, merger_width, gain=6.0)
 
 
@@ -497,7 +497,7 @@ def write_shard(path: Path, specs: list[TensorSpec], layout: Layout, dtype: str)
 
 
 def split_shards(specs: list[TensorSpec], count: int) -> list[list[TensorSpec]]:
-    """Runs of whole tensors of about equal size; never an empty one."""
+    """Groups of consecutive tensors of about equal size; none is empty."""
     total, done = sum(math.prod(spec.shape) for spec in specs), 0
     shards: list[list[TensorSpec]] = [[] for _ in range(count)]
     for spec in specs:

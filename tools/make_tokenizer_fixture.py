@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tokenizer fixtures: what the Hugging Face `tokenizers` library makes of some 5,000 strings.
+"""Writes the tokenizer fixtures: the ids that the Hugging Face `tokenizers` library gives for some 5,000 strings.
 
     make_tokenizer_fixture.py            writes tests/data/tokenizer/{mini.json, small.json, small_tokenizer.json}
 
@@ -34,7 +34,7 @@ from make_synthetic_snapshot import small_tokenizer, write_json  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FUZZED_CASES = 5000
-# Unicode's White_Space property; `\s` of some regex libraries also takes U+180E, which left the list in Unicode 6.3.
+# Unicode's White_Space property; `\s` of some regex libraries also takes U+180E, which was removed from the list in Unicode 6.3.
 WHITE_SPACE = [chr(code) for code in (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)]
 NEARLY_SPACE = ["\u180e", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\x1c", "\x1d", "\x1e", "\x1f", "\x00", "\x08", "\x7f"]
 
@@ -73,7 +73,7 @@ Recognition Table Formula Section Chapter Figure Invoice Total Amount Page Abstr
 
 
 def assigned_characters() -> dict[str, list[str]]:
-    """Characters by group, without those whose class the library's tables see otherwise than Unicode 14 does."""
+    """Characters by group, without those whose class differs between the library's tables and Unicode 14."""
     everything = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF and unicodedata.category(chr(code)) != "Cn"]
     text = "".join(everything)
 
@@ -99,7 +99,7 @@ class Fuzzer:
         self.random = random.Random(seed)
         self.added_tokens = added_tokens
         self.groups = assigned_characters()
-        # Blocks that the model meets: Latin, Greek, Cyrillic, Thai, kana, punctuation, emoji.
+        # Blocks that occur in documents: Latin, Greek, Cyrillic, Thai, kana, punctuation, emoji.
         blocks = [(0xA0, 0x250), (0x370, 0x400), (0x400, 0x480), (0xE01, 0xE5C), (0x3041, 0x30FF), (0x2010, 0x2060), (0x1F300, 0x1F650)]
         known = {char for chars in self.groups.values() for char in chars}
         self.blocks = [[chr(code) for code in range(*block) if chr(code) in known] for block in blocks]
@@ -217,7 +217,7 @@ def fixture(name: str, path: Path, texts: list[str]) -> dict:
 
 
 def write_fixture(path: Path, value: dict) -> None:
-    """One line a case, so that a change reads well in a diff."""
+    """One line per case, so that a change is easy to read in a diff."""
     lines = []
     for key, entry in value.items():
         if isinstance(entry, list):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mean of the weights of several snapshots, as a snapshot.
 
-    python3 average.py OUT SNAPSHOT SNAPSHOT...     # of one shape and one tokenizer, each trained on from the one before
+    python3 average.py OUT SNAPSHOT SNAPSHOT...     # of the same shape and tokenizer, each trained further from the one before
 
-Two legs end in different places of one valley, and each loses pages of its own; their mean lies lower than both.
+Two legs end at different points of the same minimum and fail on different pages; the loss of their mean is lower than
+that of either.
 """
 import sys
 

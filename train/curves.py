@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws loss and held-out error against time from the logs of the legs.
 
-    python3 curves.py OUT.png LEG1.jsonl LEG2.jsonl …      # legs are put one after the other
+    python3 curves.py OUT.png LEG1.jsonl LEG2.jsonl …      # legs are drawn one after the other
 """
 import json
 import sys
@@ -17,7 +17,7 @@ def main():
     for leg in legs:
         records = [json.loads(line) for line in open(leg)]
         start, last = records[0]["seconds"], records[0]["seconds"]
-        for r in (r for r in records if "test" not in r):        # reading the test pictures is no training
+        for r in (r for r in records if "test" not in r):        # time spent reading the test pictures does not count
             t, last = at + r["seconds"] - start, r["seconds"]
             for group, loss in r.get("loss", {}).items():
                 losses.setdefault(group, []).append((t, loss))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a sheet between the printer and the file: blur, stains, scan borders, JPEG, skew, noise, uneven light."""
+"""Damage to a sheet between printer and file: blur, stains, scan borders, JPEG, skew, noise, uneven light."""
 import io
 import math
 
@@ -20,7 +20,7 @@ def blotch(rng, image):
 
 
 def scan_border(rng, image):
-    """The dark edge that a lid left open leaves."""
+    """The dark edge of a scan with the lid open."""
     width, height = image.size
     depth = rng.randint(1, max(1, min(width, height) // 60))
     box = rng.choice(((0, 0, width, depth), (0, height - depth, width, height), (0, 0, depth, height), (width - depth, 0, width, height)))
@@ -43,7 +43,7 @@ def resample(image, factor):
 
 
 def damage(rng, image, letter):
-    """The part of the damage that is done at drawing time; train.py adds skew, light and noise on the GPU."""
+    """The part of the damage that is applied while drawing; train.py adds skew, light and noise on the GPU."""
     chance = rng.random()
     if chance < 0.12:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, min(1.0, letter / 16))))
@@ -58,7 +58,7 @@ def damage(rng, image, letter):
 
 
 def degrade(rng, image, letter):
-    """Full damage, for the degraded test pictures and some of the training's: two or three of the list, plainly visible."""
+    """Full damage, for the degraded test pictures and some of the training's: two or three kinds, clearly visible."""
     noise = np.random.default_rng(rng.getrandbits(32))
     paper = int(np.median(np.asarray(image)))
     width, height = image.size

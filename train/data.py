@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From drawing processes to batches on the GPU: slots of shared memory, a ring of pictures a shape, augmentation."""
+"""From drawing processes to batches on the GPU: slots of shared memory, a ring of pictures per shape, augmentation."""
 import mmap
 import multiprocessing
 import os
@@ -50,7 +50,7 @@ def slot_views(memory, index, shape, count):
 
 
 def draw_forever(seed, library, vocabulary, memory, demand, free, ready):
-    """A drawing process: takes a free slot, fills it with pictures of one shape, hands it over."""
+    """A drawing process: takes a free slot, fills it with pictures of one shape, passes it on."""
     os.nice(5)
     rng, left = random.Random(seed), 0
     while True:
@@ -104,7 +104,7 @@ class Ring:
         self.made, self.used = [0] * len(SHAPES), [0] * len(SHAPES)
         self.pictures, self.ids, self.letters = {}, {}, {}
         self.lengths = [np.zeros(c, np.int32) for c in self.capacity]
-        if device.type == "cuda":      # pinned: copies run beside the computation
+        if device.type == "cuda":      # pinned: copies overlap with computation
             buffer = torch.frombuffer(drawers.memory, dtype=torch.uint8)
             torch.cuda.cudart().cudaHostRegister(buffer.data_ptr(), len(drawers.memory), 0)
         threading.Thread(target=self.fill, daemon=True).start()
@@ -154,7 +154,7 @@ class Ring:
 
 
 def augment(pictures, letters):
-    """Skew and shrink, blur, contrast, uneven light, noise: a float picture, -1 … 1, that nobody drew twice."""
+    """Skew and shrink, blur, contrast, uneven light, noise: a float picture, -1 … 1, different every time."""
     count, height, width = pictures.shape
     device = pictures.device
     chance = lambda: torch.rand(count, device=device)
@@ -184,7 +184,7 @@ def augment(pictures, letters):
 
 
 def stumble(targets, rows=0.25):
-    """Targets as read by somebody who repeats himself: a share of the rows goes round in a circle somewhere and comes out.
+    """Targets of a reader who repeats himself: in a share of the rows a span is repeated several times before the text goes on.
 
     Gives (shown, targets) [count, length]. A unit of 1 to 24 tokens before token p stands there again, up to six times, or
     one of up to 160 once or twice; half of the units are single tokens at the end of a run, if the text has runs. The target
@@ -216,8 +216,8 @@ def stumble(targets, rows=0.25):
 
 
 def corrupt(targets, share, words):
-    """The tokens shown to the decoder: a share of them replaced, so that it goes on looking at the picture; in one row
-    of six a span repeats an earlier one, as a reader does who lost his place: it must find back, not go on repeating."""
+    """The tokens given to the decoder: a share of them is replaced, so that it keeps relying on the picture; in one row of
+    six a span repeats an earlier one, so that it learns to find its place again instead of repeating on."""
     count, length = targets.shape
     draw = lambda low, high: torch.randint(low, high, (count, 1), device=targets.device)
     at = torch.arange(length, device=targets.device).expand(count, -1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads drawn pictures and counts errors: by picture size, letter height and kind, beside Tesseract on the same ones.
+"""Reads drawn pictures and counts errors: by picture size, letter height and kind, compared with Tesseract on the same ones.
 
     python3 evaluate.py SNAPSHOT DATA OUT [--scale 0.1] [--device cuda]   # reads the test pictures, writes OUT/*.json;
                                                                           # in bf16 on a GPU, in fp32 on a CPU
@@ -108,7 +108,7 @@ def teds(guess, truth):
 
 
 def loops(text, truth):
-    """Does the text end in a repetition that the truth has not: eight times the same unit, or far too long?"""
+    """Whether the text ends in a repetition that the truth does not have: the same unit eight times, or far too long."""
     tail = text[-400:]
     for size in range(1, 40):
         unit = tail[-size:]
@@ -166,7 +166,7 @@ class Reader:
 
     @torch.no_grad()
     def draft_hits(self, picture, ids, task):
-        """For every text position: how many of the three drafts (0-3) a round begun there would accept."""
+        """For every text position: how many of the three drafts (0-3) a round that begins there would accept."""
         model, device = self.model, self.device
         image = self.to_float([picture])
         shown = torch.tensor([ids], device=device)
@@ -190,7 +190,7 @@ class Reader:
 
 
 def one_query(q, k, v):
-    """One query a picture against the cache, by plain products."""
+    """One query per picture against the cache, by plain products."""
     batch, _, heads, dim = q.shape
     groups = k.shape[2]
     scores = (q.view(batch, groups, heads // groups, dim) @ k.permute(0, 2, 3, 1)).float() * dim ** -0.5
@@ -198,7 +198,7 @@ def one_query(q, k, v):
 
 
 def draft_rates(hits, drafts):
-    """(share of accepted first drafts, tokens a round) when every round makes `drafts` drafts."""
+    """(share of accepted first drafts, tokens per round) when every round makes `drafts` drafts."""
     rounds = accepted = tokens = 0
     for h in hits:
         t = 0
@@ -244,7 +244,7 @@ _libraries = {}
 
 
 def test_picture(job):
-    """Picture number i of a row; the same everywhere, whoever draws it."""
+    """Picture number i of a row; the same on every machine."""
     data, row, i = job
     from data import Vocabulary
     if data not in _libraries:
@@ -262,8 +262,8 @@ def shown_picture(job):
 
 
 def test_set(data, scale, workers, part=(0, 1), most_pixels=10 ** 8, only="", fresh=False):
-    """[(row, i, Sample, the picture as the model is shown it)]; `part` = (k, n) takes every n-th picture, `only` the rows that
-    begin so, `fresh` the pictures behind those of the test: as many that no choice was ever made by."""
+    """[(row, i, Sample, the picture as the model gets it)]; `part` = (k, n) takes every n-th picture, `only` the rows whose
+    names begin so, `fresh` the pictures after those of the test: as many, and never used to choose anything."""
     jobs = [(data, row, i + spec[4] * fresh) for row, spec in rows().items() if row.startswith(only)
             for i in range(max(2, int(spec[4] * scale)))
             if spec[0][i % len(spec[0])].height * spec[0][i % len(spec[0])].width <= most_pixels][part[0]::part[1]]
@@ -286,7 +286,7 @@ def as_stored(model):
 
 
 def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
-    """Reads everything; gives one record a picture."""
+    """Reads everything; gives one record per picture."""
     groups = {}
     for row, i, s, image in pictures:
         task = s.kind if s.kind in ("table", "formula") else "text"
@@ -312,7 +312,7 @@ def read_set(reader, pictures, pixels_a_batch=140_000_000, drafts=40):
 
 # ---------------------------------------------------------------- the table
 def write_records(out, records, part=None):
-    """The records of a whole test, or of part number `part`; a whole takes the place of older parts, a part that of an older whole."""
+    """The records of a whole test, or of part number `part`; a whole replaces older parts, a part replaces an older whole."""
     os.makedirs(out, exist_ok=True)
     with open(f"{out}/records{'' if part is None else part}.json", "w") as file:
         json.dump(records, file, ensure_ascii=False)
@@ -375,7 +375,7 @@ def run_tesseract(picture, shape):
 
 
 def compare(data, out, scale, seconds):
-    """Tesseract on the first pictures of the rows it can take part in, until the time is spent."""
+    """Tesseract on the first pictures of the rows it can read, until the time is used up."""
     ours = {(r["row"], r["i"]): r for r in read_records(out)}
     started, records, strangers = time.time(), [], 0
     names = [r for r in rows() if not r.startswith(("tables", "formulas", "textless"))]

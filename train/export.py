@@ -48,7 +48,7 @@ def configs(config, tokenizer):
                   rms_norm_eps=1e-5, spatial_merge_size=2, temporal_patch_size=2, hidden_size=config.vision_hidden,
                   depth=config.vision_depth, num_heads=config.vision_heads, intermediate_size=config.vision_inter,
                   out_hidden_size=config.hidden)
-    # The tokenizer has no video tokens; these ids are used by nobody and point at others.
+    # The tokenizer has no video tokens; these ids are not used and refer to other tokens.
     main = dict(architectures=["GlmOcrForConditionalGeneration"], model_type="glm_ocr", dtype="bfloat16",
                 tie_word_embeddings=False, text_config=text, vision_config=vision, image_start_token_id=image[0],
                 image_end_token_id=image[1], image_token_id=image[2], video_start_token_id=image[0] - 1,

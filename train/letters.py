@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tall the letters of a picture are, and by how much small print is enlarged before the model sees it.
+"""The height of the letters of a picture, and the factor by which small print is enlarged for the model.
 
-A cell of 28 px holds so many letters of 10 px that the model loses its place among them (README.md, "What went wrong").
-src/image/letter_height.cc does the same, to the pixel.
+Where letters are 10 px high, a token of 28 px covers so many of them that the model loses its place (README.md, "What
+went wrong"). src/image/letter_height.cc gives exactly the same.
 """
 import json
 import sys
@@ -18,7 +18,7 @@ LETTER, STEP, MOST_STEPS, MOST_PIXELS = 20, 0.25, 2, 1568 * 2212
 
 
 def window_sums(grey):
-    """Sum and number of the pixels around each, as far as the picture goes."""
+    """Sum and number of the pixels around each that are inside the picture."""
     height, width = grey.shape
     total = np.zeros((height + 1, width + 1), np.int64)
     total[1:, 1:] = grey.astype(np.int64).cumsum(0).cumsum(1)
@@ -29,7 +29,7 @@ def window_sums(grey):
 
 
 def quantile(histogram, share):
-    """The smallest value up to which `share` of the histogram lies."""
+    """The smallest value at which the sum of the histogram reaches `share` of the total."""
     return int(np.searchsorted(histogram.cumsum(), share * histogram.sum()))
 
 
@@ -52,7 +52,7 @@ def estimate_letter_height(grey):
 
 
 def enlargement(letter, height, width):
-    """By how much the sides of a picture with letters of this height grow: 1, 1.25 or 1.5, as far as the pixels go."""
+    """By how much the sides of a picture with letters of this height grow: 1, 1.25 or 1.5, as far as the limit on pixels allows."""
     steps = 0
     while letter and steps < MOST_STEPS and letter * (1 + steps * STEP) < LETTER and \
             height * width * (1 + (steps + 1) * STEP) ** 2 <= MOST_PIXELS:

@@ -3,7 +3,7 @@
 
 Two things differ from the checkpoint and are undone by export.py: the patch embedding has 196 inputs (grey pictures:
 the weights are equal over the three channels and the two frames), and the MTP layer has no embed_tokens and head of
-its own (it borrows the main ones). Master weights are fp32; products run in the type of the activations.
+its own (it uses the main ones). Master weights are fp32; products run in the type of the activations.
 """
 import json
 from dataclasses import asdict, dataclass
@@ -68,7 +68,7 @@ def attention(q, k, v, causal):
     if q.shape[2] != k.shape[2]:
         k, v = (t.repeat_interleave(q.shape[2] // k.shape[2], 2) for t in (k, v))
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    if causal and q.is_cuda:       # by name: cuDNN, the default there, builds a plan for every new length
+    if causal and q.is_cuda:       # named, because cuDNN, the default there, builds a plan for every new length
         out = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
     else:
         out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
@@ -220,7 +220,7 @@ class SharedHead(nn.Module):
 
 
 class MtpLayer(DecoderLayer):
-    """Guesses the token after the next one from (embedding of the next token, state of this one)."""
+    """Predicts the token after the next one from (embedding of the next token, state of this one)."""
 
     def __init__(self, c):
         super().__init__(c)
@@ -333,7 +333,7 @@ class GlmOcr(nn.Module):
         return loss, self.draft_losses(first[:mtp_rows].detach(), state, cos, sin, prompt, targets[:mtp_rows], mtp_window)
 
     def drafts(self, embeddings, state, cos, sin, start, size):
-        """Three applications of the MTP layer by recursion, as an engine with three drafts runs it (reference, 6.3).
+        """Three applications of the MTP layer by recursion, as an engine with three drafts runs it.
 
         Slot i holds the embedding of token i + 1 and the state of token i, and stands at the position of token i. The
         first application runs over all slots. The later ones run on the window of slots start … start + size: the slot
@@ -362,8 +362,8 @@ class GlmOcr(nn.Module):
         return outputs
 
     def draft_losses(self, embeddings, state, cos, sin, prompt, targets, window):
-        """Loss of each draft. Slot prompt - 1 + t is fed with text token t and guesses text token t + 1. The main
-        model is left alone: everything that comes from it is detached."""
+        """Loss of each draft. Slot prompt - 1 + t gets text token t and predicts text token t + 1. The main
+        model is not trained by it: everything that comes from it is detached."""
         count = embeddings.shape[1] - prompt                         # text tokens
         size = min(window, count)
         first = int(torch.randint(0, count - size + 1, (1,)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws pages, tables and formulas with their truth. Nothing here knows of PyTorch.
+"""Draws pages, tables and formulas with their truth. Nothing here needs PyTorch.
 
 `sample(rng, library, shape, style)` gives a Sample: a grey picture (uint8 [height, width]), the text that a reader
 should give, the letter height in pixels and the kind. Styles: `train` (any mix), `clean` (dark ink on light paper,
@@ -72,7 +72,7 @@ class Face:
         self.letter = facts["letter"] * size
         self.ascent, descent = self.font.getmetrics()
         self.height = self.ascent + descent
-        if self.height > 1.75 * size:                        # absurd metrics: take what the ink needs
+        if self.height > 1.75 * size:                        # implausible metrics: use the height of the ink
             self.height = self.font.getbbox("Ágjp|")[3] + 1
         self.space = self.font.getlength(" ") or size * 0.28
         self.widths = {}
@@ -88,7 +88,7 @@ class Face:
 
 
 class Library:
-    """Fonts and text of one group (train, dev or test), loaded once a process."""
+    """Fonts and text of one group (train, dev or test), loaded once per process."""
 
     def __init__(self, data, fonts="train", text="train", seed=0):
         facts = json.load(open(f"{data}/fonts.json"))
@@ -99,7 +99,7 @@ class Library:
         self.choose_working_set(random.Random(seed), 10 ** 6)
 
     def choose_working_set(self, rng, count=100):
-        """A few faces at a time: loading a face at a size costs more than drawing with it."""
+        """Keeps a few faces loaded: loading a face at a size costs more than drawing with it."""
         mono = [n for n, f in self.facts.items() if f["mono"]]
         other = [n for n, f in self.facts.items() if not f["mono"]]
         self.mono = rng.sample(mono, min(len(mono), max(8, count // 5)))
@@ -121,7 +121,7 @@ def some(rng, count, alphabet):
 
 
 def number(rng):
-    """Amounts, dates, times, codes and the words that stand beside them."""
+    """Amounts, dates, times, codes and the words next to them."""
     n = rng.randint
     return rng.choices((
         lambda: f"{rng.uniform(0, 10 ** n(1, 6)):,.2f}",
@@ -153,7 +153,7 @@ def code_word(rng):
 
 
 def decorate(rng, word):
-    """A word with a random accent, a sign or quotes: what the prose shows too seldom."""
+    """A word with a random accent, a sign or quotes: which are too rare in the prose."""
     chance = rng.random()
     if chance < 0.3:
         at = rng.randrange(len(word))
@@ -172,21 +172,21 @@ def paragraphs(rng, library):
 
 
 def few(rng, source):
-    """The same few paragraphs over and over, as laws, forms and logs do: the place must be kept by eye, not by the words."""
+    """The same few paragraphs over and over, as laws, forms and logs do: the reader must keep the place by the picture, not by the words."""
     pool = [next(source) for _ in range(rng.randint(1, 6))]
     while True:
         yield rng.choice(pool)
 
 
 def phrases(rng, source):
-    """A stock of short phrases in random order: behind each of them only the picture tells which comes next."""
+    """A stock of short phrases in random order: only the picture shows which one comes next."""
     stock = [" ".join(prose_span(rng, source, 9)) for _ in range(rng.randint(2, 24))]
     while True:
         yield " ".join(rng.choice(stock) for _ in range(24))
 
 
 def misspell(rng, word):
-    """A word that is nearly one: a letter dropped, doubled, swapped or strange, an ending cut off. Who guesses is wrong."""
+    """A word that is nearly one: a letter dropped, doubled, swapped or strange, an ending cut off. Guessing gives the wrong word."""
     at = rng.randrange(len(word))
     return rng.choice((word[:at] + word[at + 1:], word[:at] + word[at] + word[at:], word[:at] + word[at:at + 2][::-1] + word[at + 2:],
                        word[:at] + rng.choice(string.ascii_lowercase) + word[at + 1:], word[:at + 1])) or word
@@ -199,12 +199,12 @@ def prose_span(rng, source, longest):
 
 
 def spaced_marks(rng):
-    """Equal marks with spaces between, as breaks and the rests of boxes are in licences: only the picture tells how many."""
+    """Equal marks with spaces between, like the separators and the remains of boxes in licences: only the picture shows how many."""
     return [rng.choice("***-.=#_~+") * rng.choice((1, 1, 1, 1, 2, 3))] * rng.randint(3, 14)
 
 
 def words(rng, library, kind="prose", style="clean"):
-    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. In training half out of a small stock."""
+    """Endless words. Kind `numbers`: figures and codes alone; else mostly prose. In training, half of the time from a small stock."""
     source, learns = paragraphs(rng, library), style == "train"
     repeats = learns and rng.random() < 0.5
     if repeats:
@@ -253,7 +253,7 @@ def fitting(letter, height, width):
 
 # ---------------------------------------------------------------- text pages
 def in_columns(rng, body):
-    """A program set in columns, as C headers are: runs of spaces between words, continuation lines far to the right."""
+    """A program set in columns, like C headers: runs of spaces between words, continuation lines far to the right."""
     stops = sorted(rng.sample(range(4, 76), rng.randint(1, 3)))
     out = []
     for line in body:
@@ -284,7 +284,7 @@ def repeated(rng, body):
 
 
 def ruled_line(rng):
-    """A rule typed with characters, as stands in programs: nothing but its width tells how many there are."""
+    """A rule typed with characters, as in programs: only its width shows how many there are."""
     mark = rng.choice("#-=~*_./+")
     if rng.random() < 0.25:                                  # groups of them
         return mark + " " + " ".join(mark * rng.randint(1, 12) for _ in range(rng.randint(2, 7)))
@@ -292,7 +292,7 @@ def ruled_line(rng):
 
 
 class Page:
-    """A sheet that is written on from top to bottom; keeps the lines in reading order."""
+    """A sheet that is filled from top to bottom; keeps the lines in reading order."""
 
     def __init__(self, rng, library, shape, tokenizer, style):
         self.rng, self.library, self.tokenizer = rng, library, tokenizer
@@ -310,7 +310,7 @@ class Page:
         self.draw.line(box, fill=self.shade(strength or self.rng.uniform(0.4, 1)), width=self.rng.randint(1, 2))
 
     def line(self, x, y, line_words, face, width, align="left", fill=None, prefix=""):
-        """Writes one line; False when the token budget is spent."""
+        """Writes one line; False when the token budget is used up."""
         text = prefix + " ".join(line_words)
         cost = len(self.tokenizer.encode(text).ids) + 1
         if cost > self.tokens_left:
@@ -340,7 +340,7 @@ class Page:
 
     def paragraph(self, stream, x, y, width, bottom, face, step, align="left", most_words=10 ** 6, most_lines=10 ** 6,
                   first_indent=0, hanging="", fill=None):
-        """Fills lines until a limit; gives the y below the last one, or None when the budget is spent."""
+        """Fills lines until a limit; gives the y below the last one, or None when the budget is used up."""
         line_words, used, count, skipped, first = [], 0.0, 0, 0, True
         indent = face.width(hanging) + face.space if hanging else 0
         while y + face.height <= bottom and most_lines > 0 and skipped < 60:
@@ -419,7 +419,7 @@ class Page:
             tail = rng.choice(([str(rng.randint(1, 400))], [number(rng).split(" ")[0]], []))
             used = sum(face.width(w) + face.space for w in head + tail)
             count = int((width - used) / face.width(mark)) if head and all(map(face.can_draw, tail)) else 0
-            count = min(count, 24 if mark == "_" else 70)       # nobody counts more
+            count = min(count, 24 if mark == "_" else 70)       # longer ones cannot be counted
             if count < 3 or y + face.height > bottom:
                 continue
             if rng.random() < 0.4:
@@ -543,7 +543,7 @@ def text_page(rng, library, shape, tokenizer, style, kind=None, letter=None):
 
 
 def textless(rng, library, shape, tokenizer, style):
-    """Paper, shapes, or a blurred photograph-like field: the right answer is nothing."""
+    """Paper, shapes, or a blurred photograph-like field: the right answer is an empty text."""
     height, width = shape.height, shape.width
     paper, ink = paper_and_ink(rng, style)
     image = Image.new("L", (width, height), paper)
@@ -622,7 +622,7 @@ def table(rng, library, shape, tokenizer, style, kind=None, letter=None):
         return None
     merged = rules == "grid" and columns > 1 and rng.random() < 0.55
     owner = merge_cells(rng, rows, columns) if merged else [[(r, c, 1, 1) for c in range(columns)] for r in range(rows)]
-    for c in range(columns):                                 # one empty column would have no trace in an unruled table
+    for c in range(columns):                                 # an empty column cannot be seen in an unruled table
         if all(not row[c] for row in cells):
             cells[0][c] = str(rng.randint(0, 99))
     html = table_html(owner, cells)
@@ -660,7 +660,7 @@ def table(rng, library, shape, tokenizer, style, kind=None, letter=None):
 # ---------------------------------------------------------------- formulas
 GREEK = [r"\alpha", r"\beta", r"\gamma", r"\delta", r"\epsilon", r"\theta", r"\lambda", r"\mu", r"\pi", r"\rho",
          r"\sigma", r"\phi", r"\omega", r"\Delta", r"\Sigma", r"\Omega"]
-ITALIC = "abcdefghijkmnpqrstuvwxyzABCDEFGHKLMNPQRSTVXYZ"      # no o, O, l, I: nobody tells them from 0 and 1
+ITALIC = "abcdefghijkmnpqrstuvwxyzABCDEFGHKLMNPQRSTVXYZ"      # no o, O, l, I: they look like 0 and 1
 
 
 def latex(rng, depth=0):
@@ -719,7 +719,7 @@ MAKERS = {"text": text_page, "table": table, "formula": formula}
 
 def small_print(rng, shape):
     """(letter height, enlargement) of a training picture of this shape, with more small print than the tests have; the
-    engine guesses the height, and so do we."""
+    height is estimated, as in the engine."""
     size = shape.height, shape.width
     letter = fitting(rng.uniform(9.5, 14), *size) if rng.random() < 0.12 else letter_height(rng, *size)
     guess = letter * math.exp(rng.gauss(0, 0.15))

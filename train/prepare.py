@@ -63,7 +63,7 @@ def download(work):
 
 # ---------------------------------------------------------------- fonts
 def glyph_shape(font, char):
-    """The ink of a glyph, stretched to 48x48: small capitals look like capitals in it."""
+    """The ink of a glyph, scaled to 48x48, so that small capitals look like capitals."""
     mask = font.getmask(char)
     if not mask.size[0] or not mask.size[1]:
         return None
@@ -81,7 +81,7 @@ def has_real_lowercase(path):
 
 
 def cut_down(path):
-    """The font with nothing but the outlines of our characters, as bytes."""
+    """The font reduced to the outlines of our characters, as bytes."""
     font = TTFont(path)
     if "fvar" in font:
         font = instancer.instantiateVariableFont(font, {a.axisTag: a.defaultValue for a in font["fvar"].axes})
@@ -97,7 +97,7 @@ def cut_down(path):
 
 
 def describe(path):
-    """What pages.py must know of a face; None if it lacks an ASCII character."""
+    """What pages.py needs to know about a face; None if it lacks an ASCII character."""
     font = ImageFont.truetype(path, 64, layout_engine=ImageFont.Layout.BASIC)
     nothing = bytes(font.getmask("\ue123"))
     missing = "".join(c for c in sorted(CHARSET) if c != " "
@@ -110,7 +110,7 @@ def describe(path):
 
 
 def style_rank(path):
-    """Plain faces first, so that a family's four are not six weights of bold italic."""
+    """Plain faces first, so that the four faces of a family are not all bold italics."""
     name = os.path.basename(path).lower()
     if re.search(r"regular|roman|book|[-_]r\.", name):
         return 0
@@ -147,7 +147,7 @@ def make_fonts(work):
                 if group == "test" and not RESERVED_FAMILIES.search(path + label):
                     continue
                 data = cut_down(path)
-            except Exception as error:                      # a broken font is no reason to stop
+            except Exception as error:                      # a broken font is skipped
                 print("skipped", name, error)
                 continue
             if len(data) > MAX_FONT_BYTES:
@@ -222,7 +222,7 @@ def word_paragraphs(path):
 
 def licence_paragraphs(name):
     text = read_text(f"/usr/share/common-licenses/{name}")
-    text = re.sub(r"([-=*_.~])\1{3,}", " ", text)          # rules drawn with characters are no text
+    text = re.sub(r"([-=*_.~])\1{3,}", " ", text)          # rules drawn with characters are not text
     return [p for p in map(clean, re.split(r"\n\s*\n", text)) if len(p) > 60]
 
 

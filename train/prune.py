@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A smaller model out of a trained one: which blocks and which MLP neurons to keep, and the weights that are left.
+"""A smaller model from a trained one: which blocks and MLP neurons to keep, and the weights that remain.
 
     python3 prune.py plan SNAPSHOT DATA     # measures on a few pictures (a minute), writes DATA/plan.json and
                                             # DATA/tokenizer.json
@@ -68,11 +68,11 @@ def mean_loss(model, batches, vocabulary):
 
 
 def drop_blocks(model, blocks, count, measure):
-    """Takes `count` blocks out, each time the one whose absence costs least. Gives the indices of those left."""
+    """Removes `count` blocks, each time the one whose absence costs least. Gives the indices of those that remain."""
     kept = list(range(len(blocks)))
     for _ in range(count):
         costs = []
-        for i in kept[1:-1]:                                 # the ends are never the ones
+        for i in kept[1:-1]:                                 # the first and the last block always stay
             forward = blocks[i].forward
             blocks[i].forward = lambda x, *_: x
             costs.append((measure(), i))
@@ -85,7 +85,7 @@ def drop_blocks(model, blocks, count, measure):
 
 
 def neuron_scores(model, measure):
-    """Importance of every MLP neuron, by block, gathered while `measure` runs."""
+    """Importance of every MLP neuron, by block, collected while `measure` runs."""
     scores, wanted = {}, {}
     original = F.linear
 

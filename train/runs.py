@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One token for a run of spaces, few for a rule of `-` or `#`: a tokenizer in which nobody has to count.
+"""One token for a run of spaces, few for a rule of `-` or `#`: a tokenizer with which the model need not count.
 
     python3 runs.py SNAPSHOT OUT        # OUT: the snapshot with the new tokenizer; copy its tokenizer.json to WORK/data
 
-A run of 18 spaces as four tokens of four and one of two is a count: greedy reading has to say four times "go on" and then to
-stop, while its doubt about the end is spread over all remainders; once past the end it never stops. As one token it is a
-choice. The rarest merges make room, ids stay. The rows of a new token in embedding and head start as the mean of those
+A run of 18 spaces written as four tokens of four and one of two has to be counted: greedy decoding must choose "go on" four
+times and then stop, although the end is uncertain at every step; once it is past the end it never stops. As one token it is a
+single choice. The rarest merges are dropped to make room; ids stay. The rows of a new token in embedding and head start as the mean of those
 of the tokens it was written with before; training has to follow (train.py --weights OUT).
 """
 import json
@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 
 SPACE = "Ġ"                     # a space, in the bytes of byte-level BPE
-LONGEST = 32                    # every run of 2 to 32 spaces is one token, longer ones are 32s and a rest
+LONGEST = 32                    # every run of 2 to 32 spaces is one token, longer ones are tokens of 32 and a remainder
 MARKS = "-=#*._~/"              # runs of 2, 4, 8 and 16 of each
 
 
@@ -41,7 +41,7 @@ def mark_merges():
 
 
 def with_runs(tokenizer):
-    """The tokenizer (its JSON) with the merges above instead of its rarest, and the ids that changed their meaning."""
+    """The tokenizer (its JSON) with the merges above instead of its rarest, and the ids whose meaning has changed."""
     model = tokenizer["model"]
     vocab = model["vocab"]
     old = [tuple(m) for m in model["merges"]]

@@ -24,7 +24,7 @@ MOST_BYTES = 110_000
 
 
 class Demo(Page):
-    """A page somebody might hand in: a title, two columns, a list, a footnote; nothing random but the faces."""
+    """An ordinary page: a title, two columns, a list, a footnote; nothing random but the faces."""
 
     def __init__(self, library, tokenizer):
         rng = random.Random(5)

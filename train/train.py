@@ -2,13 +2,13 @@
 """Trains the embedded model on drawn pictures, on one to N GPUs, in legs.
 
     python3 train.py --data WORK/data --out OUT --init SNAPSHOT --gpus 2 --seconds 600 --total 1200   # first leg
-    python3 train.py --data WORK/data --out OUT --gpus 2 --seconds 600 --total 1200                   # takes up OUT/checkpoint.pt
+    python3 train.py --data WORK/data --out OUT --gpus 2 --seconds 600 --total 1200                   # goes on from OUT/checkpoint.pt
     python3 train.py --smoke --data WORK/data --out /tmp/smoke                                        # a test: tiny, CPU, < 60 s
 
 `--total` is the length of the whole schedule in seconds, `--seconds` of this leg. Without --init (and without a
-checkpoint) it starts from nothing. A file OUT/stop ends the leg early, a file OUT/total changes the length on the way. Every leg leaves checkpoint.pt (weights and
-optimiser), log.jsonl (one line each 50 steps and each look at held-out pictures) and at the end of the schedule
-export/ (the snapshot) and test/records.json (what it read on the test pictures).
+checkpoint) it starts from random weights. A file OUT/stop ends the leg early, a file OUT/total changes the length while it
+runs. Every leg writes checkpoint.pt (weights and optimiser), log.jsonl (one line per 50 steps and per evaluation on held-out
+pictures) and, at the end of the schedule, export/ (the snapshot) and test/records.json (what it read on the test pictures).
 """
 import argparse
 import json
@@ -30,8 +30,8 @@ from pages import SHAPES, Library, sample
 from prune import load_snapshot, start_model
 
 # The curriculum: from this share of the time on, shares of the steps by group of shapes. A step costs about the same
-# whatever its shape, so shares of steps are shares of time. It starts from a model that reads up to 1008x896 (cut
-# down from a larger one); from nothing, begin with `tiny` and `small` alone and letters of 20 px and more.
+# whatever its shape, so shares of steps are shares of time. It starts from a model that reads up to 1008x896 (pruned
+# from a larger one); with random weights, begin with `tiny` and `small` alone and letters of 20 px and more.
 CURRICULUM = [(0.00, dict(tiny=2.0, small=4.5, medium=2.0, page=0.8, large=0.2, table=0.9, formula=0.4)),
               (0.05, dict(tiny=1.0, small=2.8, medium=2.0, page=2.2, large=1.4, table=1.1, formula=0.4)),
               (0.15, dict(tiny=0.7, small=2.0, medium=1.5, page=2.0, large=3.2, table=1.2, formula=0.4)),
@@ -61,7 +61,7 @@ def step_shares(fraction, most_pixels=10 ** 8):
 
 
 def batch_size(shape, patches_a_step):
-    """As many pictures as make a step of about equal cost: linear in patches and tokens, and attention on top."""
+    """The number of pictures for a step of about equal cost: linear in patches and tokens, plus attention."""
     n = shape.height * shape.width // 196 + shape.max_tokens
     return max(4, min(1280, int(patches_a_step / n / (1 + n / 12_000)) // 2 * 2))
 
@@ -73,8 +73,8 @@ def rate_factor(fraction, step):
 
 # ---------------------------------------------------------------- optimiser
 class Muon:
-    """Momentum whose step is made orthogonal by five Newton-Schulz turns (Jordan et al. 2024), scaled as Moonlight's:
-    0.2·sqrt(max(rows, columns)). Matrices of a shape are turned together; fused ones (qkv, gate_up) count as several."""
+    """Momentum whose step is made orthogonal by five Newton-Schulz iterations (Jordan et al. 2024), scaled as in Moonlight:
+    0.2·sqrt(max(rows, columns)). Matrices of the same shape are processed together; fused ones (qkv, gate_up) count as several."""
 
     def __init__(self, named, momentum=0.95):
         self.groups, self.momentum = {}, momentum
@@ -165,7 +165,7 @@ def dev_set(data, vocabulary, part, scale=1.0):
 
 
 def dev_errors(reader, pictures):
-    """{shape: (errors, characters)}; pages only as far as 1,300 tokens, to save time."""
+    """{shape: (errors, characters)}; pages only up to 1,300 tokens, to save time."""
     out = {}
     for name in dict.fromkeys(n for n, _ in pictures):
         members = [s for n, s in pictures if n == name and len(s.ids) < 1300]
@@ -197,7 +197,7 @@ class Trainer:
         self.log_file = open(f"{args.out}/log{rank or ''}.jsonl", "a")
 
     def set_demand(self, fraction):
-        """What the drawers should draw: as many pictures as the steps take, plus a little of what comes next."""
+        """What the drawing processes should draw: as many pictures as the steps take, and some of those that come next."""
         now, soon = (step_shares(f, self.args.most_pixels) for f in (fraction, min(1.0, fraction + 0.08)))
         for i, s in enumerate(SHAPES):
             share = 0.8 * now[i] + 0.2 * soon[i]
@@ -211,7 +211,7 @@ class Trainer:
             self.model = GlmOcr(Config(vision_depth=2, vision_inter=128, layers=1, inter=128))
         elif os.path.exists(f"{args.out}/checkpoint.pt"):
             self.model = GlmOcr(Config())
-        elif args.weights:                                   # a lost machine: weights without the optimiser's state
+        elif args.weights:                                   # weights alone, where the optimiser's state was lost
             self.model, self.spent = load_snapshot(args.weights), args.spent
         elif args.init:
             self.model = start_model(args.init, f"{args.data}/plan.json")
@@ -235,7 +235,7 @@ class Trainer:
             print(json.dumps(record), flush=True)
 
     def warm_up(self):
-        """Compiles before the drawers take the processors; they begin when the first size is through."""
+        """Compiles before the drawing processes need the processors; they begin when the first size is compiled."""
         self.begun = False
         if not self.cuda or self.args.eager:
             return
@@ -256,7 +256,7 @@ class Trainer:
     def choose(self, rng, fraction):
         """Shape and third (short, middling or long texts) of the next step, the same on all GPUs; rank 0 chooses among
         the shapes with pictures."""
-        control = torch.zeros(4, dtype=torch.float64)       # on the CPU: nobody waits for the GPU
+        control = torch.zeros(4, dtype=torch.float64)       # on the CPU, so that nothing waits for the GPU
         if self.rank == 0:
             shares = step_shares(fraction, self.args.most_pixels)
             have = lambda i: self.ring.ready(i, batch_size(SHAPES[i], self.args.patches))
@@ -295,7 +295,7 @@ class Trainer:
         return loss.detach(), drafts.detach(), norm
 
     def look(self, fraction):
-        """Reads the held-out pictures; all GPUs take a share."""
+        """Reads the held-out pictures; each GPU reads a share."""
         reader = Reader(self.model, self.vocabulary, self.device)
         counts = torch.zeros(len(DEV), 2, dtype=torch.float64, device=self.device)
         with torch.compiler.set_stance("force_eager"):
@@ -421,7 +421,7 @@ def main():
         sys.exit(max(p.wait() for p in ranks))
     Trainer(args, int(os.environ.get("RANK", 0)), args.gpus).run()
     sys.stdout.flush()
-    os._exit(0)                                       # the feeding thread never ends by itself
+    os._exit(0)                                       # the thread that feeds the GPU does not end by itself
 
 
 if __name__ == "__main__":

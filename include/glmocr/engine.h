@@ -10,29 +10,33 @@
 #include <vector>
 
 #include "glmocr/error.h"
+#include "glmocr/export.h"
 #include "glmocr/image.h"
 #include "glmocr/model.h"
 #include "glmocr/types.h"
 
 namespace glmocr {
 
-// One request: what to do with some pictures.
+// What to do with the pictures of one request.
 struct ReadOptions {
   Task task = Task::text;
-  std::string schema;                 // task extract: JSON template with empty strings
-  std::optional<std::string> prompt;  // instead of the task's prompt
-  bool allow_control_tokens =
-      false;  // control tokens written in `prompt` are matched instead of read as plain text
+  std::string schema;                 // task extract: a JSON template whose values are empty strings
+  std::optional<std::string> prompt;  // used instead of the task's prompt
+  // Control tokens written in `prompt` are matched instead of being read as plain text.
+  bool allow_control_tokens = false;
 
-  // Enlarges pictures with letters below the height that the snapshot asks for (enlarge_letters_below in its
-  // preprocessor_config.json; the published one asks for none). Off: the pixels that transformers would see.
+  // Enlarges pictures whose letters are lower than the snapshot asks for (enlarge_letters_below in its
+  // preprocessor_config.json; the published one asks for nothing). Off: the pixels that transformers would
+  // give.
   bool enlarge_small_print = true;
 
   SamplingParams sampling;
   int max_tokens = 8192;
-  std::vector<std::string> stop;                                  // the text ends before the first of them
-  std::optional<std::chrono::steady_clock::duration> time_limit;  // from submit; ends as `cancelled`
-  // Called on the engine's thread for every token, and must not block. What it throws ends its own request.
+  std::vector<std::string> stop;  // the text ends before the first of them
+  // Counted from submit. The request then ends as FinishReason::cancelled.
+  std::optional<std::chrono::steady_clock::duration> time_limit;
+  // Called on the engine's thread for every token; must not block. If it throws, its own request ends with
+  // that error.
   std::function<void(const TokenEvent&)> on_token;
 };
 
@@ -40,68 +44,97 @@ struct Result {
   std::string text;
   FinishReason finish_reason = FinishReason::stop;
   std::vector<TokenId> tokens;  // all that were generated, the stop id included
-  std::vector<float> logprobs;  // [tokens]
+  std::vector<float> logprobs;  // per token
   double mean_logprob = 0;
   std::int64_t prompt_tokens = 0;  // image tokens included
   std::int64_t image_tokens = 0;
   std::int64_t completion_tokens = 0;
-  std::vector<std::array<int, 3>> image_grid_thw;
+  std::vector<std::array<int, 3>> image_grid_thw;  // per picture: frames, rows and columns of patches
   Timings timings;
 };
 
 struct EngineOptions {
-  int max_sequences = 32;      // running at once; the others wait
-  int prefill_chunk = 512;     // prompt rows a step
-  std::int64_t kv_memory = 0;  // bytes for keys and values; 0: sized from the model and the memory there is
+  int max_sequences = 32;      // requests that run at once; the others wait
+  int max_waiting = 256;       // requests that may wait
+  std::int64_t kv_memory = 0;  // bytes for keys and values; 0: from the memory limit and what is available
+  int page_size = 32;          // tokens per page of keys and values
+  int prefill_chunk = 0;       // prompt rows per step; 0: what suits the device
+  std::int64_t vision_patches =
+      0;  // patches per vision step, larger pictures alone; 0: what suits the device
 };
 
-// Counters since the engine was made.
+// What the engine holds now, and counters since it was made.
 struct EngineStats {
-  std::int64_t waiting = 0, running = 0, finished = 0, failed = 0, preemptions = 0;
-  std::int64_t kv_bytes = 0, peak_kv_bytes = 0, peak_workspace_bytes = 0;
-  std::int64_t patches = 0, prompt_tokens = 0, completion_tokens = 0;
-  double vision_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  // decode: steps that only decode
-  double decode_tokens_per_second = 0;
-  std::int64_t decode_steps = 0;  // in decode_seconds; each reads the decoder's weights once
+  std::int64_t waiting = 0, running = 0;  // requests
+  std::int64_t finished = 0, failed = 0, preemptions = 0;
+
+  std::int64_t total_pages = 0, free_pages = 0, peak_pages = 0;  // of keys and values
+  std::int64_t page_bytes = 0;
+  std::int64_t peak_workspace_bytes = 0;  // of the device
+  std::int64_t peak_memory_bytes = 0;     // of everything that LoadOptions::memory_limit counts
+
+  std::int64_t steps = 0;
+  std::int64_t patches = 0;            // encoded
+  std::int64_t prompt_tokens = 0;      // rows of prompts, recomputed ones included
+  std::int64_t completion_tokens = 0;  // generated
+  std::int64_t decode_tokens = 0;      // of these, in steps that only decode
+  std::int64_t decode_steps = 0;       // steps that only decode; each reads the decoder's weights once
+  double vision_seconds = 0, prefill_seconds = 0;
+  double decode_seconds = 0;  // of steps that only decode
 };
 
-// A submitted request. Cheap to copy; any thread.
-class Job {
+// What Job::next found within its time.
+struct NextEvent {
+  enum class Kind { event, timeout, end };
+  Kind kind = Kind::end;
+  TokenEvent event;  // only where kind is event
+};
+
+// A submitted request. Cheap to copy. Any thread may use it, also after the engine is gone.
+class GLMOCR_API Job {
  public:
-  // Waits for the end. Throws the Error the request failed with. A cancelled request returns what there is.
+  // Waits for the end. Throws the Error the request failed with. A cancelled request returns what it has so
+  // far.
   Result wait() const;
   bool done() const;
   void cancel() const;
-  // The next token of the stream, waiting for it; nothing when the request has ended and all were taken.
+  // The next token, waiting for it; none once the request has ended and all were taken. Each event is given
+  // once.
   std::optional<TokenEvent> next() const;
+  // The same, waiting no longer than `timeout`.
+  NextEvent next(std::chrono::steady_clock::duration timeout) const;
 
  private:
-  friend class Engine;
-  struct State;
+  friend struct JobAccess;
+  struct GLMOCR_LOCAL State;
   std::shared_ptr<State> state_;
 };
 
-// Reads many pictures at once over one model, on a thread of its own: continuous batching, prompts in chunks,
-// keys and values in pages. A request that fails ends alone. One engine a model.
-class Engine {
+// Reads many pictures at once with one model, on a thread of its own: continuous batching, prompts in chunks,
+// keys and values in pages. A request that fails does not affect the others. One engine per model.
+class GLMOCR_API Engine {
  public:
+  // Throws Error{usage} for options out of range and for a model that has an engine already, Error{memory}
+  // naming the smallest memory limit that would do.
   explicit Engine(const Model& model, const EngineOptions& options = {});
   ~Engine();  // cancels what still runs
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
 
-  // Any thread. Throws Error{input} for a picture or option that cannot be used (naming it and its range),
-  // Error{memory} naming the size needed and the size there is when the request could never run.
-  Job submit(std::vector<Image> images, const ReadOptions& options = {});
+  // Any thread. The pictures are not needed after the call. Throws Error{input} for a picture or option that
+  // cannot be used (naming it and its range), Error{memory} naming the size needed and the size available
+  // when the request could never run, Error{busy} when max_waiting requests wait already or their pictures
+  // fill the memory.
+  Job submit(const std::vector<Image>& images, const ReadOptions& options = {});
 
-  EngineStats stats() const;
+  EngineStats stats() const;  // any thread
 
  private:
-  struct State;
+  struct GLMOCR_LOCAL State;
   std::unique_ptr<State> state_;
 };
 
-// One picture at a time, for those who do not need the engine's queue.
+// Reads one picture at a time, for callers who do not need the engine's queue.
 class Reader {
  public:
   explicit Reader(const Model& model) : engine_(model) {}

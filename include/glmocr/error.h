@@ -4,24 +4,27 @@
 #include <string>
 #include <string_view>
 
+#include "glmocr/export.h"
+
 namespace glmocr {
 
-// What went wrong, seen from the caller. The exit codes of the program derive from it (exit_code).
+// What went wrong, as the caller sees it. The program's exit codes follow from it.
 enum class ErrorCode {
   usage,      // a call or a command line that cannot be obeyed
   input,      // a picture, prompt or schema that cannot be read
   model,      // a snapshot that cannot be used: config, tokenizer, index, tensors
-  memory,     // a request that does not fit the memory it may use
+  memory,     // a request or model that does not fit the memory it may use
   device,     // a device that does not exist or cannot be opened
+  busy,       // too much is waiting already: try again later
   cancelled,  // stopped by the caller
-  internal,   // our own bug
+  internal,   // a bug in this library
 };
 
-std::string_view to_string(ErrorCode code);
+GLMOCR_API std::string_view to_string(ErrorCode code);
 
-// The one exception type of the library. The message names the file, tensor, key or offset, what was found
-// and what was expected.
-class Error : public std::runtime_error {
+// The library's only exception type. The message names the file, tensor, key or offset, what was found and
+// what was expected.
+class GLMOCR_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const { return code_; }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All of the public interface.
+// The whole public interface.
 #pragma once
 #include "glmocr/engine.h"
 #include "glmocr/error.h"
+#include "glmocr/export.h"
 #include "glmocr/image.h"
 #include "glmocr/log.h"
 #include "glmocr/model.h"

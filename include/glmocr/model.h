@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "glmocr/export.h"
 #include "glmocr/image.h"
 #include "glmocr/types.h"
 
@@ -19,38 +20,45 @@ namespace glmocr {
 enum class ComputeType { automatic, fp32, bf16 };
 
 struct LoadOptions {
-  std::string device = "cpu";  // "cpu", "cpu:avx2", "ref", … (devices())
+  std::string device = "cpu";  // one of devices(): "cpu", "cpu:avx2", "ref", …
   ComputeType dtype = ComputeType::automatic;
-  int threads = 0;                // 0: what the process may use, cgroup limit included
-  std::int64_t memory_limit = 0;  // bytes over the mapped weights; 0: no limit
+  int threads = 0;  // 0: as many as the process may use, CPU affinity and cgroup quota included
+  // Bytes that the model and everything that runs on it may hold: converted weights, keys and values, picture
+  // features, workspace, pictures of waiting requests. Weights used where their file is mapped are not
+  // counted. 0: no limit.
+  std::int64_t memory_limit = 0;
 };
 
-// What a picture's place in a prompt is asked for.
-enum class Task { text, table, formula, extract };
-
-// The published prompt of a task; for extract followed by a newline and `schema`, a JSON template with empty
-// strings. Throws Error{input} when a schema is missing or is no JSON.
-std::string task_prompt(Task task, const std::string& schema = "");
-
-// Sees an intermediate tensor of a forward pass under its name in docs/model.md, as fp32.
+// Receives an intermediate tensor of a forward pass, as fp32, under its name in docs/model.md.
 using TensorSink = std::function<void(const std::string& name, std::span<const std::int64_t> shape,
                                       std::span<const float> values)>;
 
-// The answer of one forward pass: logits of the last position.
-struct Logits {
+// The result of one forward pass: the logits of the last position.
+struct GLMOCR_API Logits {
   std::vector<float> values;  // [vocab_size]
   std::int64_t prompt_tokens = 0;
-  std::vector<std::array<int, 3>> image_grid_thw;  // one a picture: frames, rows and columns of patches
+  std::vector<std::array<int, 3>> image_grid_thw;  // per picture: frames, rows and columns of patches
 
-  std::vector<std::pair<TokenId, float>> top(
-      int k) const;  // the k largest, largest first, lowest id among equals
+  // The k largest, largest first; among equal ones the lowest id first.
+  std::vector<std::pair<TokenId, float>> top(int k) const;
   double mean() const;
-  double std() const;  // sample deviation (n − 1), as torch's
+  double std() const;  // sample standard deviation (n − 1), as torch.std
 };
 
 struct TensorGroupInfo {
   std::string name;
   std::int64_t tensors = 0, parameters = 0, bytes = 0;
+};
+
+// How an engine with default options would divide the memory it may use, in bytes.
+struct MemoryPlan {
+  std::int64_t limit = 0;                    // LoadOptions::memory_limit; 0: none
+  std::int64_t keys_and_values = 0;          // of all sequences
+  std::int64_t context_tokens = 0;           // of the longest sequence, prompt and text
+  std::int64_t step = 0;                     // workspace of a step of the decoder
+  std::int64_t picture = 0;                  // the largest picture that fits: pixels, features and workspace
+  std::int64_t picture_patches = 0;          // the patches of that picture
+  std::int64_t largest_picture_patches = 0;  // of the largest picture that the model accepts
 };
 
 // What `glm-ocr info` shows.
@@ -59,52 +67,51 @@ struct ModelInfo {
   int threads = 0;
   std::vector<std::pair<std::string, std::string>> config;  // name and value, in order
   std::vector<TensorGroupInfo> tensors;
-  std::vector<std::string> notes;  // a draft layer kept aside, matrices converted
+  std::vector<std::string> notes;  // such as matrices that were converted, a draft layer left unused
   int vocabulary = 0;              // tokens of the tokenizer
   int added_tokens = 0;
-  std::int64_t mapped_bytes = 0;  // weights used where the file lies
-  std::int64_t copied_bytes = 0;  // weights held in memory of our own
+  std::int64_t mapped_bytes = 0;  // weights used where their file is mapped
+  std::int64_t copied_bytes = 0;  // weights held in memory of the process
   std::int64_t kv_bytes_per_token = 0;
-  std::int64_t max_image_patches = 0;  // of the largest picture the preprocessor lets through
-  std::int64_t max_image_tokens = 0;
-  std::int64_t max_image_workspace = 0;  // bytes while such a picture is encoded
+  MemoryPlan memory;
 };
 
-// A loaded snapshot on a device. Cheap to copy: copies share it. Const functions may be called from any
-// thread, one at a time runs; while an Engine uses the model, forward throws Error{usage}.
-class Model {
+// A loaded snapshot on a device. Cheap to copy: copies share it. Its functions may be called from any thread;
+// forward runs one call at a time, and throws Error{usage} while an Engine uses the model.
+class GLMOCR_API Model {
  public:
-  // `path`: a snapshot folder, or a hub name such as "zai-org/GLM-OCR" that is looked up in the local Hugging
-  // Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws Error{model} naming file, key or
-  // tensor, or Error{device}, Error{memory}.
+  // `path`: a snapshot folder, or a hub name such as "zai-org/GLM-OCR", which is looked up in the local
+  // Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws Error{model} naming file,
+  // key or tensor, or Error{device}, Error{memory}.
   static Model load(const std::string& path, const LoadOptions& options = {});
 
-  // One deterministic pass over the prompt, no decoding: pictures first, then `text` in the chat template.
-  // Small print is not enlarged: transformers' pixels.
+  // One deterministic pass over the prompt, without decoding: the pictures first, then `text`, in the chat
+  // template. Small print is not enlarged: the model sees the pixels that transformers would give it.
   Logits forward(std::span<const Image> images, const std::string& text, const TensorSink& sink = {}) const;
 
-  // Ids of a text. Control tokens written in it are plain text unless `match_added_tokens`.
+  // The ids of a text. Control tokens written in it are plain text unless `match_added_tokens`.
   std::vector<TokenId> tokenize(const std::string& text, bool match_added_tokens = false) const;
   std::string detokenize(std::span<const TokenId> ids, bool skip_special = true) const;
-  std::string token_text(TokenId id) const;  // one token's own spelling; "" for an id without one
+  std::string token_text(TokenId id) const;  // as the vocabulary spells it; "" for an id without a token
 
+  // Throws Error{memory} when no engine could run within the memory limit.
   ModelInfo info() const;
 
-  struct State;  // inside the library
-  const std::shared_ptr<State>& state() const { return state_; }
-
  private:
+  friend struct ModelAccess;
+  struct GLMOCR_LOCAL State;
   explicit Model(std::shared_ptr<State> state) : state_(std::move(state)) {}
   std::shared_ptr<State> state_;
 };
 
-// The embedded default: GLMOCR_MODEL, else <folder of the running program>/../share/glm-ocr/models/mini.
-// Throws Error{model} naming where it looked.
-std::string default_model_path();
+// The model to use when none is named: GLMOCR_MODEL, else the embedded one, share/glm-ocr/models/mini next to
+// the folder (bin, lib) of this library or of the running program. Throws Error{model} naming every place it
+// looked at.
+GLMOCR_API std::string default_model_path();
 
-// Names that LoadOptions::device accepts on this machine, best first.
-std::vector<std::string> devices();
+// The names that LoadOptions::device accepts on this machine, best first.
+GLMOCR_API std::vector<std::string> devices();
 
-std::string_view version();  // "0.1.0"
+GLMOCR_API std::string_view version();  // "0.1.0"
 
 }  // namespace glmocr

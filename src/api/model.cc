@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "glmocr/model.h"
 
-#include <unistd.h>
+#include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
-#include "api/model_state.h"
-#include "base/json.h"
+#include "base/error.h"
 #include "base/log.h"
-#include "engine/kv_cache.h"
+#include "engine/admission.h"
+#include "engine/model_state.h"
 #include "kernels/kernels.h"
 #include "store/hub_cache.h"
 
@@ -23,15 +25,13 @@ DType compute_type(ComputeType wanted, const Device& device) {
   return wanted == ComputeType::bf16 ? DType::bf16 : DType::f32;
 }
 
-std::string list(std::span<const int> values) {
-  std::string text;
-  for (const int value : values) text += cat(text.empty() ? "" : ", ", value);
-  return "[" + text + "]";
+template <class Values>
+std::string list(const Values& values) {
+  return cat("[", join(values, ", "), "]");
 }
 
 std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c) {
   const auto text = [](const auto& value) { return cat(value); };
-  std::vector<int> stops(c.generation.eos_token_id.begin(), c.generation.eos_token_id.end());
   return {{"text.vocab_size", text(c.text.vocab_size)},
           {"text.hidden_size", text(c.text.hidden_size)},
           {"text.num_hidden_layers", text(c.text.num_hidden_layers)},
@@ -52,25 +52,76 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
           {"preprocess.shortest_edge", text(c.preprocess.shortest_edge)},
           {"preprocess.longest_edge", text(c.preprocess.longest_edge)},
           {"preprocess.enlarge_letters_below", text(c.preprocess.enlarge_letters_below)},
-          {"stop_token_ids", list(stops)}};
+          {"stop_token_ids", list(c.generation.eos_token_id)}};
+}
+
+// The file that holds this code: a shared library, or the program it is linked into. Nothing where that is
+// not known: a program is known by the name that it was called by, which may lack the folder.
+std::optional<fs::path> file_of_this_code() {
+  static const char here = 0;
+  Dl_info info{};
+  if (::dladdr(&here, &info) == 0 || info.dli_fname == nullptr) return std::nullopt;
+  const fs::path file = info.dli_fname;
+  return file.has_parent_path() ? std::optional(file) : std::nullopt;
+}
+
+// Where the embedded model may be: in share/glm-ocr/models/mini next to the folder (bin, lib) of the file
+// that holds this code and of the running program, or next to the folder above it (lib/x86_64-linux-gnu).
+std::vector<fs::path> embedded_model_places() {
+  std::vector<fs::path> files{"/proc/self/exe"};
+  if (const auto file = file_of_this_code()) files.insert(files.begin(), *file);
+  std::vector<fs::path> places;
+  for (const fs::path& file : files) {
+    std::error_code error;
+    const fs::path folder = fs::weakly_canonical(file, error).parent_path();
+    for (const fs::path& above : {folder.parent_path(), folder.parent_path().parent_path()}) {
+      const fs::path place = above / "share" / "glm-ocr" / "models" / "mini";
+      if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
+    }
+  }
+  return places;
+}
+
+std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const LoadOptions& options) {
+  const auto state = std::make_shared<ModelAccess::State>();
+  state->path = snapshot.string();
+  state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
+  state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});
+  const DType compute = compute_type(options.dtype, *state->device);
+  state->network = GlmOcr::load(snapshot, *state->device, compute);
+  state->memory_used = state->memory->used();
+  return state;
+}
+
+// Even the converted weights do not fit the limit: loads them without one, to name the least that would do.
+[[noreturn]] void fail_with_least_limit(const fs::path& snapshot, LoadOptions options) {
+  const std::int64_t limit = std::exchange(options.memory_limit, 0);
+  const auto state = load_state(snapshot, options);
+  engine::check_memory(*state->network, {}, limit, state->memory_used);
+  fail(ErrorCode::internal, "a model that does not fit its memory limit fits it");
 }
 
 }  // namespace
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
-  if (options.threads < 0)
+  if (options.threads < 0) {
     fail(ErrorCode::usage, cat("threads is ", options.threads, ", expected 0 or more"));
-  const auto state = std::make_shared<State>();
+  }
+  if (options.memory_limit < 0) {
+    fail(ErrorCode::usage, cat("memory_limit is ", options.memory_limit, ", expected 0 or more"));
+  }
   const fs::path snapshot = resolve_snapshot(path);
-  state->path = snapshot.string();
-  state->memory_limit = options.memory_limit;
-  state->device =
-      open_device(options.device, {.threads = options.threads, .memory_limit = options.memory_limit});
-  const DType compute = compute_type(options.dtype, *state->device);
-  state->network = GlmOcr::load(snapshot, *state->device, compute);
-  for (const std::string& note : state->network->weights().notes)
+  std::shared_ptr<State> state;
+  try {
+    state = load_state(snapshot, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::memory || options.memory_limit == 0) throw;
+    fail_with_least_limit(snapshot, options);
+  }
+  for (const std::string& note : state->network->weights().notes) {
     log(LogLevel::info, state->path + ": " + note);
-  return Model(state);
+  }
+  return ModelAccess::make(state);
 }
 
 std::vector<TokenId> Model::tokenize(const std::string& text, bool match_added_tokens) const {
@@ -94,49 +145,32 @@ ModelInfo Model::info() const {
   info.dtype = network.compute() == DType::bf16 ? "bf16" : "fp32";
   info.threads = state_->device->threads();
   info.config = describe(config);
-  std::int64_t stored = 0;
   for (const TensorGroup& group : network.weights().groups) {
     info.tensors.push_back({group.name, group.tensors, group.parameters, group.bytes});
-    if (group.name != "mtp") stored += group.bytes;
   }
   info.notes = network.weights().notes;
   info.vocabulary = network.tokenizer().size();
-  info.added_tokens = static_cast<int>(network.tokenizer().added_tokens().size());
+  info.added_tokens = std::ssize(network.tokenizer().added_tokens());
   info.copied_bytes = network.weights().copied_bytes;
-  info.mapped_bytes = std::max<std::int64_t>(0, stored - info.copied_bytes);
-  info.kv_bytes_per_token = engine::KvCache::bytes_per_token(config.text, network.compute());
-  const PreprocessConfig& p = config.preprocess;
-  info.max_image_patches = p.longest_edge / p.temporal_patch_size / (p.patch_size * p.patch_size);
-  info.max_image_tokens = info.max_image_patches / (p.merge_size * p.merge_size);
-  info.max_image_workspace = network.vision().workspace_bytes(info.max_image_patches, network.compute());
+  info.mapped_bytes = network.weights().mapped_bytes;
+  const EngineOptions engine;
+  info.memory = engine::memory_plan(network, engine, state_->memory_used);
+  info.kv_bytes_per_token =
+      network.device().kv_page_bytes(network.decoder().kv_spec(1, engine.page_size)) / engine.page_size;
   return info;
-}
-
-std::string task_prompt(Task task, const std::string& schema) {
-  switch (task) {
-    case Task::text:
-      return kTextPrompt;
-    case Task::table:
-      return kTablePrompt;
-    case Task::formula:
-      return kFormulaPrompt;
-    case Task::extract:
-      break;
-  }
-  if (schema.empty())
-    fail(ErrorCode::input, "task extract needs a schema: a JSON template with empty strings");
-  parse_json(schema, "schema", ErrorCode::input);
-  return cat(kExtractPrompt, "\n", schema);
 }
 
 std::string default_model_path() {
   if (const char* path = std::getenv("GLMOCR_MODEL"); path && *path) return path;
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path model = program.parent_path().parent_path() / "share" / "glm-ocr" / "models" / "mini";
-  if (!error && fs::exists(model / "config.json", error)) return model.string();
-  fail(ErrorCode::model,
-       cat("no model given: GLMOCR_MODEL is not set and ", model.string(), " does not exist"));
+  const std::vector<fs::path> places = embedded_model_places();
+  for (const fs::path& place : places) {
+    std::error_code error;
+    if (fs::exists(place / "config.json", error)) return place.string();
+  }
+  std::vector<std::string> names;
+  for (const fs::path& place : places) names.push_back(place.string());
+  fail(ErrorCode::model, cat("no model given: GLMOCR_MODEL is not set, and the embedded model is in none of ",
+                             join(names, ", ")));
 }
 
 std::vector<std::string> devices() { return available_devices(); }

@@ -6,8 +6,9 @@
 
 namespace glmocr {
 
-// Insertions, deletions and replacements that turn one string into the other (Levenshtein), by characters of
-// the type given: bytes of a std::string_view, code points of a std::u32string_view.
+// The fewest insertions, deletions and replacements that turn one string into the other (Levenshtein
+// distance), in characters of the string's type: bytes of a std::string_view, code points of a
+// std::u32string_view.
 template <class Text>
 std::size_t edit_distance(Text a, Text b) {
   std::vector<std::size_t> row(b.size() + 1);

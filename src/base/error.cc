@@ -15,6 +15,8 @@ std::string_view to_string(ErrorCode code) {
       return "memory";
     case ErrorCode::device:
       return "device";
+    case ErrorCode::busy:
+      return "busy";
     case ErrorCode::cancelled:
       return "cancelled";
     case ErrorCode::internal:
@@ -26,7 +28,7 @@ std::string_view to_string(ErrorCode code) {
 void fail(ErrorCode code, const std::string& message) { throw Error(code, message); }
 
 void detail::check_failed(const char* condition, const char* file, int line) {
-  // Only the file's name: the folder it was built in is nobody's business.
+  // Without the folder, which tells nothing outside the machine that built it.
   const std::string path = file;
   fail(ErrorCode::internal, cat("internal error: ", path.substr(path.find_last_of('/') + 1), ":", line, ": ",
                                 condition, " does not hold"));

@@ -16,7 +16,7 @@ std::string cat(const Args&... args) {
   return out.str();
 }
 
-// join({"a", "b"}, ", ") is "a, b"; items of any type that a stream takes.
+// join(items, ", ") is "a, b" for the items "a" and "b"; of any type that can be streamed.
 template <class Items>
 std::string join(const Items& items, std::string_view separator) {
   std::ostringstream out;
@@ -35,7 +35,7 @@ namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }
 
-// For our own bugs, never for input.
+// For bugs in this code, never for input. Throws Error{internal}.
 #define GLMOCR_CHECK(condition) \
   ((condition) ? void(0) : ::glmocr::detail::check_failed(#condition, __FILE__, __LINE__))
 

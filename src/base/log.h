@@ -6,6 +6,7 @@
 
 namespace glmocr {
 
+// Passes a message to the sink of set_log_sink. Any thread.
 void log(LogLevel level, const std::string& message);
 
 }  // namespace glmocr

@@ -34,11 +34,11 @@ class FileDescriptor {
   fail(ErrorCode::input, cat(path.string(), ": ", what, ": ", std::strerror(errno)));
 }
 
-std::size_t regular_file_size(int fd, const std::filesystem::path& path) {
+std::int64_t regular_file_size(int fd, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail_system(path, "cannot be examined");
   if (S_ISDIR(info.st_mode)) fail(ErrorCode::input, cat(path.string(), ": is a folder, expected a file"));
-  return static_cast<std::size_t>(info.st_size);
+  return info.st_size;
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ std::string read_file(const std::filesystem::path& path) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_system(path, "cannot be read");
     if (got == 0) return content;
-    content.append(block, static_cast<std::size_t>(got));
+    content.append(block, got);
   }
 }
 
@@ -91,11 +91,11 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     errno = reason;
     fail_system(path, what);
   };
-  for (std::size_t done = 0; done < content.size();) {
-    const ssize_t put = ::write(file.get(), content.data() + done, content.size() - done);
+  while (!content.empty()) {
+    const ssize_t put = ::write(file.get(), content.data(), content.size());
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) give_up("cannot be written");
-    done += static_cast<std::size_t>(put);
+    content.remove_prefix(put);
   }
   const mode_t mask = ::umask(0);
   ::umask(mask);

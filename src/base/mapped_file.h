@@ -8,7 +8,8 @@
 
 namespace glmocr {
 
-// A file mapped read-only into memory; unmapped with the object. Throws Error{code} naming the file.
+// A file mapped read-only into memory; unmapped with the object. The constructor throws Error{input} naming
+// the file.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -24,11 +25,11 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// The whole file as a string. Throws Error{code} naming the file and the system's reason.
+// The whole file as a string. Throws Error{input} naming the file and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-// Writes a file so that a reader sees the old content or the whole new one: a temporary file beside it,
-// fsync, rename. Throws Error{input} naming the file; nothing is left behind then.
+// Writes a file so that a reader sees either the old content or all of the new: a temporary file next to it,
+// fsync, rename. Throws Error{input} naming the file, and then leaves no temporary file.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace glmocr

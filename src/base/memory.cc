@@ -2,6 +2,8 @@
 #include "base/memory.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -44,6 +46,16 @@ std::int64_t available_memory() {
   const std::int64_t system = system_available();
   const auto cgroup = cgroup_available();
   return cgroup && (system == 0 || *cgroup < system) ? *cgroup : system;
+}
+
+std::string size_text(std::int64_t bytes) {
+  constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < units.size(); ++unit) value /= 1024;
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f %s", unit == 0 ? 0 : 1, value, units[unit]);
+  return text.data();
 }
 
 }  // namespace glmocr

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <exception>
 #include <fstream>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -19,10 +20,11 @@
 namespace glmocr {
 namespace {
 
-// cgroup v2: "max 100000" or "200000 100000"; v1: two files. 0 when there is no limit.
+// The CPUs that the cgroup allows, rounded up; 0 where there is no limit. Version 2 has one file, with
+// "max 100000" or "200000 100000"; version 1 has two.
 int cgroup_cpu_limit() {
-  const auto to_threads = [](double quota, double period) {
-    return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 0;
+  const auto to_threads = [](double quota, double period) -> int {
+    return quota > 0 && period > 0 ? (quota + period - 1) / period : 0;
   };
   if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file) {
     std::string quota;
@@ -43,26 +45,29 @@ void pause_briefly() {
 #endif
 }
 
-// About 20 microseconds: products of a decode step follow each other closer than a sleeping thread wakes up.
+// About 20 microseconds: operations of a decode step follow each other faster than a sleeping thread wakes
+// up.
 constexpr int kSpins = 1000;
+
+thread_local bool inside_loop = false;  // this thread runs the body of a pool's loop
 
 }  // namespace
 
 int default_thread_count() {
+  int threads = std::thread::hardware_concurrency();
   cpu_set_t mask;
-  int threads = ::sched_getaffinity(0, sizeof mask, &mask) == 0
-                    ? CPU_COUNT(&mask)
-                    : static_cast<int>(std::thread::hardware_concurrency());
+  if (::sched_getaffinity(0, sizeof mask, &mask) == 0) threads = CPU_COUNT(&mask);
   if (const int limit = cgroup_cpu_limit(); limit > 0) threads = std::min(threads, limit);
   return std::max(threads, 1);
 }
 
 struct ThreadPool::State {
   std::vector<std::thread> workers;
+  std::mutex loop;  // held by the thread whose loop runs
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  std::atomic<std::uint64_t> generation{0};  // bumped under the mutex for each loop
+  std::atomic<std::uint64_t> generation{0};  // counts the loops; changed under the mutex
   std::atomic<int> running{0};               // workers that have not finished the current loop
   bool stopping = false;
 
@@ -72,10 +77,20 @@ struct ThreadPool::State {
   std::atomic<std::int64_t> next{0};
   std::exception_ptr error;  // guarded by mutex
 
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void work() {
+    inside_loop = true;
     for (;;) {
       const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
+      if (begin >= count) break;
       try {
         (*body)(begin, std::min(begin + grain, count));
       } catch (...) {
@@ -84,6 +99,7 @@ struct ThreadPool::State {
         next.store(count, std::memory_order_relaxed);
       }
     }
+    inside_loop = false;
   }
 
   void worker_loop() {
@@ -107,30 +123,28 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   GLMOCR_CHECK(threads >= 1);
-  for (int i = 1; i < threads; ++i)
-    state_->workers.emplace_back([state = state_.get()] { state->worker_loop(); });
-}
-
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
+  try {
+    for (int i = 1; i < threads; ++i)
+      state_->workers.emplace_back([state = state_.get()] { state->worker_loop(); });
+  } catch (const std::exception& error) {  // the state joins those that were started
+    fail(ErrorCode::device, cat("cannot start ", threads, " threads: ", error.what()));
   }
-  state_->wake.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
 }
 
-int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
+ThreadPool::~ThreadPool() = default;
+
+int ThreadPool::size() const { return std::ssize(state_->workers) + 1; }
 
 void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
                               const std::function<void(std::int64_t, std::int64_t)>& body) {
   if (count <= 0) return;
   State& state = *state_;
   grain = std::max<std::int64_t>(grain, 1);
-  if (state.workers.empty() || count <= grain) {
+  if (state.workers.empty() || count <= grain || inside_loop) {
     for (std::int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
     return;
   }
+  const std::lock_guard loop(state.loop);
   {
     const std::lock_guard lock(state.mutex);
     state.body = &body;
@@ -138,7 +152,7 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
     state.grain = grain;
     state.error = nullptr;
     state.next.store(0, std::memory_order_relaxed);
-    state.running.store(static_cast<int>(state.workers.size()), std::memory_order_relaxed);
+    state.running.store(std::ssize(state.workers), std::memory_order_relaxed);
     state.generation.fetch_add(1, std::memory_order_release);
   }
   state.wake.notify_all();
@@ -147,6 +161,16 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
   std::unique_lock lock(state.mutex);
   state.done.wait(lock, [&] { return state.running.load(std::memory_order_acquire) == 0; });
   if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
+}
+
+std::shared_ptr<ThreadPool> shared_thread_pool(int threads) {
+  static std::mutex mutex;
+  static std::map<int, std::weak_ptr<ThreadPool>> pools;
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<ThreadPool>& known = pools[threads];
+  std::shared_ptr<ThreadPool> pool = known.lock();
+  if (!pool) known = pool = std::make_shared<ThreadPool>(threads);
+  return pool;
 }
 
 }  // namespace glmocr

@@ -10,9 +10,11 @@ namespace glmocr {
 int default_thread_count();
 
 // A fixed set of workers for data-parallel loops. The calling thread takes part, so a pool of one has no
-// workers. One loop at a time: parallel_for is called by one owner thread.
+// workers. Any thread may call parallel_for: the pool runs one loop at a time, others wait for it. A loop
+// started inside the body of another, of whichever pool, runs on the calling thread alone.
 class ThreadPool {
  public:
+  // Throws Error{device} where the system cannot start so many threads.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -21,7 +23,8 @@ class ThreadPool {
   int size() const;
 
   // Calls body(begin, end) over disjoint ranges of at most `grain` that cover [0, count); ranges are handed
-  // out dynamically. Returns when all are done; the first exception a body threw is rethrown here.
+  // out dynamically. Returns when all are done; the first exception a body threw is rethrown here. Takes no
+  // memory from the system.
   void parallel_for(std::int64_t count, std::int64_t grain,
                     const std::function<void(std::int64_t begin, std::int64_t end)>& body);
 
@@ -29,5 +32,9 @@ class ThreadPool {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// The pool of this many threads that the process shares: made at the first call, gone with its last user.
+// Devices that use it do not run more threads together than one of them does.
+std::shared_ptr<ThreadPool> shared_thread_pool(int threads);
 
 }  // namespace glmocr

@@ -11,12 +11,8 @@ std::string_view to_string(FinishReason reason) {
       return "length";
     case FinishReason::cancelled:
       return "cancelled";
-    case FinishReason::repetition:
-      return "repetition";
-    case FinishReason::error:
-      return "error";
   }
-  return "error";
+  return "cancelled";
 }
 
 }  // namespace glmocr

@@ -14,7 +14,7 @@ struct Step {
   char32_t code_point;
 };
 
-// Reads one character or one maximal ill-formed part at the start of `text`, which is not empty.
+// Reads one character, or one maximal ill-formed part, from the start of `text`, which is not empty.
 Step next_step(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t lead = byte(0);
@@ -24,8 +24,8 @@ Step next_step(std::string_view text) {
                              : lead >= 0xF0 && lead <= 0xF4 ? 4
                                                             : 0;
   if (length == 0) return {Step::ill_formed, 1, 0};
-  // The second byte has a narrower range after some leads: no overlong forms, no surrogates, nothing past
-  // U+10FFFF.
+  // After some lead bytes the range of the second byte is narrower: no overlong forms, no surrogates, nothing
+  // beyond U+10FFFF.
   std::uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
   std::uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
   char32_t code_point = lead & (0xFF >> (length + 1));

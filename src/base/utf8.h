@@ -8,19 +8,19 @@ namespace glmocr {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 
-// Offset of the first byte that is not well-formed UTF-8 (Unicode 14, table 3-7), or npos.
+// Offset of the first byte that is not part of well-formed UTF-8 (Unicode 14, table 3-7), or npos.
 std::size_t find_invalid_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code_point);
 
-// Code points of well-formed UTF-8. Throws Error{input} with the byte offset otherwise.
+// The code points of a text. Throws Error{input} with the byte offset where it is not well-formed UTF-8.
 std::u32string decode_utf8(std::string_view text);
 
-// Replaces every maximal ill-formed part by U+FFFD, as Rust's and Python's lossy decoders do.
+// Replaces every maximal ill-formed part with U+FFFD, as Rust's and Python's lossy decoders do.
 std::string to_valid_utf8(std::string_view bytes);
 
 // Turns a stream of bytes into a stream of well-formed UTF-8: holds back a tail that may still become a
-// character, replaces what never can by U+FFFD.
+// character, and replaces bytes that cannot with U+FFFD.
 class Utf8Stream {
  public:
   std::string push(std::string_view bytes);

@@ -21,8 +21,8 @@ bool is_command(const std::string& word) {
   return std::find(kCommandNames.begin(), kCommandNames.end(), word) != kCommandNames.end();
 }
 
-// Help in this order: what it does, usage, options, examples; for `read` the other commands, exit codes and
-// environment too.
+// Help in this order: what the command does, usage, options, examples, exit codes, environment. That of
+// `read` lists the other commands too.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() {
@@ -40,7 +40,7 @@ class HelpFormatter : public CLI::Formatter {
     }
     return text;
   }
-  // Only what stands for the value: relations between options are told in the words beside them.
+  // Only the placeholder of the value: the descriptions say how options relate.
   std::string make_option_opts(const CLI::Option* option) const override {
     return option->get_option_text().empty() ? "" : " " + option->get_option_text();
   }
@@ -55,7 +55,8 @@ std::string without_double_blank_lines(std::string text) {
   return text;
 }
 
-// The command line with its command in front: "read" where none is named. -v and -q may stand before it.
+// The command line with its command in front: "read" where none is named. -v and -q may come before the
+// command.
 std::vector<std::string> with_command(std::vector<std::string> words) {
   const auto first = std::find_if(words.begin(), words.end(), [](const std::string& word) {
     return word != "-v" && word != "--verbose" && word != "-q" && word != "--quiet";
@@ -78,7 +79,7 @@ std::vector<std::string> with_command(std::vector<std::string> words) {
   return words;
 }
 
-// An unknown option, with the known one that is most like it.
+// Names an unknown option, and the known option that is most like it.
 [[noreturn]] void fail_unexpected(const CLI::App& command) {
   const std::vector<std::string> unexpected = command.remaining(true);
   const std::string word = unexpected.empty() ? "" : unexpected.front();
@@ -92,7 +93,13 @@ std::vector<std::string> with_command(std::vector<std::string> words) {
                                                : cat("\"", word, "\" was not expected"));
 }
 
-void add_forward(CLI::App& app, ForwardArguments& arguments, PromptChoice& prompt) {
+// The prompt of `forward`, resolved when all options are known.
+struct ForwardPrompt {
+  ReadOptions options;  // task and prompt
+  std::string schema_file;
+};
+
+void add_forward(CLI::App& app, ForwardArguments& arguments, ForwardPrompt& prompt) {
   const char* group = "Input";
   app.add_option("--image,IMAGE", arguments.files, "a picture; may be given several times")
       ->option_text("FILE")
@@ -101,14 +108,14 @@ void add_forward(CLI::App& app, ForwardArguments& arguments, PromptChoice& promp
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
   add_image_options(app, arguments.image, group);
-  add_prompt_options(app, prompt);
-  app.add_option("--top", arguments.top, "how many of the largest logits (5)")
+  add_prompt_options(app, prompt.options, prompt.schema_file);
+  app.add_option("--top", arguments.top, "how many of the largest logits (default 5)")
       ->option_text("K")
       ->check(between(0, 1 << 20))
       ->group("Output");
-  app.add_flag("--json", arguments.json, "a JSON object")->group("Output");
+  app.add_flag("--json", arguments.json, "print a JSON object")->group("Output");
   app.add_option("--dump", arguments.dump,
-                 "write the intermediate tensors as .npy files, under\nthe names of docs/model.md")
+                 "write the intermediate tensors as .npy files, with\nthe names of docs/model.md")
       ->option_text("DIR")
       ->group("Output");
   add_model_options(app, arguments.model);
@@ -131,10 +138,10 @@ void add_tokenize(CLI::App& app, TokenizeArguments& arguments, TokenizeText& sou
   text->excludes(file)->excludes(decode);
   file->excludes(decode);
   app.add_flag("--match-added", arguments.match_added,
-               "match control tokens such as <|image|> in the text,\nwhich is plain text otherwise")
+               "match control tokens such as <|image|> in the text;\ndefault: they are plain text")
       ->group(group);
-  app.add_flag("--ids", arguments.ids_only, "only the ids, on one line")->group("Output");
-  app.add_flag("--json", arguments.json, "a JSON object")->group("Output");
+  app.add_flag("--ids", arguments.ids_only, "print only the ids, on one line")->group("Output");
+  app.add_flag("--json", arguments.json, "print a JSON object")->group("Output");
   add_model_options(app, arguments.model);
 }
 
@@ -171,7 +178,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   ReadArguments read;
   ReadInputs read_inputs;
   ForwardArguments forward;
-  PromptChoice forward_prompt;
+  ForwardPrompt forward_prompt;
   InfoArguments info;
   TokenizeArguments tokenize;
   TokenizeText tokenize_text;
@@ -179,12 +186,12 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   add_read_options(*commands["read"], read, read_inputs);
   add_forward(*commands["forward"], forward, forward_prompt);
   add_model_options(*commands["info"], info.model);
-  commands["info"]->add_flag("--json", info.json, "a JSON object")->group("Output");
+  commands["info"]->add_flag("--json", info.json, "print a JSON object")->group("Output");
   add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
   add_model_options(*commands["selftest"], selftest.model);
   for (const auto& entry : commands) {
     add_message_options(*entry.second, messages);
-    entry.second->set_help_flag("-h,--help", "this text")->group("Messages");
+    entry.second->set_help_flag("-h,--help", "print this help")->group("Messages");
   }
 
   const std::string name = words.front();
@@ -210,8 +217,9 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
     finish_read(read, read_inputs);
     arguments.command = std::move(read);
   } else if (name == "forward") {
-    forward.prompt =
-        forward_prompt.prompt.value_or(task_prompt(forward_prompt.task, forward_prompt.schema()));
+    const ReadOptions& options = forward_prompt.options;
+    const std::string schema = read_schema(options.task, forward_prompt.schema_file);
+    forward.prompt = options.prompt ? *options.prompt : task_prompt(options.task, schema);
     arguments.command = std::move(forward);
   } else if (name == "info") {
     arguments.command = std::move(info);

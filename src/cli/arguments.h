@@ -24,7 +24,7 @@ struct ReadArguments {
   ReadOptions options;
   EngineOptions engine;
   OutputFormat format = OutputFormat::text;
-  std::string output;  // empty: standard output; else a file or a folder
+  std::string output;  // a file or a folder; empty: standard output
   bool logprobs = false;
   bool stream = false;
   bool stats = false;
@@ -37,7 +37,7 @@ struct ForwardArguments {
   ImageOptions image;
   std::string prompt;
   int top = 5;
-  std::string dump;  // empty: none; else a folder
+  std::string dump;  // a folder; empty: none
   bool json = false;
 };
 
@@ -49,7 +49,7 @@ struct InfoArguments {
 struct TokenizeArguments {
   ModelArguments model;
   std::string text;
-  std::vector<TokenId> decode;  // not empty: the other way round
+  std::vector<TokenId> decode;  // not empty: these ids are decoded
   bool match_added = false;
   bool ids_only = false;
   bool json = false;
@@ -64,19 +64,19 @@ struct Arguments {
   Verbosity verbosity = Verbosity::normal;
 };
 
-// Parses a command line; files it names (--files-from, --schema, tokenize --file) are read. Nothing is
-// returned after --help or --version, which are printed. Throws Error{usage} with a hint at a mistyped
-// option, Error{input} for a file that cannot be read.
+// Parses a command line, and reads the files that it names in --files-from, --schema and tokenize --file.
+// Prints and returns nothing for --help and --version. Throws Error{usage}, with a suggestion for a mistyped
+// option, and Error{input} for a file that cannot be read.
 std::optional<Arguments> parse_arguments(int argc, const char* const* argv);
 
-// The command's code: ExitCode. They throw Error for what ends the whole command.
+// The commands. They return the exit code, and throw Error for what ends the whole command.
 int run_read(const ReadArguments& arguments, Console& console);
 int run_forward(const ForwardArguments& arguments, Console& console);
 int run_info(const InfoArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);
 int run_selftest(const SelftestArguments& arguments, Console& console);
 
-// Loads what --model names, or the default.
+// Loads the model that --model names, or the default model.
 Model load_model(const ModelArguments& arguments);
 
 }  // namespace glmocr::cli

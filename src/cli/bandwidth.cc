@@ -18,7 +18,7 @@ double memory_bandwidth(int threads) {
   constexpr int kPasses = 4;
   const std::vector<std::uint64_t> block(kWords, 1);
   ThreadPool pool(threads);
-  std::atomic<std::uint64_t> total = 0;  // keeps the reads from being left out
+  std::atomic<std::uint64_t> total = 0;  // so that the compiler keeps the reads
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto start = std::chrono::steady_clock::now();

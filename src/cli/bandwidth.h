@@ -3,8 +3,8 @@
 
 namespace glmocr::cli {
 
-// Bytes a second, in 1e9, at which `threads` threads read memory here: the best of a few passes over a block
-// that no cache holds. Takes about a tenth of a second.
+// GB/s (1e9 bytes per second) at which `threads` threads read memory: the best of a few passes over a block
+// that is larger than the caches. Takes about a tenth of a second.
 double memory_bandwidth(int threads);
 
 }  // namespace glmocr::cli

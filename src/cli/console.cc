@@ -10,7 +10,7 @@
 namespace glmocr::cli {
 namespace {
 
-constexpr const char* kWipe = "\r\033[K";
+constexpr const char* kErase = "\r\033[K";
 
 bool is_set(const char* variable) {
   const char* value = std::getenv(variable);
@@ -22,7 +22,7 @@ std::string escaped(unsigned char byte) {
   if (byte == '\r') return "\\r";
   if (byte == '\t') return "\\t";
   char hex[5];
-  std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned>(byte));
+  std::snprintf(hex, sizeof hex, "\\x%02x", unsigned{byte});
   return hex;
 }
 
@@ -67,24 +67,24 @@ void Console::print(const std::string& text) {
   if (verbosity_ != Verbosity::quiet) write_line(text);
 }
 
-// One write a line, so that lines of several processes do not mix.
+// One write per line, so that lines of several processes do not mix.
 void Console::write_line(const std::string& line) {
   const std::lock_guard lock(mutex_);
-  const std::string text = (status_shown_ ? kWipe : "") + line + "\n";
+  const std::string text = (status_shown_ ? kErase : "") + line + "\n";
   status_shown_ = false;
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 void Console::show_status(const std::string& line) {
   const std::lock_guard lock(mutex_);
-  const std::string text = kWipe + line;
+  const std::string text = kErase + line;
   status_shown_ = true;
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 void Console::clear_status() {
   const std::lock_guard lock(mutex_);
-  if (status_shown_) std::fputs(kWipe, stderr);
+  if (status_shown_) std::fputs(kErase, stderr);
   status_shown_ = false;
 }
 

@@ -8,12 +8,12 @@ namespace glmocr::cli {
 
 enum class Verbosity { quiet, normal, verbose, debug };
 
-// Text with control characters escaped as in C, so that a file's name cannot drive the terminal or break a
-// message over lines.
+// Text with control characters escaped as in C, so that a file name can neither control the terminal nor
+// split a message into lines.
 std::string printable(std::string_view text);
 
-// Everything the program says beside its answer: lines on standard error, and below them, on a terminal, one
-// status line that is wiped before anything else is written. Any thread.
+// Everything the program says besides its result: lines on standard error and, on a terminal, a status line
+// below them that is erased before anything else is written. Any thread.
 class Console {
  public:
   Console();
@@ -26,12 +26,13 @@ class Console {
   void error(const std::string& message);    // "glm-ocr: MESSAGE"
   void warning(const std::string& message);  // "glm-ocr: warning: MESSAGE"
   void note(const std::string& message);     // "glm-ocr: MESSAGE", only with -v
-  void print(const std::string& text);       // as it is, a newline after it; not with --quiet
+  void print(const std::string& text);       // as it is, and a newline; not with --quiet
 
   void show_status(const std::string& line);
   void clear_status();
   int columns() const;  // of the terminal
-  // Text in a colour of the terminal ("33": yellow), or as it is where none are wanted (NO_COLOR).
+  // Text in a colour of the terminal ("33": yellow), or as it is where colours are off (NO_COLOR, no
+  // terminal).
   std::string coloured(const char* colour, const std::string& text) const;
 
  private:

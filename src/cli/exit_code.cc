@@ -7,14 +7,15 @@ namespace {
 constexpr ExitCodeMeaning kMeanings[] = {
     {kOk, "all inputs were read"},
     {kSomeFailed, "some inputs failed, an output could not be written, or a check failed"},
-    {kUsage, "the command line cannot be obeyed"},
+    {kUsage, "the command line is wrong"},
     {kNoInput, "no input could be read"},
     {kModelUnusable, "the model cannot be used"},
-    {kOutOfMemory, "the memory budget does not suffice"},
+    {kOutOfMemory, "the memory (--memory) is not enough"},
     {kDeviceUnusable, "the device cannot be opened"},
-    {kInternal, "a bug of this program"},
-    {kInterrupted, "interrupted by Ctrl-C (143 by SIGTERM); what was finished is written"},
-    {kOutputClosed, "the reader of standard output went away (or death by SIGPIPE)"},
+    {kInternal, "a bug in this program"},
+    {kBusy, "too much is waiting already; try again later"},
+    {kInterrupted, "interrupted by Ctrl-C (143: by SIGTERM); finished pages are written"},
+    {kOutputClosed, "standard output was closed by its reader (or ended by SIGPIPE)"},
 };
 
 }  // namespace
@@ -31,6 +32,8 @@ int exit_code(ErrorCode code) {
       return kOutOfMemory;
     case ErrorCode::device:
       return kDeviceUnusable;
+    case ErrorCode::busy:
+      return kBusy;
     case ErrorCode::cancelled:
       return kInterrupted;
     case ErrorCode::internal:

@@ -8,14 +8,15 @@ namespace glmocr::cli {
 
 enum ExitCode : int {
   kOk = 0,
-  kSomeFailed = 1,  // also a check of selftest, and an output that cannot be written
+  kSomeFailed = 1,  // also for a failed check of selftest, and an output that cannot be written
   kUsage = 2,
   kNoInput = 3,
   kModelUnusable = 4,
   kOutOfMemory = 5,
   kDeviceUnusable = 6,
-  kInternal = 70,      // as EX_SOFTWARE of sysexits.h
-  kInterrupted = 130,  // 128 + SIGINT, as shells say it
+  kInternal = 70,      // EX_SOFTWARE of sysexits.h
+  kBusy = 75,          // EX_TEMPFAIL of sysexits.h
+  kInterrupted = 130,  // 128 + SIGINT, as shells report it
   kOutputClosed = 141  // 128 + SIGPIPE
 };
 
@@ -26,7 +27,7 @@ struct ExitCodeMeaning {
   const char* meaning;
 };
 
-// What --help says; every code of the program stands here.
+// What --help shows: every exit code of the program.
 std::span<const ExitCodeMeaning> exit_code_meanings();
 
 }  // namespace glmocr::cli

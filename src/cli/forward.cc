@@ -37,7 +37,7 @@ std::string to_text(const Logits& logits, int top, const Model& model) {
                 logits.mean(), logits.std());
   text += line;
   for (const auto& entry : logits.top(top)) {
-    std::snprintf(line, sizeof line, "%14d %12.6f  ", entry.first, static_cast<double>(entry.second));
+    std::snprintf(line, sizeof line, "%14d %12.6f  ", entry.first, double{entry.second});
     text += cat(line, printable(model.token_text(entry.first)), "\n");
   }
   return text;
@@ -46,7 +46,8 @@ std::string to_text(const Logits& logits, int top, const Model& model) {
 TensorSink dump_into(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorCode::usage, cat("--dump ", folder.string(), ": cannot be made: ", error.message()));
+  if (error)
+    fail(ErrorCode::usage, cat("--dump ", folder.string(), ": cannot be created: ", error.message()));
   return [folder](const std::string& name, std::span<const std::int64_t> shape,
                   std::span<const float> values) { write_npy(folder, name, shape, values); };
 }

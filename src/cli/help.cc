@@ -17,35 +17,35 @@ constexpr CommandHelp kCommands[] = {
      "read the text of pictures (the default command)",
      "Reads the text of pictures with a model of the GLM-OCR family. The text goes to standard\n"
      "output, several texts separated by a form feed; everything else goes to standard error.\n"
-     "IMAGE is a PNG, JPEG, WebP, TIFF, GIF, BMP or PNM file (HEIC and AVIF where built in), told\n"
-     "apart by content, or - for standard input. One bad picture does not stop the rest.\n"
-     "A file named like a command needs its folder: ./read\n",
+     "IMAGE is a PNG, JPEG, WebP, TIFF, GIF, BMP or PNM file (HEIC and AVIF where built in), detected\n"
+     "from its content, or - for standard input. A bad picture does not stop the others.\n"
+     "A file that is named like a command needs its folder: ./read\n",
      "  glm-ocr page.png                              the text on standard output\n"
      "  glm-ocr --task table table.png                HTML of a table\n"
-     "  glm-ocr -o texts/ scans/*.jpg                 one file a picture: texts/NAME.jpg.text\n"
-     "  glm-ocr --format jsonl *.png | jq -r .text    a JSON object a line, in the order given\n"
+     "  glm-ocr -o texts/ scans/*.jpg                 one file per picture: texts/NAME.jpg.text\n"
+     "  glm-ocr --format jsonl *.png | jq -r .text    one JSON object per line, in input order\n"
      "  find . -name '*.png' -print0 | glm-ocr --files-from - -0\n"
      "  glm-ocr --task extract --schema invoice.json invoice.png\n"
-     "  glm-ocr --model zai-org/GLM-OCR page.png      a model of the Hugging Face cache\n"},
+     "  glm-ocr --model zai-org/GLM-OCR page.png      a model in the Hugging Face cache\n"},
     {"forward", "glm-ocr forward [OPTIONS] --image FILE\n",
      "one forward pass: the logits of the last position",
      "Runs the model once over the pictures and the prompt, without decoding, and prints the\n"
-     "logits of the last position: for comparing implementations.\n",
+     "logits of the last position, to compare implementations.\n",
      "  glm-ocr forward --image page.png --top 5 --json\n"
      "  glm-ocr forward --image page.png --dtype fp32 --dump tensors/\n"},
-    {"info", "glm-ocr info [OPTIONS]\n", "what a model is made of and what it needs",
+    {"info", "glm-ocr info [OPTIONS]\n", "what a model consists of and the memory it needs",
      "Loads a model and prints its configuration, its tensors by group, the check of its tokenizer\n"
-     "and the memory it takes.\n",
+     "and the memory plan: what --memory is divided into, and the largest picture that fits.\n",
      "  glm-ocr info --model zai-org/GLM-OCR\n"
      "  glm-ocr info --json | jq .memory\n"},
     {"tokenize", "glm-ocr tokenize [OPTIONS] TEXT\n       glm-ocr tokenize [OPTIONS] --decode ID...\n",
      "the token ids of a text, and back",
-     "Prints the tokens of TEXT (- for standard input), one a line: id and spelling.\n",
+     "Prints the tokens of TEXT (- for standard input), one per line: id and spelling.\n",
      "  glm-ocr tokenize --ids 'Text Recognition:'\n"
      "  glm-ocr tokenize --decode 12 345 6\n"},
-    {"selftest", "glm-ocr selftest [OPTIONS]\n", "check that this machine computes the model rightly",
-     "Runs every operation of a device, and one forward pass of a model, against their definition\n"
-     "in plain loops. A line for each check; the exit code is 0 if all passed, else 1.\n",
+    {"selftest", "glm-ocr selftest [OPTIONS]\n", "check that this machine computes correctly",
+     "Compares every operation of a device, and one forward pass of a model, with their definition\n"
+     "in plain loops. Prints one line per check; the exit code is 0 if all passed, else 1.\n",
      "  glm-ocr selftest --device cpu:avx2\n"},
 };
 
@@ -75,11 +75,11 @@ std::string exit_code_help() {
 }
 
 const char* environment_help() {
-  return "  GLMOCR_MODEL    the model, where --model is not given\n"
-         "  GLMOCR_CPU_ISA  the instruction set of --device cpu, where not the best is wanted\n"
+  return "  GLMOCR_MODEL    the model to use without --model\n"
+         "  GLMOCR_CPU_ISA  the instruction set of --device cpu, instead of the best\n"
          "  HF_HUB_CACHE, HF_HOME\n"
          "                  where hub names such as zai-org/GLM-OCR are looked up\n"
-         "                  (~/.cache/huggingface/hub otherwise)\n"
+         "                  (default ~/.cache/huggingface/hub)\n"
          "  NO_COLOR        no colours on standard error\n";
 }
 

@@ -4,17 +4,17 @@
 
 namespace glmocr::cli {
 
-// The parts of --help that are prose.
+// The texts of --help.
 struct CommandHelp {
   const char* name;
   const char* usage;    // lines after "Usage: "
-  const char* summary;  // for the list of commands
-  const char* text;     // what it does
+  const char* summary;  // in the list of commands
+  const char* text;     // what the command does
   const char* examples;
 };
 
 const CommandHelp& command_help(const std::string& name);
-std::string command_list();  // a line a command
+std::string command_list();  // one line per command
 std::string exit_code_help();
 const char* environment_help();
 

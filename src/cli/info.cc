@@ -4,18 +4,19 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
+#include "base/memory.h"
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
 #include "cli/standard_streams.h"
-#include "cli/stats.h"
 
 namespace glmocr::cli {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// What Model::load has checked when it returns.
-constexpr const char* kTokenizerCheck = "the special ids of config.json are those of tokenizer.json";
+// Model::load checks this.
+constexpr const char* kTokenizerCheck = "special ids of config.json agree with tokenizer.json";
 
 TensorGroupInfo sum(const ModelInfo& info) {
   TensorGroupInfo all;
@@ -31,7 +32,7 @@ TensorGroupInfo sum(const ModelInfo& info) {
 std::string to_json(const ModelInfo& info) {
   OrderedJson config = OrderedJson::object();
   for (const auto& entry : info.config) {
-    // Numbers and lists stand as such.
+    // Numbers and lists become JSON numbers and arrays.
     const OrderedJson value = OrderedJson::parse(entry.second, nullptr, false);
     config[entry.first] = value.is_discarded() ? OrderedJson(entry.second) : value;
   }
@@ -59,9 +60,14 @@ std::string to_json(const ModelInfo& info) {
        {{"mapped_bytes", info.mapped_bytes},
         {"copied_bytes", info.copied_bytes},
         {"kv_bytes_per_token", info.kv_bytes_per_token},
-        {"max_image_patches", info.max_image_patches},
-        {"max_image_tokens", info.max_image_tokens},
-        {"max_image_workspace", info.max_image_workspace}}}};
+        {"plan",
+         {{"limit", info.memory.limit},
+          {"keys_and_values", info.memory.keys_and_values},
+          {"context_tokens", info.memory.context_tokens},
+          {"step", info.memory.step},
+          {"picture", info.memory.picture},
+          {"picture_patches", info.memory.picture_patches},
+          {"largest_picture_patches", info.memory.largest_picture_patches}}}}}};
   return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
@@ -84,10 +90,19 @@ class Table {
   std::ostringstream out_;
 };
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
+void show_memory(Table& table, const ModelInfo& info) {
+  const MemoryPlan& plan = info.memory;
+  table.title("Memory");
+  table.row("weights, mapped (not counted)", size_text(info.mapped_bytes));
+  table.row("weights, converted", size_text(info.copied_bytes));
+  table.row("limit (--memory)", plan.limit > 0 ? size_text(plan.limit) : "none");
+  table.row("keys and values",
+            cat(size_text(plan.keys_and_values), " for ", plan.keys_and_values / info.kv_bytes_per_token,
+                " tokens of all sequences"));
+  table.row("longest sequence", cat(plan.context_tokens, " tokens, prompt and text"));
+  table.row("one step of the decoder", size_text(plan.step));
+  table.row("largest picture that fits", cat(size_text(plan.picture), " for ", plan.picture_patches, " of ",
+                                             plan.largest_picture_patches, " patches"));
 }
 
 std::string to_text(const ModelInfo& info) {
@@ -100,7 +115,7 @@ std::string to_text(const ModelInfo& info) {
   table.row("instruction set", info.isa);
   table.row("computes in", info.dtype);
   table.row("threads", info.threads);
-  table.row("devices here", joined(devices()));
+  table.row("devices here", join(devices(), ", "));
   table.title("Configuration");
   for (const auto& entry : info.config) table.row(entry.first, entry.second);
   table.title("Tensors");
@@ -110,13 +125,7 @@ std::string to_text(const ModelInfo& info) {
   table.row("tokens", info.vocabulary);
   table.row("added tokens", info.added_tokens);
   table.row("check", std::string("ok: ") + kTokenizerCheck);
-  table.title("Memory");
-  table.row("weights, used in their files", size_text(info.mapped_bytes));
-  table.row("weights, converted", size_text(info.copied_bytes));
-  table.row("keys and values of 1000 tokens", size_text(1000 * info.kv_bytes_per_token));
-  table.row("largest picture, patches", info.max_image_patches);
-  table.row("largest picture, tokens", info.max_image_tokens);
-  table.row("largest picture, workspace", size_text(info.max_image_workspace));
+  show_memory(table, info);
   return table.text();
 }
 

@@ -41,7 +41,7 @@ int run(int argc, const char* const* argv, Console& console) {
     return kSomeFailed;
   } catch (const Error& error) {
     console.error(error.what());
-    if (error.code() == ErrorCode::usage) console.error("\"glm-ocr --help\" shows what there is");
+    if (error.code() == ErrorCode::usage) console.error("\"glm-ocr --help\" lists commands and options");
     return exit_code(error.code());
   } catch (const std::bad_alloc&) {
     console.error("not enough memory");
@@ -64,6 +64,6 @@ int main(int argc, char** argv) {
   glmocr::cli::keep_standard_streams_open();
   glmocr::cli::Console console;
   const int code = glmocr::cli::run(argc, argv, console);
-  glmocr::set_log_sink({});  // the console goes before the library's threads are all gone
+  glmocr::set_log_sink({});  // threads of the library may outlive the console
   return code;
 }

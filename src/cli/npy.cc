@@ -8,7 +8,8 @@
 
 namespace glmocr::cli {
 
-static_assert(std::endian::native == std::endian::little, ".npy files are written as the memory lies");
+static_assert(std::endian::native == std::endian::little,
+              ".npy files are written in the byte order of memory");
 
 std::string npy_bytes(std::span<const std::int64_t> shape, std::span<const float> values) {
   std::string sizes;

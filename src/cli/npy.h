@@ -7,8 +7,8 @@
 
 namespace glmocr::cli {
 
-// The bytes of a NumPy file of version 1.0: little-endian float32 in C order. `values` holds the product of
-// `shape`. Format: numpy.lib.format.
+// The bytes of a NumPy file, version 1.0: little-endian float32 in C order; `values` has the shape `shape`.
+// Format: numpy.lib.format.
 std::string npy_bytes(std::span<const std::int64_t> shape, std::span<const float> values);
 
 // Writes <folder>/<name>.npy atomically. Throws Error{input} naming the file.

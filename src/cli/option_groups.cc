@@ -13,10 +13,9 @@ CLI::Validator between(double low, double high) {
   const auto check = [low, high](const std::string& text) -> std::string {
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
-    if (text.empty() || *end != '\0' || std::isnan(value)) return cat("\"", text, "\" is no number");
+    if (text.empty() || *end != '\0' || std::isnan(value)) return cat("\"", text, "\" is not a number");
     if (value >= low && value <= high) return "";
-    return std::isinf(high) ? cat(text, " is out of range, expected ", low, " or more")
-                            : cat(text, " is out of range, expected ", low, " to ", high);
+    return cat(text, " is out of range, expected ", low, " to ", high);
   };
   return CLI::Validator(check, "");
 }
@@ -30,8 +29,8 @@ Verbosity MessageOptions::verbosity() const {
 void add_message_options(CLI::App& app, MessageOptions& options) {
   const char* group = "Messages";
   auto* quiet =
-      app.add_flag("-q,--quiet", options.quiet, "no progress, no statistics; warnings and errors stay");
-  app.add_flag("-v,--verbose", options.verbose, "say what is done; twice: in detail")
+      app.add_flag("-q,--quiet", options.quiet, "no progress bar, no statistics; still warnings and errors");
+  app.add_flag("-v,--verbose", options.verbose, "say what is being done; twice: in detail")
       ->excludes(quiet)
       ->group(group);
   quiet->group(group);
@@ -42,63 +41,64 @@ void add_message_options(CLI::App& app, MessageOptions& options) {
 
 void add_model_options(CLI::App& app, ModelArguments& arguments) {
   const char* group = "Model and machine";
-  app.add_option(
-         "-m,--model", arguments.path,
-         "a snapshot's folder, or a hub name (org/name,\norg/name@revision) of the local Hugging Face "
-         "cache;\nwithout: GLMOCR_MODEL, else the small built-in model")
+  app.add_option("-m,--model", arguments.path,
+                 "a snapshot folder, or a hub name (org/name,\norg/name@revision) in the local Hugging Face "
+                 "cache;\ndefault: GLMOCR_MODEL, else the embedded small model")
       ->option_text("DIR|NAME")
       ->group(group);
   app.add_option("--device", arguments.load.device,
-                 "cpu (the default), cpu:avx2, ref, ...; \"glm-ocr info\"\nlists those there are")
+                 "cpu (default), cpu:avx2, ref, ...; \"glm-ocr info\"\nlists the available ones")
       ->option_text("DEVICE")
       ->group(group);
   add_choice<ComputeType>(
       app, "--dtype", arguments.load.dtype,
       {{"auto", ComputeType::automatic}, {"fp32", ComputeType::fp32}, {"bf16", ComputeType::bf16}},
-      "the type to compute in; auto (the default): bf16\nwhere the processor has it, else fp32")
+      "the type to compute in; auto (default): bf16 where\nthe processor computes it faster, else fp32")
       ->group(group);
-  app.add_option("-t,--threads", arguments.load.threads, "without: as many as the process may use")
+  app.add_option("-t,--threads", arguments.load.threads, "default: as many as the process may use")
       ->option_text("N")
       ->check(between(1, 1024))
       ->group(group);
   add_parsed(app, "--memory", arguments.load.memory_limit, parse_size,
-             "memory to use beside the weights, such as 2G\n(no limit)")
+             "memory for everything but weights used where their\nfile is mapped: converted weights, keys "
+             "and values,\n"
+             "picture features, workspace and waiting pictures;\nsuch as 2G (default: no limit)")
       ->option_text("SIZE")
       ->group(group);
 }
 
 void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group) {
-  app.add_option("--max-pixels", options.max_pixels, "refuse larger pictures (268435456)")
+  app.add_option("--max-pixels", options.max_pixels, "refuse larger pictures (default 268435456)")
       ->option_text("N")
       ->check(between(1, 0x1p40))
       ->group(group);
   add_parsed(app, "--background", options.background, parse_colour,
-             "put transparent pixels on white, black or #rrggbb\n(without: transparency is ignored)")
+             "put transparent pixels on white, black or #rrggbb\n(default: transparency is ignored)")
       ->option_text("COLOUR")
       ->group(group);
 }
 
-void add_prompt_options(CLI::App& app, PromptChoice& choice) {
+void add_prompt_options(CLI::App& app, ReadOptions& options, std::string& schema_file) {
   const char* group = "Task";
-  auto* task = add_choice<Task>(app, "--task", choice.task,
+  auto* task = add_choice<Task>(app, "--task", options.task,
                                 {{"text", Task::text},
                                  {"table", Task::table},
                                  {"formula", Task::formula},
                                  {"extract", Task::extract}},
-                                "what to read (text)")
+                                "what to read (default text)")
                    ->group(group);
-  auto* schema = app.add_option("--schema", choice.schema_file,
+  auto* schema = app.add_option("--schema", schema_file,
                                 "for --task extract: a JSON template whose values\nare empty strings")
                      ->option_text("FILE")
                      ->group(group);
-  app.add_option("--prompt", choice.prompt, "a prompt of your own instead of a task's")
+  app.add_option("--prompt", options.prompt, "a prompt of your own instead of the task's")
       ->option_text("TEXT")
       ->excludes(task)
       ->excludes(schema)
       ->group(group);
 }
 
-std::string PromptChoice::schema() const {
+std::string read_schema(Task task, const std::string& schema_file) {
   if (task != Task::extract) {
     if (!schema_file.empty()) fail(ErrorCode::usage, "--schema needs --task extract");
     return "";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <CLI/CLI.hpp>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,14 +9,13 @@
 #include "base/error.h"
 #include "cli/arguments.h"
 
-// Groups of options that commands share. Included by few .cc files: CLI11 is heavy to compile.
+// Groups of options that commands share. Few .cc files include this: CLI11 is slow to compile.
 namespace glmocr::cli {
 
-// Checks of numbers, with messages that say the range.
+// Checks that a number is in a range; the message names the range.
 CLI::Validator between(double low, double high);
-inline CLI::Validator at_least(double low) { return between(low, std::numeric_limits<double>::infinity()); }
 
-// An option whose value `parse` turns into what `target` holds.
+// An option whose text `parse` turns into the value of `target`.
 template <class T, class Parse>
 CLI::Option* add_parsed(CLI::App& app, const std::string& name, T& target, Parse parse,
                         const std::string& description) {
@@ -36,8 +34,9 @@ template <class T>
 CLI::Option* add_choice(CLI::App& app, const std::string& name, T& target,
                         const std::vector<std::pair<std::string, T>>& choices,
                         const std::string& description) {
-  std::string words;
-  for (const auto& choice : choices) words += (words.empty() ? "" : "|") + choice.first;
+  std::vector<std::string> names;
+  for (const auto& choice : choices) names.push_back(choice.first);
+  const std::string words = join(names, "|");
   const auto parse = [choices, words](const std::string& value) {
     for (const auto& choice : choices) {
       if (choice.first == value) return choice.second;
@@ -62,22 +61,18 @@ void add_model_options(CLI::App& app, ModelArguments& arguments);
 void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group);
 
 // --task, --schema, --prompt
-struct PromptChoice {
-  Task task = Task::text;
-  std::string schema_file;
-  std::optional<std::string> prompt;
+void add_prompt_options(CLI::App& app, ReadOptions& options, std::string& schema_file);
 
-  // The content of the schema's file, checked to be JSON; "" where the task has none. Throws Error{usage} for
-  // a schema without the task and the other way round, Error{input} for a file that cannot be used.
-  std::string schema() const;
-};
-void add_prompt_options(CLI::App& app, PromptChoice& choice);
+// The content of the schema's file, checked to be JSON; "" where the task has none. Throws Error{usage} for a
+// schema without --task extract and for that task without a schema, Error{input} for a file that cannot be
+// used.
+std::string read_schema(Task task, const std::string& schema_file);
 
-// The options of `read`, and what of them needs a second look when all are known.
+// Options of `read` that finish_read resolves when all are known.
 struct ReadInputs {
   std::string list_file;
   bool null_separated = false;
-  PromptChoice prompt;
+  std::string schema_file;
   std::optional<double> seconds;
   bool no_progress = false;
   std::optional<int> logprobs;

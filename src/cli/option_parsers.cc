@@ -12,9 +12,9 @@ namespace glmocr::cli {
 
 std::int64_t parse_size(const std::string& text) {
   const auto bad = [&]() {
-    fail(ErrorCode::usage, cat("\"", text, "\" is no size; expected for example 800M or 2G"));
+    fail(ErrorCode::usage, cat("\"", text, "\" is not a size; expected for example 800M or 2G"));
   };
-  // strtod alone would take hexadecimal numbers, "inf" and leading blanks too.
+  // strtod alone would accept hexadecimal numbers, "inf" and leading blanks.
   const std::size_t digits = text.find_first_not_of("0123456789.");
   const std::string number = text.substr(0, digits);
   std::string unit = digits == std::string::npos ? "" : text.substr(digits);
@@ -30,11 +30,11 @@ std::int64_t parse_size(const std::string& text) {
   if (unit.size() == 1) {
     const std::size_t power = units.find(unit == "k" ? 'K' : unit[0]);
     if (power == std::string_view::npos) bad();
-    factor = std::pow(1024.0, static_cast<double>(power + 1));
+    factor = std::pow(1024.0, power + 1);
   }
   const double bytes = std::strtod(number.c_str(), nullptr) * factor;
   if (bytes < 1 || bytes >= 0x1p62) bad();
-  return static_cast<std::int64_t>(bytes);
+  return std::llround(std::floor(bytes));
 }
 
 std::array<std::uint8_t, 3> parse_colour(const std::string& text) {
@@ -43,7 +43,7 @@ std::array<std::uint8_t, 3> parse_colour(const std::string& text) {
   const std::string digits = text.starts_with('#') ? text.substr(1) : "";
   const bool hexadecimal = digits.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
   if (!hexadecimal || (digits.size() != 3 && digits.size() != 6)) {
-    fail(ErrorCode::usage, cat("\"", text, "\" is no colour; expected white, black or #rrggbb"));
+    fail(ErrorCode::usage, cat("\"", text, "\" is not a colour; expected white, black or #rrggbb"));
   }
   std::array<std::uint8_t, 3> colour{};
   const std::size_t width = digits.size() / 3;
@@ -68,7 +68,7 @@ std::vector<std::string> parse_name_list(std::string_view text, bool null_separa
 
 std::string closest_word(const std::string& word, const std::vector<std::string>& words) {
   std::string best;
-  std::size_t best_distance = word.size() / 3 + 1;  // more changes than that are another word
+  std::size_t best_distance = word.size() / 3 + 1;  // with more changes it is another word
   for (const std::string& candidate : words) {
     const std::size_t distance =
         candidate.starts_with(word) && word.size() > 3 ? 1 : edit_distance<std::string_view>(word, candidate);

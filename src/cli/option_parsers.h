@@ -6,20 +6,20 @@
 #include <string_view>
 #include <vector>
 
-// Small languages of option values. All throw Error{usage}.
+// Parsers of option values. All throw Error{usage}.
 namespace glmocr::cli {
 
-// "1536", "512M", "2G", "1.5GiB": bytes, with factors of 1024.
+// "1536", "512M", "2G", "1.5GiB": bytes; units are powers of 1024.
 std::int64_t parse_size(const std::string& text);
 
 // "white", "black", "#rgb" or "#rrggbb".
 std::array<std::uint8_t, 3> parse_colour(const std::string& text);
 
-// The names of a list: one a line (a carriage return before the newline is dropped, empty lines are skipped),
-// or each ended by a NUL.
+// The names in a list: one per line (a carriage return before the newline is dropped, empty lines are
+// skipped), or each ended by a NUL.
 std::vector<std::string> parse_name_list(std::string_view text, bool null_separated);
 
-// The word of `words` that `word` was probably meant to be, or "".
+// The word of `words` that `word` is probably a misspelling of, or "".
 std::string closest_word(const std::string& word, const std::vector<std::string>& words);
 
 }  // namespace glmocr::cli

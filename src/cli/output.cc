@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "cli/standard_streams.h"
+#include "document/result_json.h"
 
 namespace glmocr::cli {
 namespace {
@@ -23,7 +24,7 @@ std::string ended(std::string text) {
   return text;
 }
 
-// Texts, each ended by a newline, with a form feed between them.
+// Texts that end with a newline, with a form feed between them.
 class TextOutput : public Output {
  public:
   explicit TextOutput(Sink sink) : sink_(std::move(sink)) {}
@@ -54,14 +55,14 @@ class TextOutput : public Output {
 
   Sink sink_;
   bool first_ = true;
-  bool begun_ = false;  // some of the page's text is out
+  bool begun_ = false;  // some of the page's text is written
   bool streamed_newline_ = false;
 };
 
 class JsonLinesOutput : public Output {
  public:
   explicit JsonLinesOutput(Sink sink) : sink_(std::move(sink)) {}
-  void add(const Page& page) override { sink_(page_json(page, false) + "\n"); }
+  void add(const Page& page) override { sink_(result_json(page, false) + "\n"); }
 
  private:
   Sink sink_;
@@ -74,9 +75,9 @@ class JsonOutput : public Output {
 
   void add(const Page& page) override {
     if (array_) {
-      sink_((first_ ? "[\n" : ",\n") + page_json(page, false));
+      sink_((first_ ? "[\n" : ",\n") + result_json(page, false));
     } else {
-      sink_(page_json(page, true) + "\n");
+      sink_(result_json(page, true) + "\n");
     }
     first_ = false;
   }
@@ -97,8 +98,8 @@ std::unique_ptr<Output> make_output(OutputFormat format, bool several, Sink sink
   return std::make_unique<JsonLinesOutput>(std::move(sink));
 }
 
-// Files appear as a whole. A device or a pipe (/dev/null, /dev/stderr) is written to, not replaced, and a
-// link's target is, not the link.
+// Replaces a file as a whole, through a link where the path is one. A device or a pipe (/dev/null,
+// /dev/stderr) is written to, not replaced.
 void write_output_file(const fs::path& path, const std::string& content) {
   std::error_code error;
   if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
@@ -114,7 +115,7 @@ void write_output_file(const fs::path& path, const std::string& content) {
   }
 }
 
-// Everything into one file, which appears when all is known.
+// Everything into one file, which is written at the end.
 class FileOutput : public Output {
  public:
   FileOutput(fs::path path, OutputFormat format, bool several)
@@ -127,7 +128,7 @@ class FileOutput : public Output {
   }
 
   void finish() override {
-    if (!some_ && content_.empty()) return;  // nothing was read: an old file stays
+    if (!some_ && content_.empty()) return;  // nothing was read: keep an old file
     output_->finish();
     write_output_file(path_, content_);
   }
@@ -144,7 +145,7 @@ std::string format_name(OutputFormat format) {
   return format == OutputFormat::json ? "json" : "jsonl";
 }
 
-// A file a page: NAME.FORMAT, or NAME.2.FORMAT where another folder's NAME was there first.
+// One file per page: NAME.FORMAT, or NAME.2.FORMAT where an input of another folder has the same name.
 class FolderOutput : public Output {
  public:
   FolderOutput(fs::path folder, OutputFormat format, Console& console)
@@ -178,7 +179,7 @@ class FolderOutput : public Output {
   std::set<std::string> taken_;
 };
 
-// A folder that exists or is named as one.
+// Whether the path is a folder that exists, or ends like one.
 bool means_folder(const std::string& path) {
   std::error_code error;
   return path.ends_with('/') || fs::is_directory(path, error);
@@ -187,7 +188,7 @@ bool means_folder(const std::string& path) {
 void check_folder(const fs::path& folder, const std::string& output) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
-    fail(ErrorCode::usage, cat("--output ", output, ": ", folder.string(), " is no folder"));
+    fail(ErrorCode::usage, cat("--output ", output, ": ", folder.string(), " is not a folder"));
   }
   if (::access(folder.c_str(), W_OK) != 0) {
     fail(ErrorCode::usage, cat("--output ", output, ": no permission to write into ", folder.string()));
@@ -199,7 +200,7 @@ std::unique_ptr<Output> open_folder(const ReadArguments& arguments, Console& con
   std::error_code error;
   fs::create_directories(folder, error);
   if (error)
-    fail(ErrorCode::usage, cat("--output ", arguments.output, ": cannot be made: ", error.message()));
+    fail(ErrorCode::usage, cat("--output ", arguments.output, ": cannot be created: ", error.message()));
   check_folder(folder, arguments.output);
   return std::make_unique<FolderOutput>(folder, arguments.format, console);
 }
@@ -209,7 +210,7 @@ std::unique_ptr<Output> open_file(const ReadArguments& arguments) {
   for (const std::string& file : arguments.files) {
     std::error_code error;
     if (file != "-" && fs::is_regular_file(path, error) && fs::equivalent(file, path, error)) {
-      fail(ErrorCode::usage, cat("--output ", arguments.output, ": is one of the pictures to read"));
+      fail(ErrorCode::usage, cat("--output ", arguments.output, ": this is one of the pictures to read"));
     }
   }
   std::error_code error;
@@ -224,7 +225,7 @@ std::unique_ptr<Output> open_file(const ReadArguments& arguments) {
 std::unique_ptr<Output> open_output(const ReadArguments& arguments, Console& console) {
   const std::string& output = arguments.output;
   if (output.empty() || output == "-") {
-    // On a terminal the text must not run into the status line.
+    // On a terminal the text must not overwrite the status line.
     const Sink sink = [&console](std::string_view piece) {
       console.clear_status();
       write_standard_output(piece);

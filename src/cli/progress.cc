@@ -14,7 +14,7 @@ constexpr auto kInterval = std::chrono::milliseconds(150);
 constexpr auto kSpeedWindow = std::chrono::seconds(5);
 
 std::string clock_text(double seconds) {
-  const auto total = static_cast<long>(std::ceil(seconds));
+  const long total = std::lround(std::ceil(seconds));
   char text[32];
   if (total >= 3600) {
     std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", total / 3600, total / 60 % 60, total % 60);
@@ -24,10 +24,10 @@ std::string clock_text(double seconds) {
   return text;
 }
 
-// Pages differ, but over many of them the mean holds.
+// From the mean time per finished page.
 double seconds_left(const ProgressState& state) {
-  const auto left = static_cast<double>(state.pages - state.pages_done);
-  return state.elapsed_seconds * left / static_cast<double>(state.pages_done);
+  const std::int64_t left = state.pages - state.pages_done;
+  return state.elapsed_seconds / state.pages_done * left;
 }
 
 }  // namespace
@@ -38,10 +38,10 @@ std::string progress_line(const ProgressState& state, int columns) {
   if (state.pages_done > 0 && state.pages_done < state.pages) {
     facts += cat("  ", clock_text(seconds_left(state)), " left");
   }
-  const int room = columns - 1 - static_cast<int>(facts.size()) - 3;  // brackets and a space
-  if (room < 10) return facts.substr(0, static_cast<std::size_t>(std::max(columns - 1, 0)));
-  const auto width = static_cast<std::size_t>(std::min(room, 30));
-  const std::size_t filled = state.pages > 0 ? width * state.pages_done / state.pages : 0;
+  const std::int64_t room = columns - 1 - std::ssize(facts) - 3;  // brackets and a space
+  if (room < 10) return facts.substr(0, std::max(columns - 1, 0));
+  const std::int64_t width = std::min<std::int64_t>(room, 30);
+  const std::int64_t filled = state.pages > 0 ? width * state.pages_done / state.pages : 0;
   return cat("[", std::string(filled, '#'), std::string(width - filled, '-'), "] ", facts);
 }
 
@@ -71,7 +71,7 @@ void Progress::draw() {
   while (now - history_.front().first > kSpeedWindow) history_.pop_front();
   const double seconds = std::chrono::duration<double>(now - history_.front().first).count();
   if (seconds > 0) {
-    state.tokens_per_second = static_cast<double>(state.tokens - history_.front().second) / seconds;
+    state.tokens_per_second = (state.tokens - history_.front().second) / seconds;
   }
   state.elapsed_seconds = std::chrono::duration<double>(now - start_).count();
   console_.show_status(progress_line(state, console_.columns()));

@@ -14,21 +14,21 @@
 
 namespace glmocr::cli {
 
-// How far a run is.
+// How far a run has come.
 struct ProgressState {
-  std::size_t pages_done = 0, pages = 0;
+  std::int64_t pages_done = 0, pages = 0;
   std::int64_t tokens = 0;
   double tokens_per_second = 0;
   double elapsed_seconds = 0;
 };
 
-// "[#####-----] 12/40 pages  345 tok/s  1:05 left", at most `columns` wide.
+// "[#####-----] 12/40 pages  5678 tokens  345 tok/s  1:05 left", shorter than `columns`.
 std::string progress_line(const ProgressState& state, int columns);
 
-// Redraws the console's status line from a thread of its own while it lives, on a terminal only.
+// While one lives, a thread of its own redraws the console's status line, on a terminal only.
 class Progress {
  public:
-  // `state` gives pages and tokens; it is called until the destructor returns.
+  // `state` returns pages and tokens, and is called until the destructor returns.
   Progress(Console& console, std::function<ProgressState()> state);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -41,7 +41,7 @@ class Progress {
   Console& console_;
   std::function<ProgressState()> state_;
   Clock::time_point start_ = Clock::now();
-  std::deque<std::pair<Clock::time_point, std::int64_t>> history_;  // tokens of the last seconds
+  std::deque<std::pair<Clock::time_point, std::int64_t>> history_;  // tokens at times of the last seconds
   std::mutex mutex_;
   std::condition_variable stopping_;
   bool stop_ = false;  // guarded by mutex_

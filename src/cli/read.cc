@@ -10,10 +10,10 @@
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
-#include "cli/page_queue.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/stats.h"
+#include "document/page_queue.h"
 
 namespace glmocr::cli {
 namespace {
@@ -39,25 +39,22 @@ std::string about(const Page& page, const std::string& message) {
   return message.starts_with(name) ? message : name + message;
 }
 
-// Why a text is not what it could be; "" where it is.
+// Why a text may be incomplete; "" where it is complete.
 std::string doubt(const Page& page, const ReadArguments& arguments) {
   switch (page.result.finish_reason) {
     case FinishReason::length:
-      return cat("the text ends after ", page.result.completion_tokens,
-                 " tokens, before its end (--max-tokens, or the model's context)");
-    case FinishReason::repetition:
-      return "the text ends because the model went round in circles";
+      return cat("the text is cut off after ", page.result.completion_tokens,
+                 " tokens (--max-tokens, or the model's context)");
     case FinishReason::cancelled:
       return cat("the text ends early: ",
-                 arguments.options.time_limit ? "--time-limit is over" : "cancelled");
+                 arguments.options.time_limit ? "--time-limit has passed" : "cancelled");
     case FinishReason::stop:
-    case FinishReason::error:
       break;
   }
   return "";
 }
 
-// The pages of one run, told on standard error and counted for the exit code.
+// Reports the pages of one run on standard error and counts them for the exit code.
 class Report {
  public:
   Report(const ReadArguments& arguments, Console& console) : arguments_(arguments), console_(console) {}
@@ -76,7 +73,7 @@ class Report {
 
   int read() const { return read_; }
 
-  // All well: 0; some failed: 1; nothing read: the code of the first failure.
+  // 0 if none failed, 1 if some were read, else the code of the first failure.
   int exit_code() const {
     if (failed_ == 0) return kOk;
     return read_ > 0 ? int{kSomeFailed} : cli::exit_code(first_failure_);
@@ -89,7 +86,8 @@ class Report {
   ErrorCode first_failure_ = ErrorCode::internal;
 };
 
-// Takes every page and hands it on. Pages that were interrupted go nowhere.
+// Takes every page and writes it. Interrupted pages are dropped, except that a streamed text gets its
+// newline.
 void read_pages(PageQueue& queue, const ReadArguments& arguments, double load_ms, Output& output,
                 Report& report, Stats& stats) {
   std::function<void(std::string_view)> on_text;
@@ -117,7 +115,7 @@ int run_read(const ReadArguments& arguments, Console& console) {
   Engine engine(model, arguments.engine);
   PageQueue queue(engine, arguments.files, queue_options(arguments));
   const InterruptWatcher watcher([&] {
-    console.note("interrupted: writing what is finished");
+    console.note("interrupted: writing the pages that are finished");
     queue.cancel();
   });
 
@@ -133,8 +131,8 @@ int run_read(const ReadArguments& arguments, Console& console) {
     read_pages(queue, arguments, load_ms, *output, report, stats);
   }
   if (watcher.signal() != 0) {
-    console.error(cat("interrupted: ", report.read(), " of ", queue.size(), " pages were read"));
-    // Not by way of the destructors: a thread may be waiting for a picture from a pipe.
+    console.error(cat("interrupted: ", report.read(), " of ", queue.size(), " pages read"));
+    // Without running destructors: a thread may be waiting for a picture from a pipe.
     std::_Exit(128 + watcher.signal());
   }
   if (arguments.stats) console.print(stats.summary(engine.stats(), seconds_since(start)));

@@ -14,16 +14,16 @@ void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   const char* group = "Input";
   app.add_option("IMAGE", arguments.files, "pictures; - is standard input")->option_text("...");
   auto* list = app.add_option("--files-from", inputs.list_file,
-                              "also read the pictures that FILE names, one a line;\n- is standard input")
+                              "also read the pictures that FILE names, one per line;\n- is standard input")
                    ->option_text("FILE")
                    ->group(group);
-  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end in NUL, not in a newline")
+  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
       ->needs(list)
       ->group(group);
   add_image_options(app, arguments.image, group);
   app.add_flag_callback(
          "--no-enlarge", [&arguments] { arguments.options.enlarge_small_print = false; },
-         "read small print at its size; without, the embedded\nmodel sees it enlarged, and takes longer")
+         "do not enlarge small print, as the embedded model\nasks for: faster, and less accurate")
       ->group(group);
 }
 
@@ -32,18 +32,19 @@ void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   auto* format = add_choice<OutputFormat>(
       app, "-f,--format", arguments.format,
       {{"text", OutputFormat::text}, {"json", OutputFormat::json}, {"jsonl", OutputFormat::jsonl}},
-      "text (the default); json: an object, or an array for\nseveral pictures; jsonl: an object a line");
+      "text (default); json: an object, or an array for\nseveral pictures; jsonl: one object per line");
   format->group(group);
   auto* output = app.add_option("-o,--output", arguments.output,
                                 "write to a file, or into a folder (one that exists or\nends in /) as "
-                                "NAME.FORMAT for each picture; written\nas a whole or not at all")
+                                "NAME.FORMAT for each picture; a file is written\nas a whole or not at all")
                      ->option_text("FILE|DIR")
                      ->group(group);
-  app.add_flag("--stream", arguments.stream, "print the text as it is made, not with --output")
+  app.add_flag("--stream", arguments.stream, "print text as it is generated, not with --output")
       ->excludes(output)
       ->group(group);
-  app.add_option("--logprobs", inputs.logprobs,
-                 "log-probabilities of the tokens in JSON, with the\nN best alternatives of each (0: none)")
+  app.add_option(
+         "--logprobs", inputs.logprobs,
+         "log-probabilities of the tokens in JSON, with the N\nmost probable alternatives of each (0: none)")
       ->option_text("N")
       ->check(between(0, kMaxLogprobs))
       ->group(group);
@@ -58,22 +59,23 @@ void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs)
                        const char* what) {
     app.add_option(name, target, what)->option_text(text)->check(check)->group(group);
   };
-  add("--max-tokens", arguments.options.max_tokens, between(1, 0x1p31 - 1), "N", "the longest text (8192)");
+  add("--max-tokens", arguments.options.max_tokens, between(1, 0x1p31 - 1), "N",
+      "the longest text (default 8192)");
   add("--time-limit", inputs.seconds, between(0.001, 1e9), "SECONDS", "the longest time for one picture");
   add("--temperature", sampling.temperature, between(0, 100), "X",
-      "0 (the default): the most probable token");
-  add("--top-p", sampling.top_p, between(0, 1), "X", "the most probable tokens that make up X (1)");
-  add("--top-k", sampling.top_k, between(0, 0x1p31 - 1), "N", "the N most probable tokens (0: all)");
-  add("--min-p", sampling.min_p, between(0, 1), "X", "tokens at least X times as probable as the best (0)");
+      "0 (default): always the most probable token");
+  add("--top-p", sampling.top_p, between(0, 1), "X", "among the most probable tokens that sum to X (1)");
+  add("--top-k", sampling.top_k, between(0, 0x1p31 - 1), "N", "among the N most probable tokens (0: all)");
+  add("--min-p", sampling.min_p, between(0, 1), "X", "among tokens X times as probable as the best (0)");
   add("--repetition-penalty", sampling.repetition_penalty, between(0.01, 100), "X",
       "above 1: less repetition (1)");
-  add("--seed", sampling.seed, between(0, 0x1p64), "N", "of the random numbers (0)");
-  app.add_option("--stop", arguments.options.stop, "end before this text; may be given several times")
+  add("--seed", sampling.seed, between(0, 0x1p64), "N", "seed of the random numbers (default 0)");
+  app.add_option("--stop", arguments.options.stop, "end before TEXT; may be given several times")
       ->option_text("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
-  add("--batch", arguments.engine.max_sequences, between(1, 1024), "N", "pictures at once (32)");
+  add("--batch", arguments.engine.max_sequences, between(1, 1024), "N", "pictures read at once (default 32)");
   app.add_flag("--allow-control-tokens", arguments.options.allow_control_tokens,
                "match control tokens written in --prompt")
       ->group(group);
@@ -94,7 +96,7 @@ std::vector<std::string> listed_files(const ReadInputs& inputs) {
 
 void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   add_inputs(app, arguments, inputs);
-  add_prompt_options(app, inputs.prompt);
+  add_prompt_options(app, arguments.options, inputs.schema_file);
   add_outputs(app, arguments, inputs);
   add_model_options(app, arguments.model);
   add_generation(app, arguments, inputs);
@@ -111,9 +113,7 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
   if (standard_input + (inputs.list_file == "-" ? 1 : 0) > 1) {
     fail(ErrorCode::usage, "standard input (-) can be read only once");
   }
-  arguments.options.schema = inputs.prompt.schema();
-  arguments.options.task = inputs.prompt.task;
-  arguments.options.prompt = inputs.prompt.prompt;
+  arguments.options.schema = read_schema(arguments.options.task, inputs.schema_file);
   arguments.logprobs = inputs.logprobs.has_value();
   arguments.options.sampling.logprobs = inputs.logprobs.value_or(0);
   arguments.progress = !inputs.no_progress;

@@ -25,7 +25,7 @@ int run_selftest(const SelftestArguments& arguments, Console& console) {
   int passed = 0, checks = 0;
   const bool all = selftest(path, arguments.model.load, [&](const SelftestCheck& check) {
     ++checks;
-    passed += check.passed ? 1 : 0;
+    if (check.passed) ++passed;
     if (!check.passed || console.verbosity() != Verbosity::quiet) write_standard_output(line_of(check));
   });
   write_standard_output(cat(passed, " of ", checks, " checks passed on ", arguments.model.load.device, "\n"));

@@ -15,7 +15,8 @@ namespace {
 
 constexpr int kSignals[] = {SIGINT, SIGTERM};
 
-// The handler may do little more than write a byte; the watcher's thread reads it. 0 ends the thread.
+// A signal handler may do little more than write a byte, which the watcher's thread reads. 0 ends that
+// thread.
 int wake_pipe[2] = {-1, -1};
 
 void wake(unsigned char byte) {
@@ -25,8 +26,8 @@ void wake(unsigned char byte) {
 }
 
 void on_signal(int signal) {
-  for (const int handled : kSignals) ::signal(handled, SIG_DFL);  // the next one of either ends the process
-  wake(static_cast<unsigned char>(signal));
+  for (const int handled : kSignals) ::signal(handled, SIG_DFL);  // the next one ends the process
+  wake(signal);
 }
 
 void install(int signal, void (*handler)(int)) {

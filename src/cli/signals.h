@@ -7,8 +7,8 @@
 namespace glmocr::cli {
 
 // While one lives, the first SIGINT or SIGTERM calls `on_interrupt` on a thread of its own instead of ending
-// the process; the second one ends it as usual. A signal that the caller ignores (nohup, a shell's background
-// job) stays ignored. One at a time.
+// the process; a second one ends it as usual. A signal that was ignored when the process began (nohup, a
+// background job of a shell) stays ignored. One at a time.
 class InterruptWatcher {
  public:
   explicit InterruptWatcher(std::function<void()> on_interrupt);
@@ -16,7 +16,7 @@ class InterruptWatcher {
   InterruptWatcher(const InterruptWatcher&) = delete;
   InterruptWatcher& operator=(const InterruptWatcher&) = delete;
 
-  // The signal that came, or 0.
+  // The signal that was received, or 0.
   int signal() const { return signal_; }
 
  private:

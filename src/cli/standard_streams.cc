@@ -14,7 +14,7 @@
 namespace glmocr::cli {
 
 void keep_standard_streams_open() {
-  // The lowest free number is taken, so the loop fills the gaps from below.
+  // open() takes the lowest free number, so the loop fills gaps from below.
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) static_cast<void>(::open("/dev/null", O_RDWR));
   }
@@ -26,7 +26,7 @@ void write_standard_output(std::string_view text) {
     if (put < 0 && errno == EINTR) continue;
     if (put < 0 && errno == EPIPE) throw OutputClosed{};
     if (put < 0) throw OutputError(cat("standard output: cannot be written: ", std::strerror(errno)));
-    text.remove_prefix(static_cast<std::size_t>(put));
+    text.remove_prefix(put);
   }
 }
 

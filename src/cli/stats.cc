@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "cli/bandwidth.h"
 #include "cli/console.h"
 
@@ -19,23 +20,22 @@ std::string fixed(double value, int decimals) {
   return text;
 }
 
-double rate(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
+double rate(std::int64_t amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
 
-}  // namespace
-
-std::int64_t peak_memory_bytes() {
+// The most memory this process has held, mapped weights included.
+std::int64_t peak_resident_bytes() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-std::string size_text(std::int64_t bytes) {
-  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
-  return cat(fixed(value, unit == 0 ? 0 : 1), " ", units[unit]);
+// The peak of what --memory counts, and the limit where there is one.
+std::string peak_text(const EngineStats& engine, std::int64_t limit) {
+  const std::string peak = size_text(engine.peak_memory_bytes);
+  return limit > 0 ? cat(peak, " of ", size_text(limit)) : peak;
 }
+
+}  // namespace
 
 std::string Stats::page_line(const Page& page) {
   const Result& result = page.result;
@@ -43,7 +43,7 @@ std::string Stats::page_line(const Page& page) {
   ++pages_;
   std::string grid;
   for (const auto& thw : result.image_grid_thw) grid += cat(" as ", thw[2], "x", thw[1], " patches");
-  const double decoded = static_cast<double>(std::max<std::int64_t>(result.completion_tokens - 1, 0));
+  const std::int64_t decoded = std::max<std::int64_t>(result.completion_tokens - 1, 0);
   return cat(printable(display_name(page.file)), ": ", page.width, "x", page.height, " px", grid, ", ",
              result.image_tokens, " image tokens of ", result.prompt_tokens, ", ", result.completion_tokens,
              " tokens out (", to_string(result.finish_reason), "); picture ", fixed(page.decode_image_ms, 1),
@@ -52,35 +52,35 @@ std::string Stats::page_line(const Page& page) {
              fixed(rate(decoded, timings.decode_ms / 1000), 1), " tok/s)");
 }
 
-// A step reads the decoder once, its head and one row of its embedding: as many bytes as the group "decoder"
-// holds, where the embedding is counted in place of the head.
+// A step reads the decoder's weights once. The group "decoder" is as large: it holds the embedding, of which
+// a step reads few rows, and not the output head, which is as large as the embedding.
 std::string Stats::decode_bandwidth(const EngineStats& engine) const {
-  double bytes_per_step = 0;
+  std::int64_t bytes_per_step = 0;
   for (const TensorGroupInfo& group : info_.tensors) {
-    if (group.name == "decoder") bytes_per_step = static_cast<double>(group.bytes);
+    if (group.name == "decoder") bytes_per_step = group.bytes;
   }
-  const double used =
-      rate(bytes_per_step * static_cast<double>(engine.decode_steps), engine.decode_seconds) / 1e9;
+  const double used = rate(bytes_per_step * engine.decode_steps, engine.decode_seconds) / 1e9;
   const double machine = memory_bandwidth(info_.threads);
   return cat(fixed(used, 1), " GB/s of weights, ", fixed(machine > 0 ? 100 * used / machine : 0, 0),
-             " % of the ", fixed(machine, 1), " GB/s that reading memory gives");
+             " % of the ", fixed(machine, 1), " GB/s at which this machine reads memory");
 }
 
 std::string Stats::summary(const EngineStats& engine, double seconds) const {
-  const std::int64_t peak = peak_memory_bytes();  // before the bandwidth is measured
-  const auto tokens = static_cast<double>(engine.completion_tokens);
+  const std::int64_t resident = peak_resident_bytes();  // before the bandwidth is measured
   return cat("machine: ", info_.device, ", ", info_.isa, ", ", info_.dtype, ", ", info_.threads, " threads\n",
              "model:   ", info_.path, ", loaded in ", fixed(load_ms_, 1), " ms\n", "pages:   ", pages_,
              " in ", fixed(seconds, 2), " s, ", engine.completion_tokens, " tokens, ",
-             fixed(rate(tokens, seconds), 1), " tok/s over all\n",
+             fixed(rate(engine.completion_tokens, seconds), 1), " tok/s overall\n",
              "vision:  ", fixed(engine.vision_seconds * 1000, 1), " ms, ", engine.patches, " patches, ",
-             fixed(rate(static_cast<double>(engine.patches), engine.vision_seconds), 0), " patches/s\n",
+             fixed(rate(engine.patches, engine.vision_seconds), 0), " patches/s\n",
              "prefill: ", fixed(engine.prefill_seconds * 1000, 1), " ms, ", engine.prompt_tokens, " tokens, ",
-             fixed(rate(static_cast<double>(engine.prompt_tokens), engine.prefill_seconds), 0), " tok/s\n",
+             fixed(rate(engine.prompt_tokens, engine.prefill_seconds), 0), " tok/s\n",
              "decode:  ", fixed(engine.decode_seconds * 1000, 1), " ms, ", engine.decode_steps, " steps, ",
-             fixed(engine.decode_tokens_per_second, 1), " tok/s, ", decode_bandwidth(engine), "\n",
-             "memory:  peak ", size_text(peak), ", keys and values ", size_text(engine.peak_kv_bytes),
-             ", workspace ", size_text(engine.peak_workspace_bytes));
+             fixed(rate(engine.decode_tokens, engine.decode_seconds), 1), " tok/s, ",
+             decode_bandwidth(engine), "\n", "memory:  peak ", peak_text(engine, info_.memory.limit),
+             " (keys and values used ", size_text(engine.peak_pages * engine.page_bytes), ", workspace ",
+             size_text(engine.peak_workspace_bytes), "); resident ", size_text(resident),
+             " with the mapped weights");
 }
 
 }  // namespace glmocr::cli

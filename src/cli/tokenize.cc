@@ -31,16 +31,15 @@ std::string decoded(const Model& model, const TokenizeArguments& arguments) {
 std::string encoded(const Model& model, const TokenizeArguments& arguments) {
   const std::vector<TokenId> ids = model.tokenize(arguments.text, arguments.match_added);
   std::vector<std::string> spellings;
-  std::string lines, words;
+  std::string lines;
   for (const TokenId id : ids) {
     spellings.push_back(model.token_text(id));
     char number[16];
     std::snprintf(number, sizeof number, "%8d  ", id);
     lines += cat(number, printable(spellings.back()), "\n");
-    words += cat(words.empty() ? "" : " ", id);
   }
   if (arguments.json) return dumped({{"text", arguments.text}, {"ids", ids}, {"tokens", spellings}});
-  return arguments.ids_only ? words + "\n" : lines;
+  return arguments.ids_only ? join(ids, " ") + "\n" : lines;
 }
 
 }  // namespace

@@ -19,45 +19,155 @@ void check_option(const char* name, std::int64_t value, std::int64_t least) {
 
 void check_options(const EngineOptions& options) {
   check_option("kv_memory", options.kv_memory, 0);
-  check_option("workspace_memory", options.workspace_memory, 0);
   check_option("page_size", options.page_size, 1);
   check_option("max_sequences", options.max_sequences, 1);
-  check_option("prefill_chunk", options.prefill_chunk, 1);
-  check_option("vision_patches", options.vision_patches, 1);
+  check_option("max_waiting", options.max_waiting, 1);
+  check_option("prefill_chunk", options.prefill_chunk, 0);
+  check_option("vision_patches", options.vision_patches, 0);
 }
 
-std::int64_t pool_pages(const EngineOptions& options, std::int64_t page_bytes) {
+// A step that runs whole prompts in chunks of this size is slow, but works.
+constexpr int kLeastChunk = 32;
+constexpr std::int64_t kMebibyte = 1 << 20;
+// The prompt of the smallest picture, with some output.
+constexpr std::int64_t kLeastContext = 128;
+
+// What the parts of an engine take, in bytes.
+class Sizes {
+ public:
+  Sizes(const GlmOcr& model, const EngineOptions& options) : model_(model), options_(options) {}
+
+  std::int64_t page() const {
+    return model_.device().kv_page_bytes(model_.decoder().kv_spec(1, options_.page_size));
+  }
+  std::int64_t least_patches() const { return patches_of(model_.config().preprocess.shortest_edge); }
+  std::int64_t most_patches() const { return patches_of(model_.config().preprocess.longest_edge); }
+
+  // Tables and workspace of the decoder.
+  std::int64_t tables(const EngineOptions& plan, std::int64_t context) const {
+    const EngineLimits limits{.context = context, .plan = plan};
+    return StepRunner::table_bytes(model_, limits.step(), options_.page_size);
+  }
+  std::int64_t step(const EngineOptions& plan) const {
+    const std::int64_t few = std::int64_t{plan.max_sequences} * kFewRows;
+    return std::max(model_.decoder().workspace_bytes(plan.prefill_chunk, plan.max_sequences),
+                    model_.decoder().workspace_bytes(few, plan.max_sequences));
+  }
+  // The workspace of encoding so many patches, and the pixels and features that a picture of them holds.
+  std::int64_t vision(std::int64_t patches) const {
+    return model_.vision().workspace_bytes(patches, model_.compute());
+  }
+  std::int64_t held(std::int64_t patches) const {
+    const PreprocessConfig& p = model_.config().preprocess;
+    return patches * 3 * p.patch_size * p.patch_size +
+           feature_bytes(model_, patches / (p.merge_size * p.merge_size));
+  }
+  std::int64_t picture(std::int64_t patches) const { return vision(patches) + held(patches); }
+
+ private:
+  std::int64_t patches_of(std::int64_t edge) const {
+    const PreprocessConfig& p = model_.config().preprocess;
+    return std::max<std::int64_t>(edge / p.temporal_patch_size / (p.patch_size * p.patch_size),
+                                  p.merge_size * p.merge_size);
+  }
+
+  const GlmOcr& model_;
+  const EngineOptions& options_;
+};
+
+// The options with what suits the device in the places of zeros.
+EngineOptions resolved(const GlmOcr& model, const EngineOptions& options) {
+  const StepSizes sizes = model.device().step_sizes();
+  EngineOptions plan = options;
+  if (plan.prefill_chunk == 0) plan.prefill_chunk = sizes.prefill_rows;
+  if (plan.vision_patches == 0) plan.vision_patches = sizes.vision_patches;
+  return plan;
+}
+
+// Pages for the sequences that run together, or as many as kv_memory holds.
+std::int64_t wanted_pages(const EngineOptions& options, std::int64_t page_bytes) {
   if (options.kv_memory == 0) {
-    const std::int64_t tokens = std::max<std::int64_t>(16384, std::int64_t{1024} * options.max_sequences);
-    const std::int64_t pages = pages_for(tokens, options.page_size), available = available_memory();
-    return available > 0 ? std::clamp<std::int64_t>(available / 2 / page_bytes, 1, pages) : pages;
+    return pages_for(std::max<std::int64_t>(16384, std::int64_t{1024} * options.max_sequences),
+                     options.page_size);
   }
   const std::int64_t pages = options.kv_memory / page_bytes;
   if (pages == 0) {
-    fail(ErrorCode::memory, cat("the memory for keys and values is ", options.kv_memory,
-                                " bytes, one page of ", options.page_size, " tokens takes ", page_bytes));
+    fail(ErrorCode::memory, cat("kv_memory is ", size_text(options.kv_memory), "; one page of ",
+                                options.page_size, " tokens takes ", size_text(page_bytes)));
   }
   // Slots are numbered in 32 bits.
   return std::min<std::int64_t>(pages, std::numeric_limits<std::int32_t>::max() / options.page_size);
 }
 
-std::int64_t decoder_workspace(const GlmOcr& model, const PlanLimits& plan) {
-  return model.decoder().workspace_bytes(plan.prefill_chunk + plan.max_sequences, plan.max_sequences);
+std::int64_t context_of(const GlmOcr& model, std::int64_t pages, int page_size) {
+  return std::min<std::int64_t>(model.config().text.max_position_embeddings, pages * page_size);
 }
 
-// Makes steps smaller until they fit the workspace.
-void fit_workspace(const GlmOcr& model, std::int64_t workspace, PlanLimits& plan) {
-  if (workspace == 0) return;
-  while (plan.prefill_chunk > 1 && decoder_workspace(model, plan) > workspace) plan.prefill_chunk /= 2;
-  while (plan.max_sequences > 1 && decoder_workspace(model, plan) > workspace) plan.max_sequences /= 2;
-  if (const std::int64_t needed = decoder_workspace(model, plan); needed > workspace) {
-    fail(ErrorCode::memory,
-         cat("a step of the decoder needs at least ", needed, " bytes, the workspace is ", workspace));
+// Without a limit: at the most half of the memory there is, of which the system commits what is used.
+std::int64_t pages_without_limit(const EngineOptions& options, std::int64_t page_bytes) {
+  const std::int64_t pages = wanted_pages(options, page_bytes), available = available_memory();
+  if (options.kv_memory > 0 || available == 0) return pages;
+  return std::clamp<std::int64_t>(available / 2 / page_bytes, 1, pages);
+}
+
+// The smallest engine: steps of one sequence with small chunks, and a context for the smallest picture.
+struct Least {
+  EngineOptions plan;
+  std::int64_t pages = 0;
+};
+
+Least least_of(const EngineOptions& plan, const EngineOptions& options, std::int64_t page_bytes) {
+  Least least{.plan = plan};
+  least.plan.max_sequences = 1;
+  least.plan.prefill_chunk = std::min(plan.prefill_chunk, kLeastChunk);
+  least.pages = std::min(pages_for(kLeastContext, options.page_size), wanted_pages(options, page_bytes));
+  return least;
+}
+
+// With a limit, in this order: what the least needs, steps that take at most a quarter, keys and values up to two
+// fifths, and the rest for the largest picture that fits, and those that wait.
+void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t used, EngineLimits& limits) {
+  const std::int64_t limit = model.device().memory()->limit(), left = limit - used;
+  check_memory(model, options, limit, used);
+  const Sizes sizes(model, options);
+  EngineOptions& plan = limits.plan;
+  const Least least = least_of(plan, options, limits.page_bytes);
+
+  const auto tables = [&] { return sizes.tables(plan, context_of(model, limits.pages, options.page_size)); };
+  const auto rest = [&] { return left - limits.pages * limits.page_bytes - tables(); };
+  const auto takes = [&](std::int64_t patches) {
+    return std::max(sizes.step(plan), sizes.vision(patches)) + sizes.held(patches);
+  };
+  const auto shrink_step = [&] {
+    if (plan.prefill_chunk > least.plan.prefill_chunk) {
+      plan.prefill_chunk = std::max(plan.prefill_chunk / 2, least.plan.prefill_chunk);
+    } else {
+      plan.max_sequences = std::max(plan.max_sequences / 2, 1);
+    }
+  };
+  const auto is_least = [&] {
+    return plan.prefill_chunk == least.plan.prefill_chunk && plan.max_sequences == 1;
+  };
+  limits.pages =
+      std::clamp(2 * left / 5 / limits.page_bytes, least.pages, wanted_pages(options, limits.page_bytes));
+  while (!is_least() && sizes.step(plan) + tables() > left / 4) shrink_step();
+  while (takes(sizes.least_patches()) > rest()) {
+    if (limits.pages > least.pages) {
+      limits.pages = std::max(limits.pages / 2, least.pages);
+    } else {
+      GLMOCR_CHECK(!is_least());
+      shrink_step();
+    }
   }
-  while (plan.vision_patches > 1 &&
-         model.vision().workspace_bytes(plan.vision_patches, model.compute()) > workspace) {
-    plan.vision_patches /= 2;
+
+  std::int64_t fits = sizes.least_patches(), too_many = sizes.most_patches() + 1;
+  while (fits + 1 < too_many) {
+    const std::int64_t middle = (fits + too_many) / 2;
+    (takes(middle) <= rest() ? fits : too_many) = middle;
   }
+  limits.workspace = std::max(sizes.step(plan), sizes.vision(fits));
+  limits.pictures = rest() - limits.workspace;
+  plan.vision_patches = std::min(plan.vision_patches, fits);
 }
 
 void check_ids(const char* what, const std::vector<TokenId>& ids, int vocab_size) {
@@ -70,27 +180,33 @@ void check_ids(const char* what, const std::vector<TokenId>& ids, int vocab_size
 
 void check_pictures(const Request& request, const GlmOcr& model, const EngineLimits& limits) {
   std::int64_t tokens = 0;
-  for (std::size_t i = 0; i < request.images.size(); ++i) {
+  for (std::int64_t i = 0; i < std::ssize(request.images); ++i) {
     const GridTHW& grid = request.images[i].grid;
     tokens += grid.tokens(model.config().preprocess.merge_size);
     const std::int64_t needed = model.vision().workspace_bytes(grid.patches(), model.compute());
     if (limits.workspace > 0 && needed > limits.workspace) {
-      fail(ErrorCode::memory, cat("picture ", i, " of ", grid.patches(), " patches needs ", needed,
-                                  " bytes to be encoded, the workspace is ", limits.workspace));
+      fail(ErrorCode::memory,
+           cat("picture ", i + 1, " of ", grid.patches(), " patches needs ", size_text(needed),
+               " to be encoded; the memory limit leaves ", size_text(limits.workspace)));
     }
+  }
+  if (const std::int64_t held = picture_bytes(model, request);
+      limits.pictures > 0 && held > limits.pictures) {
+    fail(ErrorCode::memory, cat("the pictures of the request take ", size_text(held),
+                                "; the memory limit leaves ", size_text(limits.pictures)));
   }
   const Prompt& prompt = request.prompt;
   const std::int64_t in_prompt =
       std::count(prompt.ids.begin(), prompt.ids.end(), model.config().image_token_id);
   if (tokens != in_prompt || tokens != prompt.image_tokens) {
     fail(ErrorCode::input, cat("the prompt holds ", in_prompt, " image tokens and says ", prompt.image_tokens,
-                               ", its ", request.images.size(), " pictures make ", tokens));
+                               "; its ", request.images.size(), " pictures make ", tokens));
   }
 }
 
 void check_prompt(const Request& request, const GlmOcr& model, const EngineLimits& limits) {
   const Prompt& prompt = request.prompt;
-  const auto tokens = std::ssize(prompt.ids);
+  const std::int64_t tokens = std::ssize(prompt.ids);
   if (tokens == 0) fail(ErrorCode::input, "the prompt is empty");
   check_ids("the prompt", prompt.ids, model.config().text.vocab_size);
   if (prompt.positions.size() != tokens) {
@@ -105,39 +221,73 @@ void check_prompt(const Request& request, const GlmOcr& model, const EngineLimit
   }
   if (tokens + 1 > limits.context) {
     const std::int64_t needed = pages_for(tokens + 1, limits.plan.page_size) * limits.page_bytes;
-    fail(ErrorCode::memory, cat("the prompt has ", tokens, " tokens; with one more it needs ", needed,
-                                " bytes for keys and values, there are ", limits.pages * limits.page_bytes,
-                                " (", limits.context, " tokens)"));
+    fail(ErrorCode::memory,
+         cat("the prompt has ", tokens, " tokens; with one more it needs ", size_text(needed),
+             " for keys and values; there are ", size_text(limits.pages * limits.page_bytes), " (",
+             limits.context, " tokens)"));
   }
 }
 
 }  // namespace
 
-EngineLimits engine_limits(const GlmOcr& model, const EngineOptions& options) {
+void check_memory(const GlmOcr& model, const EngineOptions& options, std::int64_t limit, std::int64_t used) {
+  const Sizes sizes(model, options);
+  const Least least = least_of(resolved(model, options), options, sizes.page());
+  const std::int64_t needed = used + least.pages * sizes.page() + sizes.tables(least.plan, kLeastContext) +
+                              std::max(sizes.step(least.plan), sizes.vision(sizes.least_patches())) +
+                              sizes.held(sizes.least_patches());
+  if (needed > limit) {
+    fail(ErrorCode::memory,
+         cat("the memory limit of ", size_text(limit), " is too small: ", divide_up(needed, kMebibyte),
+             " MiB is the least that this model can work with"));
+  }
+}
+
+EngineLimits engine_limits(const GlmOcr& model, const EngineOptions& options, std::int64_t used) {
   check_options(options);
-  const TextConfig& text = model.config().text;
   EngineLimits limits;
-  limits.page_bytes = options.page_size * KvCache::bytes_per_token(text, model.compute());
-  limits.pages = pool_pages(options, limits.page_bytes);
-  limits.context = std::min<std::int64_t>(text.max_position_embeddings, limits.pages * options.page_size);
-  limits.workspace = options.workspace_memory;
-  limits.plan = {.page_size = options.page_size,
-                 .max_sequences = options.max_sequences,
-                 .prefill_chunk = options.prefill_chunk,
-                 .vision_patches = options.vision_patches};
-  fit_workspace(model, limits.workspace, limits.plan);
+  limits.page_bytes = Sizes(model, options).page();
+  limits.plan = resolved(model, options);
+  if (model.device().memory()->limit() > 0) {
+    share_out(model, options, used, limits);
+  } else {
+    limits.pages = pages_without_limit(options, limits.page_bytes);
+  }
+  limits.context = context_of(model, limits.pages, options.page_size);
   return limits;
 }
 
+MemoryPlan memory_plan(const GlmOcr& model, const EngineOptions& options, std::int64_t used) {
+  const EngineLimits limits = engine_limits(model, options, used);
+  const Sizes sizes(model, options);
+  MemoryPlan plan;
+  plan.limit = model.device().memory()->limit();
+  plan.keys_and_values = limits.pages * limits.page_bytes;
+  plan.context_tokens = limits.context;
+  plan.step = sizes.step(limits.plan) + sizes.tables(limits.plan, limits.context);
+  plan.largest_picture_patches = sizes.most_patches();
+  plan.picture_patches = plan.largest_picture_patches;
+  while (limits.workspace > 0 && sizes.vision(plan.picture_patches) > limits.workspace)
+    --plan.picture_patches;
+  plan.picture = sizes.picture(plan.picture_patches);
+  return plan;
+}
+
+std::int64_t picture_bytes(const GlmOcr& model, const Request& request) {
+  std::int64_t bytes = feature_bytes(model, request.prompt.image_tokens);
+  for (const PreprocessedImage& image : request.images) bytes += std::ssize(image.resized.rgb);
+  return bytes;
+}
+
 void check_request(const Request& request, const GlmOcr& model, const EngineLimits& limits) {
-  Sampler::check(request.sampling);
-  OutputText::check(request.stop);
+  Sampler::check(request.options.sampling);
+  OutputText::check(request.options.stop);
   check_ids("the list of stop ids", request.stop_ids, model.config().text.vocab_size);
-  if (request.max_tokens < 1) {
-    fail(ErrorCode::input, cat("max_tokens is ", request.max_tokens, ", expected 1 or more"));
+  if (request.options.max_tokens < 1) {
+    fail(ErrorCode::input, cat("max_tokens is ", request.options.max_tokens, ", expected 1 or more"));
   }
-  check_prompt(request, model, limits);
   check_pictures(request, model, limits);
+  check_prompt(request, model, limits);
 }
 
 }  // namespace glmocr::engine

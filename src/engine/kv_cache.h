@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <vector>
 
-#include "models/glm_ocr/config.h"
+#include "base/numbers.h"
 #include "tensor/device.h"
-#include "tensor/ops.h"
 
 namespace glmocr::engine {
 
 // Pages that hold `tokens` tokens.
 constexpr std::int64_t pages_for(std::int64_t tokens, std::int64_t page_size) {
-  return (tokens + page_size - 1) / page_size;
+  return divide_up(tokens, page_size);
 }
 
 // Hands out page numbers. The page given back last goes out first, at the start the lowest, so that few
@@ -35,26 +34,20 @@ class PagePool {
   std::vector<std::int32_t> free_;  // a stack
 };
 
-// Keys and values of every layer, in one block of device memory cut into pages.
+// Keys and values of every layer on the device, and which of their pages are free.
 class KvCache {
  public:
   // Throws Error{memory} where the device has no room.
-  KvCache(const TextConfig& config, DType compute, std::int64_t pages, int page_size, Device& device);
+  KvCache(Device& device, const KvSpec& spec) : pool_(spec.pages), store_(device.make_kv_store(spec)) {}
 
   PagePool& pool() { return pool_; }
   const PagePool& pool() const { return pool_; }
-  std::span<const PagedKv> layers() const { return layers_; }  // [num_hidden_layers]
-  int page_size() const { return page_size_; }
-  std::int64_t bytes() const { return buffer_.bytes(); }
-
-  // Keys and values of one token in all layers.
-  static std::int64_t bytes_per_token(const TextConfig& config, DType compute);
+  KvStore& store() { return *store_; }
+  int page_size() const { return store_->spec().page_size; }
 
  private:
   PagePool pool_;
-  int page_size_;
-  Buffer buffer_;
-  std::vector<PagedKv> layers_;
+  std::unique_ptr<KvStore> store_;
 };
 
 }  // namespace glmocr::engine

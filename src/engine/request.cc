@@ -1,13 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/request.h"
 
-#include <numeric>
+#include <algorithm>
+
+#include "base/error.h"
 
 namespace glmocr::engine {
 
-double Completion::mean_logprob() const {
-  if (logprobs.empty()) return 0;
-  return std::accumulate(logprobs.begin(), logprobs.end(), 0.0) / static_cast<double>(logprobs.size());
+Request make_request(const GlmOcr& model, std::span<const Image> images, const ReadOptions& options) {
+  Request request;
+  request.options = options;
+  request.images = preprocess_all(images, model.config().preprocess,
+                                  options.enlarge_small_print ? SmallPrint::enlarged : SmallPrint::as_it_is);
+  const std::string text = options.prompt ? *options.prompt : task_prompt(options.task, options.schema);
+  request.prompt = build_prompt(model.config(), model.tokenizer(), grids_of(request.images), text,
+                                options.allow_control_tokens ? AddedTokens::match : AddedTokens::ignore);
+  request.stop_ids = model.config().generation.eos_token_id;
+  return request;
+}
+
+std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config,
+                                              SmallPrint small_print) {
+  std::vector<PreprocessedImage> ready;
+  for (std::int64_t i = 0; i < std::ssize(images); ++i) {
+    const Image& image = images[i];
+    const std::int64_t bytes = std::int64_t{3} * std::max(image.width, 0) * std::max(image.height, 0);
+    if (bytes == 0 || std::ssize(image.rgb) != bytes) {
+      fail(ErrorCode::input,
+           cat("picture ", i + 1, ": ", image.width, "x", image.height, " with ", image.rgb.size(),
+               " bytes of pixels, expected ", bytes, " and at least one pixel"));
+    }
+    ready.push_back(preprocess(image, config, small_print));
+  }
+  return ready;
+}
+
+std::vector<GridTHW> grids_of(std::span<const PreprocessedImage> images) {
+  std::vector<GridTHW> grids;
+  for (const PreprocessedImage& image : images) grids.push_back(image.grid);
+  return grids;
 }
 
 }  // namespace glmocr::engine

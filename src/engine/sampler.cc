@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/numbers.h"
 
 namespace glmocr::engine {
 namespace {
@@ -33,28 +34,25 @@ void Sampler::check(const SamplingParams& params) {
 Sampler::Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::int32_t vocab_limit)
     : params_(params), vocab_limit_(vocab_limit) {
   if (params.repetition_penalty == 1) return;
-  is_seen_.resize(static_cast<std::size_t>(vocab_limit));
-  for (const TokenId token : prompt) see(token);
+  seen_.resize(divide_up(vocab_limit, 32));
+  for (const TokenId token : prompt) accept(token);
 }
 
-SampleRow Sampler::row(std::int64_t position) const {
+SamplingRow Sampler::row(std::int64_t position) const {
   return {.temperature = params_.temperature,
           .top_p = params_.top_p,
           .min_p = params_.min_p,
-          .top_k = params_.top_k,
           .repetition_penalty = params_.repetition_penalty,
-          .seen = seen_,
-          .seed = params_.seed,
-          .position = static_cast<std::uint64_t>(position),
+          .top_k = params_.top_k,
+          .top_logprobs = params_.logprobs,
           .vocab_limit = vocab_limit_,
-          .top_logprobs = params_.logprobs};
+          .position = static_cast<std::int32_t>(position),
+          .seed_low = static_cast<std::uint32_t>(params_.seed),
+          .seed_high = static_cast<std::uint32_t>(params_.seed >> 32)};
 }
 
-void Sampler::see(TokenId token) {
-  const auto index = static_cast<std::size_t>(token);
-  if (index >= is_seen_.size() || is_seen_[index]) return;
-  is_seen_[index] = true;
-  seen_.push_back(token);
+void Sampler::accept(TokenId token) {
+  if (token >= 0 && token / 32 < std::ssize(seen_)) seen_[token / 32] |= std::uint32_t{1} << token % 32;
 }
 
 }  // namespace glmocr::engine

@@ -4,12 +4,12 @@
 #include <span>
 #include <vector>
 
-#include "engine/request.h"
+#include "glmocr/types.h"
 #include "tensor/ops.h"
 
 namespace glmocr::engine {
 
-// Policy and state of one request's sampling; ops::sample does the arithmetic.
+// Policy and state of one request's sampling; Ops::sample does the arithmetic.
 class Sampler {
  public:
   // Throws Error{input} naming the parameter, its value and its range.
@@ -18,18 +18,17 @@ class Sampler {
   // vocab_limit: ids from here on have no token (padding rows of lm_head) and are never chosen.
   Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::int32_t vocab_limit);
 
-  // How the token of index `position` in its sequence is chosen. Valid until the next accept.
-  SampleRow row(std::int64_t position) const;
+  // How the token of index `position` in its sequence is chosen.
+  SamplingRow row(std::int64_t position) const;
+  // The ids of prompt and output, bit id % 32 of word id / 32; empty without a penalty.
+  std::span<const std::uint32_t> seen() const { return seen_; }
 
-  void accept(TokenId token) { see(token); }
+  void accept(TokenId token);
 
  private:
-  void see(TokenId token);
-
   SamplingParams params_;
   std::int32_t vocab_limit_;
-  std::vector<bool> is_seen_;  // [vocab_limit]; empty without a penalty
-  std::vector<TokenId> seen_;  // ids of prompt and output, each once
+  std::vector<std::uint32_t> seen_;  // [ceil(vocab_limit / 32)]
 };
 
 }  // namespace glmocr::engine

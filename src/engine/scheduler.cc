@@ -5,14 +5,17 @@
 
 #include "base/error.h"
 #include "engine/kv_cache.h"
+#include "tensor/ops.h"
 
 namespace glmocr::engine {
 namespace {
 
 class Planner {
  public:
-  Planner(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits)
+  Planner(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
+          std::int64_t drafts)
       : limits_(limits),
+        drafts_(drafts),
         sequences_(sequences.begin(), sequences.end()),
         free_pages_(free_pages),
         prefill_rows_(limits.prefill_chunk),
@@ -69,17 +72,31 @@ class Planner {
 
   void run_rows(std::size_t i) {
     SequenceState& s = sequences_[i];
-    const std::int64_t left = s.tokens - s.cached;
-    const bool decodes = left == 1;
-    std::int64_t rows = decodes ? 1 : std::min(left, prefill_rows_);
-    make_room(i, pages_for(s.cached + rows, limits_.page_size) - s.pages);
-    rows = std::min(rows, (s.pages + free_pages_) * limits_.page_size - s.cached);
-    if (rows <= 0) return;
-    const std::int64_t pages = std::max(pages_for(s.cached + rows, limits_.page_size), s.pages);
-    free_pages_ -= pages - s.pages;
-    s.pages = pages;
-    if (!decodes) prefill_rows_ -= rows;
-    plan_.rows.push_back({i, s.cached, rows, rows == left});
+    const StepRows rows = next_rows(i);
+    const bool of_prompt = rows.begin < s.prompt;
+    if (of_prompt && rows.count > prefill_rows_) return;
+    const std::int64_t needed = std::max<std::int64_t>(pages_for(rows.end(), limits_.page_size) - s.pages, 0);
+    make_room(i, needed);
+    if (needed > free_pages_) return;
+    free_pages_ -= needed;
+    s.pages += needed;
+    if (of_prompt) prefill_rows_ -= rows.count;
+    plan_.rows.push_back(rows);
+  }
+
+  StepRows next_rows(std::size_t i) const {
+    const SequenceState& s = sequences_[i];
+    StepRows rows{.sequence = i, .begin = s.cached};
+    if (s.cached < s.prompt) {
+      const std::int64_t chunk_end = (s.cached / limits_.prefill_chunk + 1) * limits_.prefill_chunk;
+      rows.count = std::min(chunk_end, s.prompt) - s.cached;
+    } else {
+      rows.count = std::min<std::int64_t>(s.tokens - s.cached, kFewRows);
+    }
+    if (rows.end() < s.tokens) return rows;
+    const bool decodes = s.cached >= s.prompt && rows.count <= 1 + drafts_;
+    rows.logits = decodes ? rows.count : 1;
+    return rows;
   }
 
   // Preempts sequences younger than i, the youngest first, until `pages` are free or none is left. They come
@@ -95,7 +112,8 @@ class Planner {
     }
   }
 
-  const PlanLimits& limits_;
+  const EngineOptions& limits_;
+  std::int64_t drafts_;
   std::vector<SequenceState> sequences_;  // as they will be after what is planned so far
   std::int64_t free_pages_;
   std::int64_t prefill_rows_;
@@ -105,8 +123,9 @@ class Planner {
 
 }  // namespace
 
-Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits) {
-  return Planner(sequences, free_pages, limits).run();
+Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
+          std::int64_t drafts) {
+  return Planner(sequences, free_pages, limits, drafts).run();
 }
 
 }  // namespace glmocr::engine

@@ -5,32 +5,28 @@
 #include <span>
 #include <vector>
 
+#include "glmocr/engine.h"
+
 namespace glmocr::engine {
 
 // What the planner knows of one request.
 struct SequenceState {
   bool running = false;                // admitted; the others wait
+  std::int64_t prompt = 0;             // tokens of the prompt
   std::int64_t tokens = 0;             // prompt and output so far
   std::int64_t cached = 0;             // of these, the first so many have their keys and values in the cache
   std::int64_t pages = 0;              // held
   std::vector<std::int64_t> pictures;  // patches of those not encoded yet, in order
 };
 
-struct PlanLimits {
-  std::int64_t page_size = 32;
-  std::int64_t max_sequences = 32;     // running at once
-  std::int64_t prefill_chunk = 512;    // rows of prefill a step
-  std::int64_t vision_patches = 4096;  // patches a step; a larger picture goes alone
-};
-
-// Runs the tokens [begin, begin + count) of a sequence. `sample`: the last is the last there is, so its
-// logits give the next token.
-struct PlannedRows {
-  std::size_t sequence = 0;
+// Rows of a sequence in a step: its tokens [begin, begin + count). The last `logits` of them get logits.
+struct StepRows {
+  std::size_t sequence = 0;  // index into what the planner was given
   std::int64_t begin = 0;
   std::int64_t count = 0;
-  bool sample = false;
-  bool operator==(const PlannedRows&) const = default;
+  std::int64_t logits = 0;
+  std::int64_t end() const { return begin + count; }
+  bool operator==(const StepRows&) const = default;
 };
 
 // Encodes the next `count` pictures of a sequence.
@@ -45,15 +41,19 @@ struct Plan {
   std::vector<std::size_t> preempt;  // their pages are taken back and they wait again, to be recomputed
   std::vector<std::size_t> admit;
   std::vector<PlannedPictures> pictures;
-  std::vector<PlannedRows> rows;
+  std::vector<StepRows> rows;
 
   bool empty() const { return preempt.empty() && admit.empty() && pictures.empty() && rows.empty(); }
 };
 
 // Decides one step from the requests in order of arrival. A pure function.
 //
-// Every running sequence with one token left to run (it decodes) gets its row. The others share prefill_chunk
-// rows, the oldest first, once their pictures are encoded.
+// The rows that a sequence runs next are a function of that sequence alone, so that what it computes does not depend
+// on its company: a chunk of its prompt, which ends at a multiple of prefill_chunk or at the prompt's end, then up to
+// kFewRows tokens of its output (several only when it is recomputed, or with drafts). They run whole or not at all.
+//
+// Every running sequence whose prompt has been run gets its rows. The others, once their pictures are encoded, get
+// their chunks, the oldest first, as long as the chunks of a step have no more than prefill_chunk rows together.
 //
 // Pages are taken as the rows need them. When there are none, the youngest sequence that holds some gives
 // them back, if it is younger than the one in need; otherwise that one waits for an older one to end. So the
@@ -63,6 +63,10 @@ struct Plan {
 // their tokens have room beside what the running ones still need, and a page is left for the growth of each.
 //
 // A request must fit when it is alone: pages_for(tokens + 1) at most the pool's pages.
-Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const PlanLimits& limits);
+//
+// Of the options, page_size, max_sequences, prefill_chunk and vision_patches are read, as the engine has resolved them.
+// `drafts`: tokens that may be guessed ahead of the next one and checked in the same step.
+Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
+          std::int64_t drafts = 0);
 
 }  // namespace glmocr::engine

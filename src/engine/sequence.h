@@ -1,61 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "engine/batch.h"
-#include "engine/request_handle.h"
+#include "base/memory_budget.h"
+#include "engine/job.h"
+#include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/stop.h"
-#include "models/glm_ocr/config.h"
 #include "tensor/buffer.h"
-#include "tensor/ops.h"
 
 namespace glmocr::engine {
+
+// A token that a step chose.
+struct SampledToken {
+  TokenId token = 0;
+  float logprob = 0;                           // after the penalty, before temperature
+  std::vector<std::pair<TokenId, float>> top;  // SamplingParams::logprobs best, best first
+};
 
 // One request on its way through the engine. Owned and used by the engine's thread once it is submitted.
 class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `context_limit`: the most tokens that prompt and output may have together.
+  // `context_limit`: the most tokens that prompt and output may have together. `memory`: taken for the
+  // request's pictures and their features, until it ends.
   Sequence(Request request, const GlmOcrConfig& config, const Tokenizer& tokenizer,
-           std::int64_t context_limit);
+           std::int64_t context_limit, MemoryShare memory = {});
 
-  const std::shared_ptr<RequestHandle>& handle() const { return handle_; }
+  const std::shared_ptr<JobState>& job() const { return job_; }
   bool running() const { return running_; }
   SequenceState state() const;
-  std::optional<FinishReason> interrupted(Clock::time_point now) const;  // cancelled, or past its deadline
+  // Cancelled, or past its time limit.
+  bool interrupted(Clock::time_point now) const;
 
   void admit(Clock::time_point now);
   // Its pages were taken back: it waits again, and prompt and output will be run once more.
   void preempt();
 
-  // Pictures and what the vision tower made of them: [image_tokens, out_hidden], kept while the prompt is
-  // run.
-  std::size_t pictures_encoded() const { return pictures_encoded_; }
-  PreprocessedImage& picture(std::size_t index) { return request_.images[index]; }
-  std::int64_t first_feature(std::size_t picture) const;
+  // Pictures and what the vision tower made of them: [image_tokens, out_hidden], kept while the prompt is run.
+  std::int64_t pictures_encoded() const { return pictures_encoded_; }
+  const PreprocessedImage& picture(std::int64_t index) const { return request_.images[index]; }
+  std::int64_t first_feature(std::int64_t picture) const;
   std::int64_t image_tokens() const { return request_.prompt.image_tokens; }
   Buffer& features() { return features_; }
   void picture_done() { ++pictures_encoded_; }
-  void add_vision_time(double milliseconds) { timings_.vision_ms += milliseconds; }
+  void add_vision_time(double milliseconds) { result_.timings.vision_ms += milliseconds; }
 
   std::vector<std::int32_t>& pages() { return pages_; }
+  const std::vector<std::int32_t>& pages() const { return pages_; }
+  int preemptions() const { return preemptions_; }
+
+  // Prompt and output, and the positions of the prompt.
+  std::span<const TokenId> tokens() const { return tokens_; }
   std::int64_t prompt_tokens() const { return std::ssize(request_.prompt.ids); }
-  RowSource rows(std::int64_t begin, std::int64_t count, bool sample) const;
+  const MropePositions& positions() const { return request_.prompt.positions; }
+  const Sampler& sampler() const { return sampler_; }
+  // Whether output may go on behind `tokens` tokens of prompt and output.
+  bool has_room_after(std::int64_t tokens) const { return tokens < max_length_; }
+
   void rows_done(std::int64_t end);
-  SampleRow sample_row() const { return sampler_.row(std::ssize(tokens_)); }
 
   // Takes the next token and streams it; says why the text ends where it does. Throws what on_token throws.
-  std::optional<FinishReason> accept(SampledToken sampled, Clock::time_point now);
+  std::optional<FinishReason> accept(const SampledToken& sampled, Clock::time_point now);
 
-  // Ends the text; what was held back is streamed.
+  // Ends the text; what was held back is streamed. With an error the request has failed.
   void finish(FinishReason reason, std::exception_ptr error, Clock::time_point now);
-  bool finished() const { return completion_.has_value(); }
-  void complete_handle() { handle_->finish(*std::move(completion_)); }  // the last thing that happens to it
+  bool finished() const { return finished_; }
+  bool failed() const { return error_ != nullptr; }
+  void complete_job();  // the last thing that happens to it
 
  private:
   bool is_stop_id(TokenId token) const;
@@ -63,25 +80,26 @@ class Sequence {
 
   Request request_;
   int merge_size_;
-  std::vector<TokenId> stop_ids_;
   std::int64_t max_length_;  // tokens of prompt and output
-  std::shared_ptr<RequestHandle> handle_ = std::make_shared<RequestHandle>();
+  MemoryShare memory_;
+  std::shared_ptr<JobState> job_ = std::make_shared<JobState>();
 
   bool running_ = false;
+  bool finished_ = false;
+  int preemptions_ = 0;
   std::vector<TokenId> tokens_;  // prompt, then output
   std::int64_t cached_ = 0;      // the first of them have keys and values in the pages
   std::vector<std::int32_t> pages_;
-  std::size_t pictures_encoded_ = 0;
+  std::int64_t pictures_encoded_ = 0;
   Buffer features_;
 
   Sampler sampler_;
   OutputText output_;
-  std::vector<float> logprobs_;
 
   Clock::time_point submitted_ = Clock::now();
   std::optional<Clock::time_point> admitted_, first_token_;
-  Timings timings_;
-  std::optional<Completion> completion_;
+  Result result_;  // filled as the text grows
+  std::exception_ptr error_;
 };
 
 }  // namespace glmocr::engine

@@ -1,123 +1,252 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/step_runner.h"
 
-#include <numeric>
+#include <algorithm>
+#include <functional>
+
+#include "base/numbers.h"
 
 namespace glmocr::engine {
 namespace {
 
-// Pictures of several sequences side by side, as GlmOcr::patches wants them; they go back at the end.
-class BorrowedPictures {
- public:
-  explicit BorrowedPictures(std::span<const PictureJob> jobs) : jobs_(jobs) {
-    pictures_.reserve(jobs.size());
-    for (const PictureJob& job : jobs) pictures_.push_back(std::move(job.sequence->picture(job.picture)));
-  }
-  ~BorrowedPictures() {
-    for (std::size_t i = 0; i < jobs_.size(); ++i) {
-      jobs_[i].sequence->picture(jobs_[i].picture) = std::move(pictures_[i]);
-    }
-  }
-  BorrowedPictures(const BorrowedPictures&) = delete;
-  BorrowedPictures& operator=(const BorrowedPictures&) = delete;
+bool is_few(const StepRows& rows) { return rows.count <= kFewRows; }
 
-  std::span<const PreprocessedImage> get() const { return pictures_; }
-
- private:
-  std::span<const PictureJob> jobs_;
-  std::vector<PreprocessedImage> pictures_;
-};
-
-Tensor upload(Device& device, const std::vector<std::int32_t>& values) {
-  return device.upload_array(values.data(), {std::ssize(values)});
+std::int64_t logit_count(std::span<const StepRows> rows) {
+  std::int64_t count = 0;
+  for (const StepRows& r : rows) count += r.logits;
+  return count;
 }
 
-std::vector<std::int32_t> counting_from(std::int64_t first, std::int64_t count) {
-  std::vector<std::int32_t> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), static_cast<std::int32_t>(first));
+std::vector<float> download_floats(Device& device, const Tensor& tensor) {
+  std::vector<float> values(tensor.numel());
+  if (tensor.dtype == DType::f32) {
+    device.download(tensor, values.data());
+    return values;
+  }
+  std::vector<bf16> stored(values.size());
+  device.download(tensor, stored.data());
+  std::transform(stored.begin(), stored.end(), values.begin(), [](bf16 value) { return to_float(value); });
   return values;
 }
 
 }  // namespace
 
+std::int64_t feature_bytes(const GlmOcr& model, std::int64_t image_tokens) {
+  return image_tokens * model.config().text.hidden_size * size_of(model.compute());
+}
+
+TableSizes StepRunner::few_sizes(const StepLimits& limits, int page_size) {
+  return {.rows = limits.sequences * kFewRows,
+          .sequences = limits.sequences,
+          .pages = pages_for(limits.context, page_size),
+          .logit_rows = limits.sequences * (1 + limits.drafts)};
+}
+
+// A sequence of the many has more than kFewRows rows.
+TableSizes StepRunner::many_sizes(const StepLimits& limits, int page_size) {
+  const std::int64_t sequences =
+      std::clamp<std::int64_t>(limits.prefill_rows / kFewRows, 1, limits.sequences);
+  return {.rows = limits.prefill_rows,
+          .sequences = sequences,
+          .pages = pages_for(limits.context, page_size),
+          .logit_rows = sequences};
+}
+
+std::int64_t StepRunner::table_bytes(const GlmOcr& model, const StepLimits& limits, int page_size) {
+  return StepTables::bytes(model, few_sizes(limits, page_size)) +
+         StepTables::bytes(model, many_sizes(limits, page_size));
+}
+
+StepRunner::StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& limits)
+    : model_(model),
+      cache_(cache),
+      few_{StepTables(model, RowClass::few, few_sizes(limits, cache.page_size()), cache.page_size()), {}},
+      many_{StepTables(model, RowClass::many, many_sizes(limits, cache.page_size()), cache.page_size()), {}} {
+  const std::int64_t few_logits = few_sizes(limits, cache.page_size()).logit_rows;
+  const std::int64_t logits = few_logits + many_sizes(limits, cache.page_size()).logit_rows;
+  // Steps take no memory from the system.
+  for (auto* rows : {&few_.rows, &many_.rows, &continued_}) rows->reserve(limits.sequences);
+  ids_.resize(logits);
+  logprobs_.resize(logits);
+  top_ids_.resize(logits * kMaxLogprobs);
+  top_logprobs_.resize(logits * kMaxLogprobs);
+  tokens_.reserve(logits);
+  make_kept_results(few_logits, model.device().step_sizes().depth);
+}
+
+// Where several steps are under way, the next one must not overwrite the results of the one before.
+void StepRunner::make_kept_results(std::int64_t logit_rows, int depth) {
+  if (depth <= 1) return;
+  const std::int64_t word_rows = logit_rows * 4;
+  const std::int64_t bytes = word_rows * (2 + 2 * kMaxLogprobs);
+  kept_memory_ = model_.device().allocate(bytes * depth);
+  for (int slot = 0; slot < depth; ++slot) {
+    std::int64_t at = slot * bytes;
+    const auto take = [&](const Shape& shape, DType dtype) {
+      const Tensor tensor = kept_memory_.view(shape, dtype, at);
+      at += tensor.bytes();
+      return tensor;
+    };
+    SamplingTables tables;
+    tables.ids = take({logit_rows}, DType::i32);
+    tables.logprobs = take({logit_rows}, DType::f32);
+    tables.top_ids = take({logit_rows, kMaxLogprobs}, DType::i32);
+    tables.top_logprobs = take({logit_rows, kMaxLogprobs}, DType::f32);
+    kept_.push_back(tables);
+  }
+}
+
 void StepRunner::reserve_features(Sequence& sequence) const {
   if (sequence.features() || sequence.image_tokens() == 0) return;
-  sequence.features() = model_.device().allocate(sequence.image_tokens() * model_.config().text.hidden_size *
-                                                 size_of(model_.compute()));
+  sequence.features() = model_.device().allocate_paid(feature_bytes(model_, sequence.image_tokens()));
 }
 
-Tensor StepRunner::feature_view(Sequence& sequence) const {
-  return sequence.features().view({sequence.image_tokens(), model_.config().text.hidden_size},
-                                  model_.compute());
-}
-
-void StepRunner::encode(std::span<const PictureJob> jobs) const {
-  Device& device = model_.device();
+void StepRunner::encode(std::span<const PictureJob> jobs, const Observer& observer) const {
+  std::vector<const PreprocessedImage*> pictures;
   std::vector<GridTHW> grids;
-  std::uint64_t key = mix_key(1, std::ssize(jobs));
   for (const PictureJob& job : jobs) {
-    grids.push_back(job.sequence->picture(job.picture).grid);
-    key = mix_key(mix_key(key, grids.back().h), grids.back().w);
+    pictures.push_back(&job.sequence->picture(job.picture));
+    grids.push_back(pictures.back()->grid);
   }
-  device.run_step(key, [&] {
-    const BorrowedPictures pictures(jobs);
-    const Tensor features = model_.vision().encode(model_.patches(pictures.get()), grids);
+  model_.device().run_step([&] {
+    const Tensor patches = model_.patches(pictures);
+    observe(observer, "pixel_values", patches);
+    const Tensor features = model_.vision().encode(patches, grids, observer);
     std::int64_t row = 0;
-    for (std::size_t i = 0; i < jobs.size(); ++i) {
+    for (std::int64_t i = 0; i < std::ssize(jobs); ++i) {
+      Sequence& sequence = *jobs[i].sequence;
       const std::int64_t tokens = grids[i].tokens(model_.config().preprocess.merge_size);
-      const Tensor to =
-          upload(device, counting_from(jobs[i].sequence->first_feature(jobs[i].picture), tokens));
-      device.ops().scatter_rows(features.slice(0, row, row + tokens), to, feature_view(*jobs[i].sequence));
+      const std::int64_t first = sequence.first_feature(jobs[i].picture);
+      const Tensor all =
+          sequence.features().view({sequence.image_tokens(), features.columns()}, features.dtype);
+      model_.device().copy(features.slice(0, row, row + tokens), all.slice(0, first, first + tokens));
       row += tokens;
     }
   });
 }
 
-std::vector<SampledToken> StepRunner::run(std::span<const RowJob> jobs) const {
-  std::vector<RowSource> sources;
-  std::vector<SampleRow> sample_rows;
-  for (const RowJob& job : jobs) {
-    sources.push_back(job.sequence->rows(job.begin, job.count, job.sample));
-    if (job.sample) sample_rows.push_back(job.sequence->sample_row());
-  }
-  const RowBatch batch = build_batch(sources, model_.config().image_token_id, cache_.page_size());
-  std::vector<SampledToken> tokens;
-  model_.device().run_step(batch.shape_key(), [&] {
-    const Tensor hidden = decode(batch, jobs);
-    if (sample_rows.empty()) return;
-    const Tensor last = model_.device().ops().gather_rows(hidden, upload(model_.device(), batch.logit_rows));
-    tokens = model_.device().ops().sample(model_.decoder().logits(last), sample_rows);
-  });
-  GLMOCR_CHECK(tokens.size() == sample_rows.size());
-  return tokens;
+void StepRunner::split(std::span<const StepRows> rows) {
+  few_.rows.clear();
+  many_.rows.clear();
+  for (const StepRows& r : rows) (is_few(r) ? few_ : many_).rows.push_back(r);
 }
 
-// Token embeddings, with the features of pictures in the places of their image tokens.
-Tensor StepRunner::hidden_rows(const RowBatch& batch, std::span<const RowJob> jobs) const {
-  Device& device = model_.device();
-  const Tensor hidden = model_.decoder().embed(upload(device, batch.ids));
-  for (const FeatureRows& part : batch.features) {
-    const auto count = std::ssize(part.rows);
-    const Tensor features = feature_view(*jobs[part.source].sequence);
-    device.ops().scatter_rows(features.slice(0, part.first, part.first + count), upload(device, part.rows),
-                              hidden);
-  }
-  return hidden;
+bool StepRunner::continues(std::span<const StepRows> rows) const {
+  return !rows.empty() && std::equal(rows.begin(), rows.end(), continued_.begin(), continued_.end());
 }
 
-Tensor StepRunner::decode(const RowBatch& batch, std::span<const RowJob> jobs) const {
-  Device& device = model_.device();
+StepRunner::Ticket StepRunner::launch(std::span<const StepRows> rows, SequenceList sequences) {
+  const bool next = continues(rows);
+  split(rows);
+  continued_.clear();
+  Ticket ticket{.few = logit_count(few_.rows), .many = logit_count(many_.rows), .slot = next_slot_};
+  for (const StepRows& r : rows) {
+    const Sequence& sequence = *sequences[r.sequence];
+    ticket.alternatives = ticket.alternatives || (r.logits > 0 && sequence.sampler().row(0).top_logprobs > 0);
+  }
+  if (!many_.rows.empty()) run(many_, many_.tables.stage(many_.rows, sequences));
+  if (few_.rows.empty()) return ticket;
+
+  const StepKey key =
+      next ? few_.tables.stage_next(few_.rows, sequences) : few_.tables.stage(few_.rows, sequences);
+  run(few_, key);
+  if (!kept_.empty()) keep_results(key, ticket.slot);
+  next_slot_ = kept_.empty() ? 0 : (next_slot_ + 1) % static_cast<int>(kept_.size());
+  if (key.advance) {
+    continued_ = few_.rows;
+    for (StepRows& r : continued_) ++r.begin;
+  }
+  return ticket;
+}
+
+// The body of a step: operations on weights, tables, keys and values alone (Device::run_step).
+void StepRunner::run(const Pass& pass, const StepKey& key) {
+  const auto body = [&] {
+    Ops& ops = model_.device().ops();
+    const Tensor rows = normed(pass, key, {});
+    if (key.logit_rows == 0) return;
+    const Tensor logits = model_.decoder().logits(ops.gather_rows(rows, pass.tables.logit_rows(key)));
+    ops.sample(logits, pass.tables.sampling(key));
+    if (key.advance) ops.advance(pass.tables.decode(key), pass.tables.sampling(key));
+  };
+  model_.device().run_step(key, std::ref(body));
+}
+
+// Token embeddings with picture features in the places of image tokens, through the decoder: [rows, hidden].
+Tensor StepRunner::normed(const Pass& pass, const StepKey& key, const Observer& observer) const {
   DecoderInput input;
-  input.hidden = hidden_rows(batch, jobs);
-  input.positions = device.upload_array(batch.positions.data(), {3, batch.rows()});
-  input.slots = upload(device, batch.slots);
-  input.batch.row_starts = upload(device, batch.row_starts);
-  input.batch.context_lens = upload(device, batch.context_lens);
-  input.batch.page_table = device.upload_array(batch.page_table.data(), {batch.sequences(), batch.max_pages});
-  input.batch.max_rows = batch.max_rows;
-  input.batch.max_context = batch.max_context;
-  input.cache = cache_.layers();
-  return model_.decoder().forward(input);
+  input.hidden = model_.decoder().embed(pass.tables.ids(key));
+  if (key.features) {
+    model_.device().ops().scatter_rows(pass.tables.features(key), pass.tables.feature_rows(key),
+                                       input.hidden);
+  }
+  input.positions = pass.tables.positions(key);
+  observe(observer, "position_ids", input.positions);
+  input.slots = pass.tables.slots(key);
+  input.batch = pass.tables.batch(key);
+  input.cache = &cache_.store();
+  return model_.decoder().forward(input, observer);
+}
+
+void StepRunner::keep_results(const StepKey& key, int slot) {
+  const SamplingTables from = few_.tables.sampling(key);
+  const std::int64_t count = std::min<std::int64_t>(key.logit_rows, kept_[slot].ids.size(0));
+  const auto copy = [&](const Tensor& source, const Tensor& to) {
+    model_.device().copy(source.slice(0, 0, count), to.slice(0, 0, count));
+  };
+  if (count == 0) return;
+  copy(from.ids, kept_[slot].ids);
+  copy(from.logprobs, kept_[slot].logprobs);
+  copy(from.top_ids, kept_[slot].top_ids);
+  copy(from.top_logprobs, kept_[slot].top_logprobs);
+}
+
+// Results of `count` rows of logits, into the host's arrays from row `first` on.
+void StepRunner::fetch(const SamplingTables& results, std::int64_t first, std::int64_t count,
+                       bool alternatives) {
+  if (count == 0) return;
+  Device& device = model_.device();
+  device.download(results.ids.slice(0, 0, count), &ids_[first]);
+  device.download(results.logprobs.slice(0, 0, count), &logprobs_[first]);
+  if (!alternatives) return;
+  device.download(results.top_ids.slice(0, 0, count), &top_ids_[first * kMaxLogprobs]);
+  device.download(results.top_logprobs.slice(0, 0, count), &top_logprobs_[first * kMaxLogprobs]);
+}
+
+std::span<const SampledToken> StepRunner::collect(const Ticket& ticket, std::span<const StepRows> rows,
+                                                  SequenceList sequences) {
+  const StepKey few{.logit_rows = static_cast<int>(ticket.few)},
+      many{.logit_rows = static_cast<int>(ticket.many)};
+  fetch(kept_.empty() ? few_.tables.sampling(few) : kept_[ticket.slot], 0, ticket.few, ticket.alternatives);
+  fetch(many_.tables.sampling(many), ticket.few, ticket.many, ticket.alternatives);
+  tokens_.clear();
+  std::int64_t next_few = 0, next_many = ticket.few;
+  for (const StepRows& r : rows) {
+    const std::int64_t alternatives = sequences[r.sequence]->sampler().row(0).top_logprobs;
+    for (std::int64_t i = 0; i < r.logits; ++i) {
+      const std::int64_t at = is_few(r) ? next_few++ : next_many++;
+      SampledToken& token = tokens_.emplace_back(SampledToken{ids_[at], logprobs_[at], {}});
+      for (std::int64_t k = at * kMaxLogprobs; k < at * kMaxLogprobs + alternatives; ++k) {
+        token.top.emplace_back(top_ids_[k], top_logprobs_[k]);
+      }
+    }
+  }
+  return tokens_;
+}
+
+std::vector<float> StepRunner::logits(const StepRows& rows, SequenceList sequences,
+                                      const Observer& observer) {
+  restage();
+  Pass& pass = is_few(rows) ? few_ : many_;
+  const StepKey key = pass.tables.stage({&rows, 1}, sequences);
+  std::vector<float> values;
+  model_.device().run_step([&] {
+    const Tensor all = normed(pass, key, observer);
+    const Tensor last = model_.decoder().logits(all.slice(0, rows.count - 1, rows.count));
+    observe(observer, "logits", last);
+    values = download_floats(model_.device(), last);
+  });
+  return values;
 }
 
 }  // namespace glmocr::engine

@@ -20,7 +20,7 @@ void compose(Raster& raster, const std::array<std::uint8_t, 3>& background) {
     const int alpha = raster.alpha[i];
     std::uint8_t* pixel = &raster.image.rgb[3 * i];
     for (int c = 0; c < 3; ++c) {
-      pixel[c] = static_cast<std::uint8_t>((pixel[c] * alpha + background[c] * (255 - alpha) + 127) / 255);
+      pixel[c] = (pixel[c] * alpha + background[c] * (255 - alpha) + 127) / 255;
     }
   }
 }
@@ -44,7 +44,7 @@ void unpremultiply(std::vector<std::uint8_t>& rgb, const std::vector<std::uint8_
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     for (int c = 0; c < 3; ++c) {
       std::uint8_t& value = rgb[3 * i + c];
-      value = alpha[i] == 0 ? 0 : static_cast<std::uint8_t>(std::min(255, value * 255 / alpha[i]));
+      value = alpha[i] == 0 ? 0 : std::min(255, value * 255 / alpha[i]);
     }
   }
 }
@@ -57,8 +57,8 @@ void resolve_alpha(Raster& raster, const std::optional<std::array<std::uint8_t, 
     const bool light = is_light(raster.image.rgb.data());
     compose(raster,
             light ? std::array<std::uint8_t, 3>{0, 0, 0} : std::array<std::uint8_t, 3>{255, 255, 255});
-    raster.warnings.push_back(light ? "all content is in the alpha plane: composed on black"
-                                    : "all content is in the alpha plane: composed on white");
+    raster.warnings.push_back(light ? "all content is in the alpha channel: composed on black"
+                                    : "all content is in the alpha channel: composed on white");
   }
   raster.alpha = {};
 }

@@ -9,15 +9,15 @@
 
 namespace glmocr {
 
-// Moves the alpha plane out of interleaved RGBA pixels: `pixels` [n, 4] becomes [n, 3], the result is [n].
+// Moves the alpha values out of interleaved RGBA pixels: `pixels` [n, 4] becomes [n, 3], the result is [n].
 std::vector<std::uint8_t> split_alpha(std::vector<std::uint8_t>& pixels);
 
 // Undoes premultiplication as Pillow does: colours divided by alpha, clamped; black where alpha is 0.
 void unpremultiply(std::vector<std::uint8_t>& rgb, const std::vector<std::uint8_t>& alpha);
 
-// Drops the alpha plane of `raster`, as Pillow's convert("RGB") does, or composes on `background` where one
-// is given. Where one colour fills the whole RGB plane, the content lies in alpha alone: it is composed on
-// white (on black if that one colour is light), with a warning.
+// Composes `raster` on `background`, or drops its alpha values where none is given, as Pillow's
+// convert("RGB") does. A picture whose pixels all have one colour has its content in the alpha values alone:
+// it is composed on white (on black if that colour is light), with a warning.
 void resolve_alpha(Raster& raster, const std::optional<std::array<std::uint8_t, 3>>& background);
 
 }  // namespace glmocr

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "image/image.h"
+#include "glmocr/image.h"
 
 namespace glmocr {
 
@@ -28,12 +28,11 @@ struct Source {
   void check_size(std::int64_t width, std::int64_t height) const;
 };
 
-// A decoded picture before alpha and orientation are dealt with.
+// A decoded picture before alpha and orientation are applied.
 struct Raster {
   Image image;
-  std::vector<std::uint8_t>
-      alpha;            // [height, width], straight (not premultiplied); empty where all is opaque
-  int orientation = 1;  // EXIF 0x0112, 1 to 8
+  std::vector<std::uint8_t> alpha;  // [height, width], not premultiplied; empty where all pixels are opaque
+  int orientation = 1;              // EXIF tag 0x0112, 1 to 8
   std::vector<std::string> warnings;
 };
 

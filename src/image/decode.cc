@@ -42,11 +42,11 @@ constexpr Signature kSignatures[] = {
     {0, "BM"sv, "BMP"},
 };
 
-// ISO base media files tell their kind by brands: the major one, a version, then the compatible ones.
+// ISO base media files name their kind by brands: the major brand, a version, then the compatible brands.
 const char* sniff_brands(std::string_view head) {
   if (head.size() < 16 || head.substr(4, 4) != "ftyp") return nullptr;
-  const std::size_t box_size = static_cast<std::size_t>(static_cast<unsigned char>(head[2])) << 8 |
-                               static_cast<unsigned char>(head[3]);
+  const auto byte = [&](int i) { return static_cast<unsigned char>(head[i]); };
+  const std::size_t box_size = byte(2) << 8 | byte(3);
   const char* format = nullptr;
   for (std::size_t at = 8; at + 4 <= std::min(head.size(), std::max<std::size_t>(box_size, 12)); at += 4) {
     const std::string_view brand = head.substr(at, 4);
@@ -85,7 +85,7 @@ Raster decode_raster(const Source& source) {
   if (format == "BMP") return decode_bmp(source);
   if (format == "PNM") return decode_pnm(source);
   if (format == "HEIC" || format == "AVIF") return decode_heif(source);
-  fail(ErrorCode::input, cat(source.name, ": looks like a ", format, ", not a picture this program reads"));
+  fail(ErrorCode::input, cat(source.name, ": is a ", format, " file, which is not supported"));
 }
 
 }  // namespace
@@ -103,7 +103,7 @@ const char* sniff_format(std::span<const std::byte> bytes) {
 }
 
 DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& name,
-                          const DecodeOptions& options) {
+                          const ImageOptions& options) {
   if (bytes.empty()) fail(ErrorCode::input, cat(name, ": empty file"));
   const char* format = sniff_format(bytes);
   if (format == nullptr) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// BMP: OS/2 and Windows headers, 1, 4 and 8 bits with a palette (plain, RLE4, RLE8), 16, 24 and 32 bits with
-// or without channel masks. Rules where writers disagree are Pillow's: 32 bits without masks have no alpha.
+// BMP: OS/2 and Windows headers; 1, 4 and 8 bits with a palette (plain, RLE4, RLE8); 16, 24 and 32 bits with
+// or without channel masks. Where writers disagree, Pillow's rules hold: 32 bits without masks have no alpha.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -16,7 +16,7 @@ enum Compression : std::uint32_t { kPlain = 0, kRle8 = 1, kRle4 = 2, kMasks = 3,
 
 constexpr std::size_t kFileHeader = 14;
 
-// Little-endian integers at an offset; reading past the end is a truncated file.
+// Reads little-endian integers at an offset; past the end the file is truncated.
 struct Reader {
   const Source& source;
 
@@ -44,7 +44,7 @@ struct Header {
 
 void read_palette(const Reader& reader, Header& header, std::size_t at, std::size_t entry,
                   std::size_t colors) {
-  // The pixels' offset bounds it too: some writers state more colours than they store.
+  // The offset of the pixels limits it too: some writers state more colours than they store.
   const bool bounded = header.pixels_at > at;
   if (bounded) colors = std::min(colors, (header.pixels_at - at) / entry);
   colors = std::min<std::size_t>(colors, 256);
@@ -72,14 +72,14 @@ void read_masks(const Reader& reader, Header& header, std::size_t header_size) {
 void check_coding(const Source& source, const Header& header) {
   const int bits = header.bits;
   if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) {
-    source.reject(cat(bits, " bits a pixel, expected 1, 4, 8, 16, 24 or 32"));
+    source.reject(cat(bits, " bits per pixel, expected 1, 4, 8, 16, 24 or 32"));
   }
   const std::uint32_t compression = header.compression;
   const bool known = compression == kPlain || (compression == kRle8 && bits == 8) ||
                      (compression == kRle4 && bits == 4) ||
                      ((compression == kMasks || compression == kAlphaMasks) && bits >= 16);
   if (!known)
-    source.reject(cat("compression ", compression, " with ", bits, " bits a pixel is not supported"));
+    source.reject(cat("compression ", compression, " with ", bits, " bits per pixel is not supported"));
 }
 
 Header read_header(const Source& source) {
@@ -93,11 +93,11 @@ Header read_header(const Source& source) {
   if (os2) {
     width = reader.u16(18);
     height = reader.u16(20);
-    header.bits = static_cast<int>(reader.u16(24));
+    header.bits = reader.u16(24);
   } else if (size == 40 || size == 52 || size == 56 || size == 64 || size == 108 || size == 124) {
     width = static_cast<std::int32_t>(reader.u32(18));
     height = static_cast<std::int32_t>(reader.u32(22));
-    header.bits = static_cast<int>(reader.u16(28));
+    header.bits = reader.u16(28);
     header.compression = reader.u32(30);
     colors = reader.u32(46);
   } else {
@@ -107,8 +107,8 @@ Header read_header(const Source& source) {
   height = std::abs(height);
   source.check_size(width, height);
   check_coding(source, header);
-  header.width = static_cast<int>(width);
-  header.height = static_cast<int>(height);
+  header.width = width;
+  header.height = height;
 
   const std::size_t palette_at = kFileHeader + size;
   if (header.bits <= 8) {
@@ -121,8 +121,8 @@ Header read_header(const Source& source) {
   return header;
 }
 
-// Palette indices [height, width], rows as stored, of a run-length coded picture. What the runs leave out is
-// 0.
+// The palette indices of a run-length coded picture, [height, width], rows in the order of the file. What the
+// runs leave out is 0.
 std::vector<std::uint8_t> read_runs(const Source& source, const Header& header) {
   const Reader reader{source};
   const bool nibbles = header.compression == kRle4;
@@ -140,7 +140,7 @@ std::vector<std::uint8_t> read_runs(const Source& source, const Header& header) 
     at += 2;
     if (count > 0) {  // one run
       for (int i = 0; i < count; ++i) {
-        put(static_cast<std::uint8_t>(!nibbles ? value : i % 2 == 0 ? value >> 4 : value & 15));
+        put(!nibbles ? value : i % 2 == 0 ? value >> 4 : value & 15);
       }
     } else if (value == 0) {  // end of row
       x = 0;
@@ -156,8 +156,7 @@ std::vector<std::uint8_t> read_runs(const Source& source, const Header& header) 
       const std::size_t size = nibbles ? (value + 1) / 2 : value;
       const std::uint8_t* pixels = reader.at(at, size);
       for (int i = 0; i < value; ++i) {
-        put(!nibbles ? pixels[i]
-                     : static_cast<std::uint8_t>(i % 2 == 0 ? pixels[i / 2] >> 4 : pixels[i / 2] & 15));
+        put(!nibbles ? pixels[i] : i % 2 == 0 ? pixels[i / 2] >> 4 : pixels[i / 2] & 15);
       }
       at += size + size % 2;
     }
@@ -165,12 +164,12 @@ std::vector<std::uint8_t> read_runs(const Source& source, const Header& header) 
   return indices;
 }
 
-// A channel's bits, scaled to 255.
+// The bits of one channel, scaled to 255.
 struct Channel {
   explicit Channel(std::uint32_t mask)
       : shift(mask == 0 ? 0 : std::countr_zero(mask)), limit(mask >> shift) {}
   std::uint8_t of(std::uint32_t pixel) const {
-    return limit == 0 ? 0 : static_cast<std::uint8_t>(std::uint64_t{pixel >> shift & limit} * 255 / limit);
+    return limit == 0 ? 0 : std::uint64_t{pixel >> shift & limit} * 255 / limit;
   }
   int shift;
   std::uint32_t limit;

@@ -22,7 +22,7 @@ int on_read(GifFileType* gif, GifByteType* out, int size) {
   const std::size_t count = std::min<std::size_t>(size, input.source.size() - input.position);
   std::memcpy(out, input.source.data() + input.position, count);
   input.position += count;
-  return static_cast<int>(count);
+  return count;
 }
 
 struct GifCloser {
@@ -87,14 +87,14 @@ Raster decode_gif(const Source& source) {
   const int height = std::max(gif->SHeight, frame.Top + frame.Height);
   source.check_size(width, height);
 
-  // Outside of the frame: the transparent index if there is one, else 0 (as Pillow; the background index is
-  // ignored).
+  // Outside of the frame: the transparent index if there is one, else 0. As in Pillow, the background index
+  // is ignored.
   const bool has_alpha = transparent != NO_TRANSPARENT_COLOR;
-  const auto outside = static_cast<std::uint8_t>(has_alpha ? transparent : 0);
-  const std::size_t area = std::size_t(width) * height;
+  const int outside = has_alpha ? transparent : 0;
+  const std::int64_t area = std::int64_t{width} * height;
   std::vector<std::uint8_t> indices(area, outside);  // [height, width]
   for_each_stored_row(frame.Height, frame.Interlace, [&](int y) {
-    GifByteType* row = &indices[std::size_t(frame.Top + y) * width + frame.Left];
+    GifByteType* row = &indices[std::int64_t{frame.Top + y} * width + frame.Left];
     if (DGifGetLine(gif.get(), row, frame.Width) == GIF_ERROR) reject(source, gif->Error);
   });
 
@@ -102,7 +102,7 @@ Raster decode_gif(const Source& source) {
   Raster raster;
   raster.image = {width, height, std::vector<std::uint8_t>(area * 3)};
   if (has_alpha) raster.alpha.resize(area);
-  for (std::size_t i = 0; i < area; ++i) {
+  for (std::int64_t i = 0; i < area; ++i) {
     const std::uint8_t index = indices[i];
     // Without a colour map, and beyond the end of one, an index is a level of grey.
     GifColorType color{index, index, index};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JPEG through libjpeg-turbo with its defaults, which are Pillow's: accurate integer DCT, fancy upsampling.
-// Errors leave by longjmp: every call that can fail lies in a member function that keeps no object with a
-// destructor.
+// Errors leave by longjmp, so every call that can fail is in a member function without objects that have
+// destructors.
 #include <cstdio>  // before jpeglib.h, which needs FILE
 // clang-format off
 #include <jpeglib.h>
@@ -20,7 +20,7 @@
 namespace glmocr {
 namespace {
 
-// A progressive file can name any number of scans, each of which costs a pass over all coefficients.
+// A progressive file may have any number of scans, each of which costs a pass over all coefficients.
 constexpr int kMaxScans = 500;
 
 class JpegReader {
@@ -34,7 +34,9 @@ class JpegReader {
     input_.next_input_byte = source.data();
     input_.bytes_in_buffer = source.size();
     input_.init_source = [](j_decompress_ptr) {};
-    input_.fill_input_buffer = [](j_decompress_ptr) -> boolean { return FALSE; };  // all is there: suspend
+    input_.fill_input_buffer = [](j_decompress_ptr) -> boolean {
+      return FALSE;
+    };  // there is no more: suspend
     input_.skip_input_data = on_skip;
     input_.resync_to_restart = jpeg_resync_to_restart;
     input_.term_source = [](j_decompress_ptr) {};
@@ -48,8 +50,8 @@ class JpegReader {
 
   const char* error() const { return error_; }
   const char* warning() const { return warning_; }
-  int width() const { return static_cast<int>(info_.image_width); }
-  int height() const { return static_cast<int>(info_.image_height); }
+  int width() const { return info_.image_width; }
+  int height() const { return info_.image_height; }
   int components() const { return info_.num_components; }
 
   bool read_header() {
@@ -100,7 +102,7 @@ class JpegReader {
   static void on_skip(j_decompress_ptr info, long count) {
     jpeg_source_mgr& input = *info->src;
     if (count <= 0) return;
-    const std::size_t skipped = std::min(static_cast<std::size_t>(count), input.bytes_in_buffer);
+    const std::size_t skipped = std::min<std::size_t>(count, input.bytes_in_buffer);
     input.next_input_byte += skipped;
     input.bytes_in_buffer -= skipped;
   }
@@ -141,7 +143,7 @@ Raster decode_jpeg(const Source& source) {
     std::uint8_t* row = &raster.image.rgb[y * width * 3];
     if (!reader.read_row(cmyk ? inks.data() : row)) source.reject(reader.error());
     if (!cmyk) continue;
-    for (std::uint8_t& ink : inks) ink = static_cast<std::uint8_t>(255 - ink);  // Adobe stores them inverted
+    for (std::uint8_t& ink : inks) ink = 255 - ink;  // Adobe stores them inverted
     for (std::size_t x = 0; x < width; ++x) cmyk_to_rgb(&inks[4 * x], &row[3 * x]);
   }
   raster.orientation = reader.orientation();

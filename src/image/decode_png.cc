@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG through libpng. Its errors leave by longjmp: every call that can fail lies in a member function that
-// keeps no object with a destructor, and all state lives in the reader, which cleans up.
+// PNG through libpng. Its errors leave by longjmp, so every call that can fail is in a member function
+// without objects that have destructors; all state is in the reader, which cleans up.
 #include <png.h>
 
 #include <csetjmp>
@@ -26,8 +26,9 @@ class PngReader {
   PngReader& operator=(const PngReader&) = delete;
 
   const char* error() const { return error_; }
-  std::uint32_t width() const { return png_get_image_width(png_, info_); }
-  std::uint32_t height() const { return png_get_image_height(png_, info_); }
+  // At most 2^31 - 1.
+  int width() const { return png_get_image_width(png_, info_); }
+  int height() const { return png_get_image_height(png_, info_); }
   int channels() const { return png_get_channels(png_, info_); }
 
   // Reads up to the first IDAT and asks for 8-bit RGB or RGBA.
@@ -52,14 +53,14 @@ class PngReader {
   bool read_pixels(std::uint8_t* out) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     const std::size_t stride = png_get_rowbytes(png_, info_);
-    const std::uint32_t rows = height();
+    const int rows = height();
     for (int pass = 0; pass < passes_; ++pass) {
-      for (std::uint32_t y = 0; y < rows; ++y) png_read_row(png_, out + y * stride, nullptr);
+      for (int y = 0; y < rows; ++y) png_read_row(png_, out + y * stride, nullptr);
     }
     return true;
   }
 
-  // Chunks behind the pixels. A file cut here has lost nothing that we need.
+  // Chunks after the pixels. A file that is truncated here lacks nothing that we need.
   void read_trailer() {
     if (setjmp(png_jmpbuf(png_)) != 0) return;
     png_read_end(png_, info_);
@@ -103,9 +104,9 @@ Raster decode_png(const Source& source) {
   GLMOCR_CHECK(channels == 3 || channels == 4);
 
   Raster raster;
-  raster.image = {static_cast<int>(reader.width()), static_cast<int>(reader.height()), {}};
+  raster.image = {reader.width(), reader.height(), {}};
   std::vector<std::uint8_t>& pixels = raster.image.rgb;
-  pixels.resize(std::size_t{reader.width()} * reader.height() * channels);
+  pixels.resize(std::int64_t{reader.width()} * reader.height() * channels);
   if (!reader.read_pixels(pixels.data())) source.reject(reader.error());
   reader.read_trailer();
   if (channels == 4) raster.alpha = split_alpha(pixels);

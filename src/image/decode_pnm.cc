@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNM: P1 to P6, plain and raw bitmaps, grey maps and pixmaps (netpbm's pbm(5), pgm(5), ppm(5)).
+// PNM, P1 to P6: plain and raw bitmaps, grey maps and pixmaps (pbm(5), pgm(5), ppm(5) of netpbm).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -28,7 +28,7 @@ class PnmReader {
       if (digits == kMaxDigits) source_.reject(cat(what, " has more than ", kMaxDigits, " digits"));
       value = value * 10 + (c - '0');
     }
-    if (last_ == '#') --position_;  // a comment right behind the number
+    if (last_ == '#') --position_;  // a comment follows without a blank
     return value;
   }
 
@@ -67,15 +67,14 @@ class PnmReader {
   int last_ = 0;
 };
 
-// Every sample value as 8 bits. As Pillow, value / maxval · 255 rounded; deep grey keeps the high byte of 16
-// bits instead (Pillow clips it at 255).
+// What every sample value becomes in 8 bits: value / maxval · 255, rounded, as in Pillow. Grey of more than 8
+// bits is scaled to 16 bits and keeps the high byte (Pillow clips it at 255).
 std::vector<std::uint8_t> sample_table(int maxval, bool grey) {
   std::vector<std::uint8_t> table(maxval + 1);
   const bool deep_grey = grey && maxval > 255;
   for (int value = 0; value <= maxval; ++value) {
-    const double share = static_cast<double>(value) / maxval;
-    table[value] = static_cast<std::uint8_t>(deep_grey ? static_cast<int>(std::nearbyint(share * 65535)) >> 8
-                                                       : static_cast<int>(std::nearbyint(share * 255)));
+    const double share = 1.0 * value / maxval;
+    table[value] = deep_grey ? std::lrint(share * 65535) >> 8 : std::lrint(share * 255);
   }
   return table;
 }
@@ -101,7 +100,7 @@ std::vector<std::uint8_t> read_samples(PnmReader& reader, std::size_t count, boo
                                        const Source& source) {
   const std::int64_t maxval = reader.number("the largest value");
   if (maxval < 1 || maxval > 65535) source.reject(cat("largest value ", maxval, ", expected 1 to 65535"));
-  const std::vector<std::uint8_t> table = sample_table(static_cast<int>(maxval), grey);
+  const std::vector<std::uint8_t> table = sample_table(maxval, grey);
   const int size = maxval > 255 ? 2 : 1;
   const std::uint8_t* raw = plain ? nullptr : reader.raw(count * size);
   std::vector<std::uint8_t> samples(count);
@@ -121,7 +120,7 @@ std::vector<std::uint8_t> read_samples(PnmReader& reader, std::size_t count, boo
 }  // namespace
 
 Raster decode_pnm(const Source& source) {
-  const int kind = source.data()[1] - '0';  // 1 to 6, sniffed
+  const int kind = source.data()[1] - '0';  // 1 to 6, as sniff_format has checked
   const bool plain = kind <= 3;
   const bool bitmap = kind % 3 == 1;
   const bool color = kind % 3 == 0;
@@ -129,12 +128,13 @@ Raster decode_pnm(const Source& source) {
   const std::int64_t width = reader.number("the width");
   const std::int64_t height = reader.number("the height");
   source.check_size(width, height);
-  const std::size_t area = static_cast<std::size_t>(width * height);
-  // A plain sample takes at least one byte, so that a short file cannot ask for much memory.
+  const std::size_t area = width * height;
+  // A plain sample takes at least one byte, so a short file cannot make us allocate much.
   if (plain && area > source.size()) source.reject("truncated file");
 
   Raster raster;
-  raster.image = {static_cast<int>(width), static_cast<int>(height), {}};
+  raster.image.width = width;
+  raster.image.height = height;
   std::vector<std::uint8_t> samples =
       bitmap ? read_bitmap(reader, width, height, plain)
              : read_samples(reader, area * (color ? 3 : 1), plain, !color, source);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first page of a TIFF through libtiff: strips or tiles are unpacked to 8-bit samples, then turned to RGB
-// as Pillow does. Colour spaces that documents rarely use (YCbCr outside of JPEG, CIE Lab) take libtiff's own
-// RGBA conversion.
+// The first page of a TIFF through libtiff: strips or tiles are unpacked to 8-bit samples, then converted to
+// RGB as Pillow does. Colour spaces that are rare in documents (YCbCr without JPEG, CIE Lab) go through
+// libtiff's own RGBA conversion.
 #include <tiffio.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace glmocr {
 namespace {
 
-// What libtiff is handed: the bytes and the place of the first error message.
+// What libtiff's callbacks get: the bytes, the position in them, and room for the first error message.
 struct Input {
   const Source& source;
   std::size_t position = 0;
@@ -28,10 +28,10 @@ struct Input {
 tmsize_t on_read(thandle_t handle, void* out, tmsize_t size) {
   auto& input = *static_cast<Input*>(handle);
   const std::size_t left = input.source.size() - std::min(input.position, input.source.size());
-  const std::size_t count = std::min(static_cast<std::size_t>(std::max<tmsize_t>(size, 0)), left);
+  const std::size_t count = std::min<std::size_t>(std::max<tmsize_t>(size, 0), left);
   if (count > 0) std::memcpy(out, input.source.data() + input.position, count);
   input.position += count;
-  return static_cast<tmsize_t>(count);
+  return count;
 }
 tmsize_t on_write(thandle_t, void*, tmsize_t) { return 0; }
 toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
@@ -58,9 +58,8 @@ Tiff open_tiff(Input& input) {
   if (options == nullptr) throw std::bad_alloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &input);
   TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, nullptr);
-  // No single buffer of libtiff needs more than the samples of the largest picture, 8 bytes a pixel.
-  TIFFOpenOptionsSetMaxSingleMemAlloc(options,
-                                      static_cast<tmsize_t>(input.source.max_pixels * 8 + (1 << 20)));
+  // No single buffer of libtiff needs more than the samples of the largest picture, 8 bytes per pixel.
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options, input.source.max_pixels * 8 + (1 << 20));
   TIFF* tiff = TIFFClientOpenExt("libtiff", "rm", &input, on_read, on_write, on_seek, on_close, on_size,
                                  nullptr, nullptr, options);
   TIFFOpenOptionsFree(options);
@@ -85,7 +84,7 @@ struct Layout {
   std::uint16_t colors;    // channels that carry colour: 1, 3 or 4; they come first
   std::uint16_t photometric;
   std::uint16_t
-      alpha;  // 0 or the kind of the channel behind the colours: EXTRASAMPLE_ASSOCALPHA, _UNASSALPHA
+      alpha;  // kind of the channel after the colours, EXTRASAMPLE_ASSOCALPHA or _UNASSALPHA; else 0
   bool planar;
   int kept() const { return colors + (alpha != 0 ? 1 : 0); }
 };
@@ -119,7 +118,7 @@ Layout read_layout(TIFF* tiff, const Source& source) {
   return layout;
 }
 
-// True where the samples are used as they are stored; else libtiff's conversion has to do.
+// True where the samples are used as they are stored; otherwise libtiff converts them.
 bool is_direct(TIFF* tiff, const Layout& layout) {
   switch (layout.photometric) {
     case PHOTOMETRIC_MINISWHITE:
@@ -143,19 +142,19 @@ void check_samples(TIFF* tiff, const Layout& layout, const Source& source) {
     source.reject(cat("sample format ", sample_format, " is not supported, expected 1 (unsigned)"));
   }
   if (layout.bits < 1 || layout.bits > 16) {
-    source.reject(cat(layout.bits, " bits a sample are not supported, expected 1 to 16"));
+    source.reject(cat(layout.bits, " bits per sample are not supported, expected 1 to 16"));
   }
   if (layout.photometric == PHOTOMETRIC_PALETTE && layout.bits > 8) {
     source.reject(cat(layout.bits, "-bit palette indices are not supported, expected 1 to 8"));
   }
   if (layout.channels < layout.colors) {
-    source.reject(cat(layout.channels, " samples a pixel, expected ", layout.colors));
+    source.reject(cat(layout.channels, " samples per pixel, expected ", layout.colors));
   }
 }
 
-// Unpacks `count` pixels of `in`, a row of packed samples, `channels` a pixel of which `kept` are wanted, to
-// 8 bits at `out`, `out_step` bytes a pixel. Fewer bits are scaled to 255 unless they are indices, more lose
-// their low ones.
+// Unpacks `count` pixels from `in`, a row of packed samples with `channels` per pixel, of which the first
+// `kept` are wanted, to 8 bits at `out`, `out_step` bytes per pixel. Samples of fewer bits are scaled to 255
+// unless they are palette indices; of more bits, the high 8 are kept.
 void unpack(const std::uint8_t* in, const Layout& layout, int channels, int kept, std::size_t count,
             std::uint8_t* out, int out_step) {
   const int bits = layout.bits;
@@ -168,7 +167,7 @@ void unpack(const std::uint8_t* in, const Layout& layout, int channels, int kept
       } else if (bits == 16) {
         std::uint16_t value;  // libtiff has brought it into our byte order
         std::memcpy(&value, in + 2 * sample, 2);
-        out[c] = static_cast<std::uint8_t>(value >> 8);
+        out[c] = value >> 8;
       } else {
         std::uint32_t value = 0;
         for (std::size_t bit = sample * bits; bit < (sample + 1) * bits; ++bit) {
@@ -176,16 +175,16 @@ void unpack(const std::uint8_t* in, const Layout& layout, int channels, int kept
         }
         if (bits > 8) value >>= bits - 8;
         if (bits < 8 && scaled) value = value * 255 / ((1u << bits) - 1);
-        out[c] = static_cast<std::uint8_t>(value);
+        out[c] = value;
       }
     }
   }
 }
 
-// Strips and tiles alike: rectangles that are decoded whole.
+// Strips or tiles: rectangles that are decoded as a whole.
 struct Blocks {
   std::uint32_t width, height;
-  std::size_t bytes, row_bytes;
+  tmsize_t bytes, row_bytes;
   bool tiled;
 };
 
@@ -196,21 +195,21 @@ Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
     blocks.width = field<std::uint32_t>(tiff, TIFFTAG_TILEWIDTH);
     blocks.height = field<std::uint32_t>(tiff, TIFFTAG_TILELENGTH);
     input.source.check_size(blocks.width, blocks.height);
-    blocks.bytes = static_cast<std::size_t>(std::max<tmsize_t>(TIFFTileSize(tiff), 0));
-    blocks.row_bytes = static_cast<std::size_t>(std::max<tmsize_t>(TIFFTileRowSize(tiff), 0));
+    blocks.bytes = std::max<tmsize_t>(TIFFTileSize(tiff), 0);
+    blocks.row_bytes = std::max<tmsize_t>(TIFFTileRowSize(tiff), 0);
   } else {
     blocks.width = layout.width;
     blocks.height = std::min(field<std::uint32_t>(tiff, TIFFTAG_ROWSPERSTRIP, layout.height), layout.height);
-    blocks.bytes = static_cast<std::size_t>(std::max<tmsize_t>(TIFFStripSize(tiff), 0));
-    blocks.row_bytes = static_cast<std::size_t>(std::max<tmsize_t>(TIFFScanlineSize(tiff), 0));
+    blocks.bytes = std::max<tmsize_t>(TIFFStripSize(tiff), 0);
+    blocks.row_bytes = std::max<tmsize_t>(TIFFScanlineSize(tiff), 0);
   }
-  const std::size_t channels = layout.planar ? 1 : layout.channels;
-  const std::size_t needed = (blocks.width * channels * layout.bits + 7) / 8;
+  const tmsize_t channels = layout.planar ? 1 : layout.channels;
+  const tmsize_t needed = (blocks.width * channels * layout.bits + 7) / 8;
   if (blocks.height == 0 || blocks.row_bytes < needed || blocks.bytes / blocks.row_bytes < blocks.height) {
     reject(input, "strips or tiles of an impossible size");
   }
-  // A block is at most a picture of max_pixels with these samples; more is an attack or an error.
-  if (blocks.bytes > static_cast<std::size_t>(input.source.max_pixels) * 8) {
+  // No honest block is larger than a picture of max_pixels with 8 bytes per pixel.
+  if (blocks.bytes > input.source.max_pixels * 8) {
     reject(input, "strips or tiles are too large");
   }
   return blocks;
@@ -227,13 +226,11 @@ std::vector<std::uint8_t> read_samples(TIFF* tiff, const Layout& layout, Input& 
     for (std::uint32_t y0 = 0; y0 < layout.height; y0 += blocks.height) {
       const std::uint32_t rows = std::min(blocks.height, layout.height - y0);
       for (std::uint32_t x0 = 0; x0 < layout.width; x0 += blocks.width) {
-        const auto sample = static_cast<std::uint16_t>(plane);
-        const std::size_t wanted = blocks.tiled ? blocks.bytes : rows * blocks.row_bytes;
-        const tmsize_t size = static_cast<tmsize_t>(wanted);
+        const tmsize_t size = blocks.tiled ? blocks.bytes : rows * blocks.row_bytes;
         const tmsize_t got =
             blocks.tiled
-                ? TIFFReadEncodedTile(tiff, TIFFComputeTile(tiff, x0, y0, 0, sample), block.data(), size)
-                : TIFFReadEncodedStrip(tiff, TIFFComputeStrip(tiff, y0, sample), block.data(), size);
+                ? TIFFReadEncodedTile(tiff, TIFFComputeTile(tiff, x0, y0, 0, plane), block.data(), size)
+                : TIFFReadEncodedStrip(tiff, TIFFComputeStrip(tiff, y0, plane), block.data(), size);
         if (got < size) reject(input, "truncated file");
         const std::size_t columns = std::min(blocks.width, layout.width - x0);
         for (std::uint32_t y = 0; y < rows; ++y) {
@@ -248,14 +245,14 @@ std::vector<std::uint8_t> read_samples(TIFF* tiff, const Layout& layout, Input& 
   return samples;
 }
 
-// The palette as 8-bit RGB, [256, 3]; black beyond its end.
+// The palette as 8-bit RGB, [256, 3]; black after its end.
 std::vector<std::uint8_t> read_palette(TIFF* tiff, const Layout& layout, const Source& source) {
   std::uint16_t* maps[3] = {};
   if (TIFFGetField(tiff, TIFFTAG_COLORMAP, &maps[0], &maps[1], &maps[2]) != 1)
     source.reject("palette is missing");
   std::vector<std::uint8_t> palette(256 * 3);
   for (int i = 0; i < 1 << layout.bits; ++i) {
-    for (int c = 0; c < 3; ++c) palette[3 * i + c] = static_cast<std::uint8_t>(maps[c][i] >> 8);
+    for (int c = 0; c < 3; ++c) palette[3 * i + c] = maps[c][i] >> 8;
   }
   return palette;
 }
@@ -283,7 +280,7 @@ void to_rgb(TIFF* tiff, const Layout& layout, std::vector<std::uint8_t> samples,
       } else if (indexed) {
         std::copy_n(&palette[3 * *in], 3, &rgb[3 * i]);
       } else {
-        std::fill_n(&rgb[3 * i], 3, static_cast<std::uint8_t>(*in ^ inverted));
+        std::fill_n(&rgb[3 * i], 3, *in ^ inverted);
       }
       if (layout.alpha != 0) raster.alpha[i] = in[layout.colors];
     }
@@ -291,7 +288,7 @@ void to_rgb(TIFF* tiff, const Layout& layout, std::vector<std::uint8_t> samples,
   if (layout.alpha == EXTRASAMPLE_ASSOCALPHA) unpremultiply(rgb, raster.alpha);
 }
 
-// libtiff's own conversion, for the colour spaces that is_direct leaves out.
+// libtiff's own conversion, for the colour spaces that is_direct excludes.
 void convert_by_libtiff(TIFF* tiff, const Layout& layout, Raster& raster, Input& input) {
   char why[1024] = "";
   if (TIFFRGBAImageOK(tiff, why) != 1) input.source.reject(why);
@@ -303,9 +300,9 @@ void convert_by_libtiff(TIFF* tiff, const Layout& layout, Raster& raster, Input&
   }
   raster.image.rgb.resize(packed.size() * 3);
   for (std::size_t i = 0; i < packed.size(); ++i) {
-    raster.image.rgb[3 * i] = static_cast<std::uint8_t>(TIFFGetR(packed[i]));
-    raster.image.rgb[3 * i + 1] = static_cast<std::uint8_t>(TIFFGetG(packed[i]));
-    raster.image.rgb[3 * i + 2] = static_cast<std::uint8_t>(TIFFGetB(packed[i]));
+    raster.image.rgb[3 * i] = TIFFGetR(packed[i]);
+    raster.image.rgb[3 * i + 1] = TIFFGetG(packed[i]);
+    raster.image.rgb[3 * i + 2] = TIFFGetB(packed[i]);
   }
 }
 
@@ -318,7 +315,8 @@ Raster decode_tiff(const Source& source) {
   const Layout layout = read_layout(tiff.get(), source);
 
   Raster raster;
-  raster.image = {static_cast<int>(layout.width), static_cast<int>(layout.height), {}};
+  raster.image.width = layout.width;
+  raster.image.height = layout.height;
   if (is_direct(tiff.get(), layout)) {
     check_samples(tiff.get(), layout, source);
     to_rgb(tiff.get(), layout, read_samples(tiff.get(), layout, input), raster, source);
@@ -327,7 +325,7 @@ Raster decode_tiff(const Source& source) {
   }
   raster.orientation = field<std::uint16_t>(tiff.get(), TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
   if (TIFFLastDirectory(tiff.get()) == 0)
-    raster.warnings.push_back("TIFF of several pages: only the first is read");
+    raster.warnings.push_back("TIFF with several pages: only the first is read");
   return raster;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// WebP through libwebp; the container (animation, EXIF) through its demuxer. A still picture is one frame.
+// WebP through libwebp; the container (animation, EXIF) through its demuxer. A still picture has one frame.
 #include <webp/decode.h>
 #include <webp/demux.h>
 
@@ -42,12 +42,12 @@ Raster decode_webp(const Source& source) {
   if (state < WEBP_DEMUX_DONE) {
     source.reject(state == WEBP_DEMUX_PARSE_ERROR ? "broken container" : "truncated file");
   }
-  const std::uint32_t width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH);
-  const std::uint32_t height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
+  const int width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH);
+  const int height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
   source.check_size(width, height);
   Frame frame;
   if (WebPDemuxGetFrame(demuxer.get(), 1, &frame) == 0) source.reject("no frame in the container");
-  const bool covers = frame.width == static_cast<int>(width) && frame.height == static_cast<int>(height);
+  const bool covers = frame.width == width && frame.height == height;
   if (frame.x_offset < 0 || frame.y_offset < 0 || frame.x_offset + std::int64_t{frame.width} > width ||
       frame.y_offset + std::int64_t{frame.height} > height) {
     source.reject("the first frame exceeds the canvas");
@@ -55,15 +55,14 @@ Raster decode_webp(const Source& source) {
 
   // What the first frame of an animation leaves uncovered is transparent black.
   const int channels = frame.has_alpha != 0 || !covers ? 4 : 3;
-  const std::size_t stride = std::size_t{width} * channels;
+  const std::int64_t stride = std::int64_t{width} * channels;
   Raster raster;
-  raster.image = {static_cast<int>(width), static_cast<int>(height),
-                  std::vector<std::uint8_t>(stride * height)};
+  raster.image = {width, height, std::vector<std::uint8_t>(stride * height)};
   std::vector<std::uint8_t>& pixels = raster.image.rgb;
-  const std::size_t start = frame.y_offset * stride + std::size_t(frame.x_offset) * channels;
+  const std::int64_t start = frame.y_offset * stride + std::int64_t{frame.x_offset} * channels;
   const auto decode = channels == 4 ? WebPDecodeRGBAInto : WebPDecodeRGBInto;
   if (decode(frame.fragment.bytes, frame.fragment.size, pixels.data() + start, pixels.size() - start,
-             static_cast<int>(stride)) == nullptr) {
+             stride) == nullptr) {
     source.reject("broken pixel data");
   }
   if (channels == 4) raster.alpha = split_alpha(pixels);

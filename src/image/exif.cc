@@ -37,7 +37,7 @@ int exif_orientation(std::span<const std::uint8_t> block) {
     const std::size_t entry = directory + 2 + 12 * std::size_t{i};
     if (reader.u16(entry) != kOrientationTag) continue;
     const std::uint32_t value = reader.u16(entry + 2) == kShort ? reader.u16(entry + 8) : 1;
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    return value >= 1 && value <= 8 ? value : 1;
   }
   return 1;
 }

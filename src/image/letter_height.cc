@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ink is what is darker than its surroundings (lighter, on dark paper). Letters are made of strokes, and the
-// tall vertical ones among them are about as tall as the letters: each pixel of ink votes with the length of
-// the vertical stroke it stands in, and a high quantile of the votes tells the height. No layout, no
-// connected components, and a skew or a touching letter does not matter.
+// long vertical ones are about as high as the letters: each pixel of ink votes with the length of the
+// vertical stroke it belongs to, and a high quantile of the votes gives the height. There is no analysis of
+// layout or of connected components, so skewed or touching letters do no harm.
 #include "image/letter_height.h"
 
 #include <algorithm>
@@ -12,35 +12,35 @@
 namespace glmocr {
 namespace {
 
-constexpr int kWindow = 12;  // the surroundings: this far to each side
+constexpr int kWindow = 12;  // the surroundings extend so many pixels to each side
 constexpr int kLeastContrast = 12;
 constexpr int kLongestStroke = 64;  // longer ones are rules
 constexpr int kFewestStrokes = 20;
-constexpr double kLetterOfStroke = 1.4;  // fitted on drawn pictures of 60 families of letters
+constexpr double kLetterOfStroke = 1.4;  // fitted on generated pictures in 60 typefaces
 
 using Bytes = std::vector<std::uint8_t>;  // [height, width]
 
 // The mean of the channels: what a model trained on grey pictures sees.
 Bytes to_grey(const Image& image) {
   Bytes grey(image.rgb.size() / 3);
-  for (std::size_t i = 0; i < grey.size(); ++i) {
+  for (std::int64_t i = 0; i < std::ssize(grey); ++i) {
     const std::uint8_t* pixel = &image.rgb[3 * i];
-    grey[i] = static_cast<std::uint8_t>((pixel[0] + pixel[1] + pixel[2]) / 3);
+    grey[i] = (pixel[0] + pixel[1] + pixel[2]) / 3;
   }
   return grey;
 }
 
-// The smallest index up to which `share` of the histogram lies.
+// The smallest index at which the sum of the histogram reaches `share` of the total.
 template <std::size_t n>
 int quantile(const std::array<std::int64_t, n>& histogram, double share) {
   std::int64_t total = 0;
   for (const std::int64_t count : histogram) total += count;
   std::int64_t so_far = 0;
-  for (std::size_t i = 0; i < n; ++i) {
+  for (int i = 0; i < std::ssize(histogram); ++i) {
     so_far += histogram[i];
-    if (static_cast<double>(so_far) >= share * static_cast<double>(total)) return static_cast<int>(i);
+    if (so_far >= share * total) return i;
   }
-  return static_cast<int>(n) - 1;
+  return std::ssize(histogram) - 1;
 }
 
 std::array<std::int64_t, 256> histogram_of(const Bytes& values) {
@@ -49,14 +49,13 @@ std::array<std::int64_t, 256> histogram_of(const Bytes& values) {
   return histogram;
 }
 
-// How far each pixel stands out from the mean of its surroundings towards the ink's side; 0 where it does
-// not.
+// By how much each pixel is darker than the mean of its surroundings (lighter, on dark paper), or 0.
 Bytes contrast_of(const Bytes& grey, int height, int width) {
   const bool dark_paper = quantile(histogram_of(grey), 0.5) < 128;
   Bytes contrast(grey.size());
-  std::vector<std::int32_t> columns(static_cast<std::size_t>(width));  // sums over the rows of the window
-  std::vector<std::int64_t> before(static_cast<std::size_t>(width) + 1);
-  const auto row = [&](int y) { return &grey[static_cast<std::size_t>(y) * width]; };
+  std::vector<std::int32_t> columns(width);  // sums over the rows of the window
+  std::vector<std::int64_t> before(width + 1);
+  const auto row = [&](int y) { return &grey[std::int64_t{y} * width]; };
   for (int y = 0; y < std::min(kWindow, height); ++y) {
     for (int x = 0; x < width; ++x) columns[x] += row(y)[x];
   }
@@ -70,9 +69,9 @@ Bytes contrast_of(const Bytes& grey, int height, int width) {
     for (int x = 0; x < width; ++x) {
       const int left = std::max(0, x - kWindow);
       const int right = std::min(width, x + kWindow + 1);
-      const auto mean = static_cast<int>((before[right] - before[left]) / (rows * (right - left)));
+      const int mean = (before[right] - before[left]) / (rows * (right - left));
       const int darker = dark_paper ? row(y)[x] - mean : mean - row(y)[x];
-      contrast[static_cast<std::size_t>(y) * width + x] = static_cast<std::uint8_t>(std::max(0, darker));
+      contrast[std::int64_t{y} * width + x] = std::max(0, darker);
     }
   }
   return contrast;
@@ -82,10 +81,10 @@ Bytes contrast_of(const Bytes& grey, int height, int width) {
 std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, int height, int width) {
   const int threshold = std::max(kLeastContrast, 3 * quantile(histogram_of(contrast), 0.99) / 10);
   std::array<std::int64_t, kLongestStroke + 1> strokes{};
-  std::vector<int> length(static_cast<std::size_t>(width));
+  std::vector<int> length(width);
   for (int y = 0; y <= height; ++y) {
     for (int x = 0; x < width; ++x) {
-      if (y < height && contrast[static_cast<std::size_t>(y) * width + x] > threshold) {
+      if (y < height && contrast[std::int64_t{y} * width + x] > threshold) {
         ++length[x];
       } else {
         if (length[x] >= 2 && length[x] <= kLongestStroke) ++strokes[length[x]];
@@ -102,9 +101,9 @@ std::optional<double> estimate_letter_height(const Image& image) {
   const Bytes contrast = contrast_of(to_grey(image), image.height, image.width);
   auto votes = strokes_of(contrast, image.height, image.width);
   std::int64_t strokes = 0;
-  for (std::size_t length = 0; length < votes.size(); ++length) {
+  for (std::int64_t length = 0; length < std::ssize(votes); ++length) {
     strokes += votes[length];
-    votes[length] *= static_cast<std::int64_t>(length);
+    votes[length] *= length;
   }
   if (strokes < kFewestStrokes) return std::nullopt;
   return kLetterOfStroke * quantile(votes, 0.87);

@@ -2,13 +2,13 @@
 #pragma once
 #include <optional>
 
-#include "image/image.h"
+#include "glmocr/image.h"
 
 namespace glmocr {
 
-// How tall the letters of a picture are, from the top of a capital to the foot of a descender, in pixels;
-// nothing where too little looks like print. A guess: two pictures in three come within 20 %. It is the same
-// to the pixel as train/letters.py, so that the accuracy measured there holds here.
+// The height of the letters of a picture, from the top of a capital to the bottom of a descender, in pixels;
+// nothing where too little of it looks like print. An estimate: for two pictures in three it is within 20 %.
+// It gives exactly what train/letters.py gives, so the accuracy measured there holds here.
 std::optional<double> estimate_letter_height(const Image& image);
 
 }  // namespace glmocr

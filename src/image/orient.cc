@@ -2,12 +2,12 @@
 #include "image/orient.h"
 
 #include <algorithm>
-#include <cstddef>
+#include <cstdint>
 
 namespace glmocr {
 namespace {
 
-// Pixels are moved in square tiles, so that a transposition touches few cache lines and pages at a time.
+// Pixels are moved in square tiles of this side, so that a transposition touches few cache lines at a time.
 constexpr int kTile = 64;
 
 }  // namespace
@@ -22,18 +22,18 @@ Image oriented(Image image, int orientation) {
 
   Image out{transposed ? h : w, transposed ? w : h, std::vector<std::uint8_t>(image.rgb.size())};
   // Where the source pixel (x, y) goes: a start and one step along each source axis, in pixels of `out`.
-  const std::ptrdiff_t along = transposed ? out.width : 1;
-  const std::ptrdiff_t across = transposed ? 1 : out.width;
-  const std::ptrdiff_t step_x = mirror_x ? -along : along;
-  const std::ptrdiff_t step_y = mirror_y ? -across : across;
-  const std::ptrdiff_t start = (mirror_x ? (w - 1) * along : 0) + (mirror_y ? (h - 1) * across : 0);
+  const std::int64_t along = transposed ? out.width : 1;
+  const std::int64_t across = transposed ? 1 : out.width;
+  const std::int64_t step_x = mirror_x ? -along : along;
+  const std::int64_t step_y = mirror_y ? -across : across;
+  const std::int64_t start = (mirror_x ? (w - 1) * along : 0) + (mirror_y ? (h - 1) * across : 0);
 
   for (int y0 = 0; y0 < h; y0 += kTile) {
     for (int x0 = 0; x0 < w; x0 += kTile) {
       for (int y = y0; y < std::min(h, y0 + kTile); ++y) {
         for (int x = x0; x < std::min(w, x0 + kTile); ++x) {
-          const std::uint8_t* from = &image.rgb[3 * (static_cast<std::size_t>(y) * w + x)];
-          std::copy_n(from, 3, &out.rgb[3 * static_cast<std::size_t>(start + x * step_x + y * step_y)]);
+          const std::uint8_t* from = &image.rgb[3 * (std::int64_t{y} * w + x)];
+          std::copy_n(from, 3, &out.rgb[3 * (start + x * step_x + y * step_y)]);
         }
       }
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "image/image.h"
+#include "glmocr/image.h"
 
 namespace glmocr {
 
-// Turns a picture upright. `orientation` is EXIF's value (tag 0x0112): 1 upright, 2 mirrored, 3 turned by
-// 180, 4 flipped, 5 transposed, 6 to be turned clockwise, 7 transversed, 8 to be turned anticlockwise.
+// The picture upright. `orientation` is the value of EXIF's tag 0x0112, which says how the pixels are stored:
+// 1 upright, 2 mirrored left to right, 3 rotated by 180 degrees, 4 mirrored top to bottom, 5 transposed, 6 to
+// be rotated clockwise, 7 transposed along the other diagonal, 8 to be rotated anticlockwise.
 Image oriented(Image image, int orientation);
 
 }  // namespace glmocr

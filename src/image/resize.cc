@@ -26,7 +26,7 @@ double keys_kernel(double t) {
   return 0.0;
 }
 
-// Which samples make up each output sample, with what weights.
+// Which input samples contribute to each output sample, and their weights.
 template <class Weight>
 struct Taps {
   int precision;                // a weight of 1 is 1 << precision
@@ -36,7 +36,7 @@ struct Taps {
   std::vector<Weight> weights;  // [outputs, stride]
 };
 
-// As the int16 weights of PyTorch are chosen: the most bits that keep the largest weight below 2^15.
+// As PyTorch chooses them for int16 weights: the most bits that keep the largest weight below 2^15.
 int int16_precision(double largest) {
   int precision = 0;
   while (precision < kMaxPrecision && static_cast<int>(0.5 + largest * (1 << (precision + 1))) < (1 << 15)) {
@@ -47,20 +47,20 @@ int int16_precision(double largest) {
 
 template <class Weight>
 Taps<Weight> make_taps(int inputs, int outputs) {
-  const double scale = static_cast<double>(inputs) / outputs;
+  const double scale = 1.0 * inputs / outputs;
   const double filter_scale = std::max(scale, 1.0);
   const double support = 2.0 * filter_scale;
   const double step = 1.0 / filter_scale;
   Taps<Weight> taps;
   taps.first.resize(outputs);
   taps.count.resize(outputs);
-  taps.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-  std::vector<double> weights(static_cast<std::size_t>(outputs) * taps.stride);
+  taps.stride = std::ceil(support) * 2 + 1;
+  std::vector<double> weights(std::int64_t{outputs} * taps.stride);
   for (int i = 0; i < outputs; ++i) {
     const double center = (i + 0.5) * scale;
     const int first = std::max(0, static_cast<int>(center - support + 0.5));
     const int count = std::min(inputs, static_cast<int>(center + support + 0.5)) - first;
-    double* row = &weights[static_cast<std::size_t>(i) * taps.stride];
+    double* row = &weights[std::int64_t{i} * taps.stride];
     double sum = 0.0;
     for (int j = 0; j < count; ++j) sum += row[j] = keys_kernel((j + first - center + 0.5) * step);
     for (int j = 0; j < count; ++j) row[j] /= sum;
@@ -77,10 +77,10 @@ Taps<Weight> make_taps(int inputs, int outputs) {
 }
 
 // out[k] = clamp((half + sum over j of weights[j] * in[j * stride + k]) >> precision) for `lanes` values, at
-// most kLanes. The hot loop of both passes: lanes are contiguous and independent, and a constant number of
-// them vectorises.
+// most kLanes. The inner loop of both passes: lanes are contiguous and independent, so with a constant number
+// of them the compiler vectorises it.
 template <class Weight, class Lanes>
-void weigh(const std::uint8_t* in, std::size_t stride, const Weight* weights, int count, int precision,
+void weigh(const std::uint8_t* in, std::int64_t stride, const Weight* weights, int count, int precision,
            Lanes lanes, std::uint8_t* out) {
   std::int32_t sums[kLanes];
   for (int k = 0; k < lanes; ++k) sums[k] = 1 << (precision - 1);
@@ -89,8 +89,7 @@ void weigh(const std::uint8_t* in, std::size_t stride, const Weight* weights, in
     const std::uint8_t* row = in + j * stride;
     for (int k = 0; k < lanes; ++k) sums[k] += weight * static_cast<Weight>(row[k]);
   }
-  for (int k = 0; k < lanes; ++k)
-    out[k] = static_cast<std::uint8_t>(std::clamp(sums[k] >> precision, 0, 255));
+  for (int k = 0; k < lanes; ++k) out[k] = std::clamp(sums[k] >> precision, 0, 255);
 }
 
 constexpr std::integral_constant<int, kLanes> kAllLanes;
@@ -98,13 +97,13 @@ constexpr std::integral_constant<int, kLanes> kAllLanes;
 template <class Weight>
 Image resize_vertically(const Image& in, int height) {
   const Taps<Weight> taps = make_taps<Weight>(in.height, height);
-  const std::size_t row_size = static_cast<std::size_t>(in.width) * 3;
+  const std::int64_t row_size = std::int64_t{in.width} * 3;
   Image out{in.width, height, std::vector<std::uint8_t>(row_size * height)};
   for (int y = 0; y < height; ++y) {
     const std::uint8_t* from = &in.rgb[taps.first[y] * row_size];
-    const Weight* weights = &taps.weights[static_cast<std::size_t>(y) * taps.stride];
+    const Weight* weights = &taps.weights[std::int64_t{y} * taps.stride];
     std::uint8_t* to = &out.rgb[y * row_size];
-    std::size_t k = 0;
+    std::int64_t k = 0;
     for (; k + kLanes <= row_size; k += kLanes) {
       weigh(from + k, row_size, weights, taps.count[y], taps.precision, kAllLanes, to + k);
     }
@@ -113,28 +112,27 @@ Image resize_vertically(const Image& in, int height) {
   return out;
 }
 
-// Rows are filtered kBlockRows at a time: with their pixels interleaved, [x, row, 3], the horizontal pass
-// becomes a vertical one over kLanes contiguous bytes.
+// Filters kBlockRows rows at a time: with their pixels interleaved, [x, row, 3], the horizontal pass becomes
+// a vertical one over kLanes contiguous bytes.
 template <class Weight>
 Image resize_horizontally(const Image& in, int width) {
   const Taps<Weight> taps = make_taps<Weight>(in.width, width);
-  Image out{width, in.height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * in.height * 3)};
-  std::vector<std::uint8_t> block(static_cast<std::size_t>(in.width) * kLanes);  // [in.width, kBlockRows, 3]
-  std::uint8_t column[kLanes];                                                   // [kBlockRows, 3]
+  Image out{width, in.height, std::vector<std::uint8_t>(std::int64_t{width} * in.height * 3)};
+  std::vector<std::uint8_t> block(std::int64_t{in.width} * kLanes);  // [in.width, kBlockRows, 3]
+  std::uint8_t column[kLanes];                                       // [kBlockRows, 3]
   for (int y0 = 0; y0 < in.height; y0 += kBlockRows) {
     const int rows = std::min(kBlockRows, in.height - y0);
     for (int row = 0; row < rows; ++row) {
-      const std::uint8_t* from = &in.rgb[static_cast<std::size_t>(y0 + row) * in.width * 3];
+      const std::uint8_t* from = &in.rgb[std::int64_t{y0 + row} * in.width * 3];
       std::uint8_t* to = &block[row * 3];
-      for (int x = 0; x < in.width; ++x) std::memcpy(to + std::size_t{kLanes} * x, from + 3 * x, 3);
+      for (int x = 0; x < in.width; ++x) std::memcpy(to + std::int64_t{kLanes} * x, from + 3 * x, 3);
     }
     for (int x = 0; x < width; ++x) {
-      weigh(&block[static_cast<std::size_t>(taps.first[x]) * kLanes], kLanes,
-            &taps.weights[static_cast<std::size_t>(x) * taps.stride], taps.count[x], taps.precision,
-            kAllLanes, column);
-      std::uint8_t* to = &out.rgb[(static_cast<std::size_t>(y0) * width + x) * 3];
+      weigh(&block[std::int64_t{taps.first[x]} * kLanes], kLanes,
+            &taps.weights[std::int64_t{x} * taps.stride], taps.count[x], taps.precision, kAllLanes, column);
+      std::uint8_t* to = &out.rgb[(std::int64_t{y0} * width + x) * 3];
       for (int row = 0; row < rows; ++row)
-        std::memcpy(to + static_cast<std::size_t>(row) * width * 3, column + row * 3, 3);
+        std::memcpy(to + std::int64_t{row} * width * 3, column + row * 3, 3);
     }
   }
   return out;

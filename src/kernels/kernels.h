@@ -6,18 +6,21 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_budget.h"
+#include "base/threads.h"
 #include "tensor/device.h"
 #include "tensor/ops.h"
 
 namespace glmocr {
 
 struct DeviceOptions {
-  int threads = 0;                // 0: default_thread_count()
-  std::int64_t memory_limit = 0;  // bytes that allocate and scratch may hold together; 0: no limit
+  int threads = 0;                       // 0: default_thread_count()
+  std::shared_ptr<ThreadPool> pool;      // null: the shared pool of `threads` threads
+  std::shared_ptr<MemoryBudget> memory;  // the budget of the device; null: one without a limit
 };
 
-// "cpu" (the best kernels this machine runs, or GLMOCR_CPU_ISA's), "cpu:avx2" and the like, "ref" (the
-// definition of the operations: plain loops). Throws Error{device} naming what is available.
+// "cpu" (the best kernels that this machine runs, or those that GLMOCR_CPU_ISA names), "cpu:avx2" and the
+// like, "ref" (the definition of the operations: plain loops). Throws Error{device} naming what is available.
 std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& options = {});
 
 // Every name that open_device accepts on this machine, best first.

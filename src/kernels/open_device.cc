@@ -21,9 +21,8 @@ std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& 
     const std::string isa = name != "cpu" ? std::string(name.substr(4)) : wanted ? wanted : "";
     return open_cpu_device(isa, options);
   }
-  std::string names;
-  for (const std::string& known : available_devices()) names += (names.empty() ? "" : ", ") + known;
-  fail(ErrorCode::device, cat("device \"", name, "\" is not available here; there are: ", names));
+  fail(ErrorCode::device,
+       cat("device \"", name, "\" is not available here; available: ", join(available_devices(), ", ")));
 }
 
 }  // namespace glmocr

@@ -10,8 +10,8 @@
 
 namespace glmocr {
 
-// Finds added tokens in raw text: the leftmost place where one begins, and there the longest, as Hugging Face
-// tokenizers do.
+// Finds added tokens in raw text: the leftmost place where one begins, and the longest of those that begin
+// there, as Hugging Face tokenizers do.
 class AddedTokenMatcher {
  public:
   struct Match {

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t kEnd = UINT32_MAX;
 
-// A token in a doubly linked list over the places of the pre-token's bytes.
+// A token in a doubly linked list; indices are those of the pre-token's bytes.
 struct Symbol {
   TokenId id;
   std::uint32_t previous;
@@ -18,20 +18,18 @@ struct Symbol {
   Merge merge;  // with the next symbol
 };
 
-// Rank in the high half, place in the low: the smallest is the pair to merge next.
+// Rank in the high half, index in the low: the smallest is the pair to merge next.
 using Candidate = std::uint64_t;
 using Queue = std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>>;
 
-Candidate make_candidate(std::uint32_t rank, std::uint32_t place) {
-  return static_cast<Candidate>(rank) << 32 | place;
-}
+Candidate make_candidate(std::uint32_t rank, std::uint32_t place) { return Candidate{rank} << 32 | place; }
 
 // The state of one pre-token while its pairs merge.
 class Merger {
  public:
   Merger(const MergeTable& merges, const std::array<TokenId, 256>& byte_ids, std::string_view bytes)
       : merges_(merges), symbols_(bytes.size()) {
-    const auto count = static_cast<std::uint32_t>(bytes.size());
+    const std::uint32_t count = bytes.size();
     for (std::uint32_t i = 0; i < count; ++i) {
       symbols_[i] = {byte_ids[static_cast<std::uint8_t>(bytes[i])], i - 1, i + 1, {MergeTable::kNoRank, -1}};
     }
@@ -47,10 +45,9 @@ class Merger {
     }
     Queue queue(std::greater<>(), std::move(candidates));
     while (!queue.empty()) {
-      const auto rank = static_cast<std::uint32_t>(queue.top() >> 32);
-      const auto place = static_cast<std::uint32_t>(queue.top());
+      const std::uint32_t rank = queue.top() >> 32, place = queue.top() & UINT32_MAX;
       queue.pop();
-      // Another rank here means that one of the two was merged elsewhere since.
+      // With another rank, one of the two tokens has been merged with its other neighbour since.
       if (symbols_[place].merge.rank == rank) merge_with_next(place, queue);
     }
   }

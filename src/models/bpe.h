@@ -10,7 +10,7 @@
 
 namespace glmocr {
 
-// Two neighbouring tokens become one; the pair of the lowest rank goes first.
+// What a pair of neighbouring tokens becomes; the pair with the lowest rank is merged first.
 struct Merge {
   std::uint32_t rank;
   TokenId merged;
@@ -21,7 +21,7 @@ class MergeTable {
   static constexpr std::uint32_t kNoRank = UINT32_MAX;
 
   void reserve(std::size_t count) { merges_.reserve(count); }
-  // A pair given again takes the later rank, as in Hugging Face tokenizers.
+  // A pair that is set twice takes the later rank, as in Hugging Face tokenizers.
   void set(TokenId left, TokenId right, Merge merge) { merges_[key(left, right)] = merge; }
   // {kNoRank, -1} where the pair does not merge.
   Merge find(TokenId left, TokenId right) const;
@@ -33,13 +33,13 @@ class MergeTable {
   std::unordered_map<std::uint64_t, Merge> merges_;
 };
 
-// Byte pair encoding of one pre-token: begins with a token for every byte, merges the pair of the lowest
-// rank, the leftmost of equals, until none merges. O(n log n).
+// Byte pair encoding of one pre-token: begins with one token per byte and merges the pair with the lowest
+// rank, the leftmost among equals, until no pair merges. O(n log n).
 class BytePairEncoder {
  public:
   BytePairEncoder(const std::array<TokenId, 256>& byte_ids, MergeTable merges);
 
-  // Appends the ids of `bytes`, fewer than 2^32 - 1, to `ids`.
+  // Appends the ids of `bytes` (fewer than 2^32 - 1) to `ids`.
   void encode(std::string_view bytes, std::vector<TokenId>& ids) const;
 
  private:

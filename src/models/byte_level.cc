@@ -16,7 +16,7 @@ struct Alphabet {
   std::array<std::int16_t, kAlphabetEnd> byte_of_character{};  // -1: not in the alphabet
 };
 
-constexpr bool stands_for_itself(int byte) {
+constexpr bool is_its_own_code_point(int byte) {
   return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 }
 
@@ -25,9 +25,9 @@ constexpr Alphabet make_alphabet() {
   for (std::int16_t& byte : alphabet.byte_of_character) byte = -1;
   char32_t next = 0x100;
   for (int byte = 0; byte < 256; ++byte) {
-    const char32_t character = stands_for_itself(byte) ? static_cast<char32_t>(byte) : next++;
+    const char32_t character = is_its_own_code_point(byte) ? static_cast<char32_t>(byte) : next++;
     alphabet.character_of_byte[byte] = character;
-    alphabet.byte_of_character[character] = static_cast<std::int16_t>(byte);
+    alphabet.byte_of_character[character] = byte;
   }
   return alphabet;
 }
@@ -49,7 +49,7 @@ std::string from_byte_alphabet(std::string_view token) {
   for (const char32_t character : decode_utf8(token)) {
     const int byte = character < kAlphabetEnd ? kAlphabet.byte_of_character[character] : -1;
     if (byte < 0) return std::string(token);
-    bytes.push_back(static_cast<char>(byte));
+    bytes.push_back(byte);
   }
   return bytes;
 }

@@ -10,7 +10,7 @@
 
 namespace glmocr {
 
-// What tokenizer.json asks for: any number of Split steps (behaviour Isolated), then one ByteLevel step.
+// What tokenizer.json specifies: any number of Split steps (behaviour Isolated), then one ByteLevel step.
 struct PreTokenizerConfig {
   struct Split {
     std::string pattern;
@@ -18,10 +18,10 @@ struct PreTokenizerConfig {
   };
   std::vector<Split> splits;
   bool add_prefix_space = false;  // ByteLevel: a space before every piece that does not begin with one
-  bool use_regex = false;         // ByteLevel: cuts by the pattern of GPT-2
+  bool use_regex = false;         // ByteLevel: splits by GPT-2's pattern
 };
 
-// Cuts text into pre-tokens, which are encoded each for itself. Concurrent const use is safe.
+// Splits text into pre-tokens, which are encoded independently. Concurrent const use is safe.
 class PreTokenizer {
  public:
   using Take = std::function<void(std::string_view)>;
@@ -29,8 +29,8 @@ class PreTokenizer {
   // Throws Error{model}, beginning with `where`, for a pattern that cannot be compiled.
   PreTokenizer(const PreTokenizerConfig& config, const std::string& where);
 
-  // Calls `take` with every pre-token in order. `text` is well-formed UTF-8; a pre-token lives until `take`
-  // returns.
+  // Calls `take` with every pre-token in order. `text` is well-formed UTF-8; a pre-token is valid until
+  // `take` returns.
   void split(std::string_view text, const Take& take) const { split_from(0, text, take); }
 
  private:

@@ -13,7 +13,7 @@
 namespace glmocr {
 namespace {
 
-// Bodies of character classes: Unicode's White_Space and all the rest. An explicit list, because PCRE2
+// Bodies of character classes: Unicode's White_Space, and everything else. Explicit lists, because PCRE2
 // before 10.40 has no \p{White_Space}.
 constexpr std::string_view kWhiteSpace =
     R"(\x{09}-\x{0D}\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
@@ -27,7 +27,7 @@ std::string error_text(int code) {
   return buffer;
 }
 
-// From Oniguruma's way of writing a pattern to PCRE2's.
+// Translates a pattern from Oniguruma's syntax to PCRE2's.
 class Translator {
  public:
   Translator(std::string_view pattern, const std::string& where) : rest_(pattern), where_(where) {}
@@ -65,7 +65,7 @@ class Translator {
     in_class_ = true;
     copy(1);
     if (rest_.starts_with('^')) copy(1);
-    if (rest_.starts_with(']')) copy(1);  // the first one is a character
+    if (rest_.starts_with(']')) copy(1);  // in the first place it is an ordinary character
   }
 
   void class_character() {
@@ -150,7 +150,7 @@ Regex::Regex(std::string_view pattern, Syntax syntax, const std::string& where) 
   if (!compiled->code) {
     fail(ErrorCode::model, cat(where, ": pattern \"", pattern, "\" cannot be compiled: ", error_text(error)));
   }
-  // Where the system forbids run-time code this fails, and pcre2_match interprets.
+  // Fails where the system forbids code made at run time; pcre2_match interprets then.
   pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);
   compiled->context.reset(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(compiled->context.get(), UINT32_MAX);
@@ -160,21 +160,21 @@ Regex::Regex(std::string_view pattern, Syntax syntax, const std::string& where) 
 
 void Regex::for_each_piece(std::string_view text, const std::function<void(std::string_view)>& take) const {
   const Owned<pcre2_match_data, pcre2_match_data_free> match(pcre2_match_data_create(1, nullptr));
-  // The caller has checked the UTF-8; to check what is left at each match would be quadratic.
+  // The caller has checked the UTF-8. Checking the rest of the text at every match would be quadratic.
   const auto find = [&](std::size_t from, std::uint32_t options) {
     return pcre2_match(compiled_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                        options | PCRE2_NO_UTF_CHECK, match.get(), compiled_->context.get());
   };
-  std::size_t taken = 0;  // everything before it has been given out
+  std::size_t taken = 0;  // everything before it has been passed to `take`
   for (std::size_t from = 0; from < text.size();) {
     int result = find(from, 0);
-    // Compiled matching keeps its 32 KiB of state on the stack, interpreted matching as much as it needs on
+    // Compiled matching has 32 KiB of state on the stack; interpreted matching has as much as it needs, on
     // the heap.
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = find(from, PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) break;
     if (result < 0) {
-      fail(ErrorCode::memory,
-           cat("matching the tokenizer's pattern at byte ", from, ": ", error_text(result)));
+      fail(ErrorCode::memory, cat("the tokenizer's pattern cannot be matched at byte ", from,
+                                  " of the text: ", error_text(result)));
     }
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match.get());
     const std::size_t begin = span[0], end = span[1];

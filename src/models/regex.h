@@ -7,11 +7,10 @@
 
 namespace glmocr {
 
-// A compiled pattern of tokenizer.json. Patterns are written for Oniguruma (Ruby syntax); PCRE2 runs them
-// after a translation of what the two understand differently: `\s` is Unicode's White_Space exactly (PCRE2
-// adds U+180E),
-// `^` and `$` match at every line. What would silently differ (nested classes, `&&`, `\h`) is refused.
-// Concurrent const use is safe.
+// A compiled pattern of tokenizer.json. Patterns are written for Oniguruma (Ruby syntax) and run by PCRE2,
+// with what the two interpret differently translated: `\s` is exactly Unicode's White_Space (PCRE2 adds
+// U+180E), `^` and `$` match at every line. What cannot be translated (nested classes, `&&`, `\h`) is
+// refused. Concurrent const use is safe.
 class Regex {
  public:
   enum class Syntax { pattern, literal };
@@ -19,8 +18,8 @@ class Regex {
   // Throws Error{model}, beginning with `where`, for a pattern that cannot be compiled.
   Regex(std::string_view pattern, Syntax syntax, const std::string& where);
 
-  // Cuts `text` (well-formed UTF-8) into its matches and what lies between them, in order, none empty: the
-  // behaviour "Isolated". Megabytes are fine: no limit on matching, no recursion.
+  // Splits `text` (well-formed UTF-8) into its matches and the parts between them, in order, none empty: the
+  // behaviour "Isolated". Works for megabytes: matching has no limit and does not recurse.
   void for_each_piece(std::string_view text, const std::function<void(std::string_view)>& take) const;
 
  private:

@@ -11,18 +11,17 @@
 namespace glmocr {
 namespace {
 
-// Places are kept in 32 bits while pairs merge.
+// BytePairEncoder has 32-bit indices.
 constexpr std::size_t kMaxTextBytes = UINT32_MAX - 2;
 
-// The id of the piece that stands for each byte.
+// The id of the piece for each byte.
 std::array<TokenId, 256> find_byte_ids(const Vocabulary& vocabulary, const std::string& name) {
   std::array<TokenId, 256> ids{};
   for (int byte = 0; byte < 256; ++byte) {
-    const std::string piece = to_byte_alphabet(std::string(1, static_cast<char>(byte)));
+    const std::string piece = to_byte_alphabet(std::string(1, byte));
     const std::optional<TokenId> id = vocabulary.find(piece);
     if (!id || vocabulary.is_added(*id)) {
-      fail(ErrorCode::model,
-           cat(name, ": model.vocab: byte ", byte, " (\"", piece, "\") has no piece of its own"));
+      fail(ErrorCode::model, cat(name, ": model.vocab lacks a piece for byte ", byte, " (\"", piece, "\")"));
     }
     ids[byte] = *id;
   }
@@ -32,7 +31,7 @@ std::array<TokenId, 256> find_byte_ids(const Vocabulary& vocabulary, const std::
 MergeTable build_merges(const TokenizerJson& json, const Vocabulary& vocabulary, const std::string& name) {
   MergeTable table;
   table.reserve(json.merges.size());
-  for (std::size_t rank = 0; rank < json.merges.size(); ++rank) {
+  for (std::uint32_t rank = 0; rank < json.merges.size(); ++rank) {
     const auto& [left, right] = json.merges[rank];
     const auto id_of = [&, rank](const std::string& piece) {
       const std::optional<TokenId> id = vocabulary.find(piece);
@@ -43,9 +42,9 @@ MergeTable build_merges(const TokenizerJson& json, const Vocabulary& vocabulary,
       return *id;
     };
     const TokenId left_id = id_of(left), right_id = id_of(right), merged = id_of(left + right);
-    // Merging must not spell what only the matcher may find.
+    // Only AddedTokenMatcher may produce added tokens.
     if (vocabulary.is_added(merged)) continue;
-    table.set(left_id, right_id, {static_cast<std::uint32_t>(rank), merged});
+    table.set(left_id, right_id, {rank, merged});
   }
   return table;
 }
@@ -78,7 +77,8 @@ Tokenizer::Tokenizer(TokenizerJson&& json, const std::string& name)
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, AddedTokens added) const {
   if (text.size() > kMaxTextBytes) {
-    fail(ErrorCode::input, cat("text of ", text.size(), " bytes, the most is ", kMaxTextBytes));
+    fail(ErrorCode::input,
+         cat("the text has ", text.size(), " bytes, more than the limit of ", kMaxTextBytes));
   }
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
     fail(ErrorCode::input, cat("text is not UTF-8 at byte ", bad));
@@ -102,7 +102,7 @@ void Tokenizer::encode_text(std::string_view text, std::vector<TokenId>& ids) co
 
 void Tokenizer::encode_pre_token(std::string_view bytes, std::vector<TokenId>& ids) const {
   if (ignore_merges_) {
-    // A pre-token that spells an added token is no way around AddedTokens::ignore.
+    // Nor may a whole pre-token that spells an added token become one.
     const std::optional<TokenId> id = vocabulary_.find(to_byte_alphabet(bytes));
     if (id && !vocabulary_.is_added(*id)) return ids.push_back(*id);
   }

@@ -17,33 +17,32 @@ namespace glmocr {
 
 struct TokenizerJson;
 
-// Whether text may spell control tokens. Text of a user never does.
+// Whether text may spell control tokens. A user's text never may.
 enum class AddedTokens { ignore, match };
 
-// Byte-level BPE as tokenizer.json describes it: the ids that Hugging Face tokenizers give (without a
-// post-processor), and back. Concurrent const use is safe.
+// Byte-level BPE as tokenizer.json describes it: from text to the ids that Hugging Face tokenizers give
+// (without a post-processor), and back. Concurrent const use is safe.
 class Tokenizer {
  public:
-  // Both throw Error{model} naming the file and the key: unreadable, broken, or something we do not support
-  // (tokenizer_json.h). `name` stands for the file in errors.
+  // Both throw Error{model} naming the file and the key where it is unreadable, broken, or specifies what we
+  // do not support (tokenizer_json.h). `name` is the file's name in errors.
   static Tokenizer load(const std::filesystem::path& tokenizer_json);
   static Tokenizer parse(std::string_view json, const std::string& name);
 
   // `match` finds added tokens by leftmost longest match in the raw text, as Hugging Face does; with `ignore`
-  // no text yields one. Throws Error{input} with the byte offset where `text` is not UTF-8.
+  // no text becomes one. Throws Error{input} with the byte offset where `text` is not UTF-8.
   std::vector<TokenId> encode(std::string_view text, AddedTokens added = AddedTokens::ignore) const;
 
-  // Always well-formed UTF-8: U+FFFD for each maximal ill-formed part. Ids without a token give nothing, and
-  // with `skip_special` neither do special tokens.
+  // Always well-formed UTF-8, with U+FFFD for each maximal ill-formed part. Ids without a token are left out,
+  // and with `skip_special` so are special tokens.
   std::string decode(std::span<const TokenId> ids, bool skip_special = true) const;
   // The bytes of one token, which may be part of a character.
   std::string piece_bytes(TokenId id, bool skip_special) const;
 
   // Strings as tokenizer.json writes them: pieces in the byte alphabet, added tokens as they are.
   std::optional<TokenId> token_to_id(std::string_view token) const { return vocabulary_.find(token); }
-  std::string id_to_token(TokenId id) const {
-    return vocabulary_.token(id);
-  }                                                // empty for an id without a token
+  // Empty for an id without a token.
+  std::string id_to_token(TokenId id) const { return vocabulary_.token(id); }
   int size() const { return vocabulary_.size(); }  // highest id + 1
   bool is_special(TokenId id) const { return vocabulary_.is_special(id); }
   const std::vector<AddedToken>& added_tokens() const { return added_tokens_; }
@@ -61,8 +60,8 @@ class Tokenizer {
   bool ignore_merges_;
 };
 
-// Decodes token by token: gives out whole characters and holds back the bytes of one that is still
-// incomplete. The parts together are what Tokenizer::decode gives. The tokenizer must outlive it.
+// Decodes token by token: returns whole characters and keeps the bytes of an incomplete one until the next
+// token. The parts joined are what Tokenizer::decode gives. The tokenizer must outlive it.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true)

@@ -2,100 +2,44 @@
 #include "models/tokenizer_json.h"
 
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 
-#include "base/error.h"
+#include "base/json.h"
 
 namespace glmocr {
 namespace {
-
-using Json = nlohmann::json;
-
-constexpr int kMaxDepth = 64;  // printing a value is recursive
-
-// What an error shows of a value: the type of a component, else the beginning of its text.
-std::string describe(const Json& value) {
-  constexpr std::size_t kShown = 60;
-  if (value.is_object() && value.contains("type") && value["type"].is_string()) return value["type"].dump();
-  std::string text = value.dump();
-  if (text.size() > kShown) text = text.substr(0, kShown) + "...";
-  return text;
-}
-
-// A value of the file with the way to it, for errors: `model.merges[3]`.
-class Node {
- public:
-  Node(const Json& value, std::string path, const std::string& name)
-      : value_(value), path_(std::move(path)), name_(name) {}
-
-  [[noreturn]] void fail(const std::string& problem) const {
-    glmocr::fail(ErrorCode::model, cat(name_, ": ", path_, problem));
-  }
-  [[noreturn]] void unsupported(const std::string& expected) const {
-    fail(cat(" is ", describe(value_), ", which is not supported: expected ", expected));
-  }
-
-  // The member `key`; null where it is absent.
-  Node operator[](const char* key) const {
-    static const Json kNull;
-    if (!value_.is_object()) fail(cat(" is ", describe(value_), ", expected an object"));
-    const auto found = value_.find(key);
-    return {found == value_.end() ? kNull : *found, path_.empty() ? key : cat(path_, ".", key), name_};
-  }
-
-  std::vector<Node> elements() const {
-    if (!value_.is_array()) fail(cat(" is ", describe(value_), ", expected a list"));
-    std::vector<Node> nodes;
-    for (std::size_t i = 0; i < value_.size(); ++i)
-      nodes.push_back({value_[i], cat(path_, "[", i, "]"), name_});
-    return nodes;
-  }
-
-  bool is_null() const { return value_.is_null(); }
-  const Json& value() const { return value_; }
-
-  std::string string() const {
-    if (!value_.is_string()) fail(cat(" is ", describe(value_), ", expected a string"));
-    return value_.get<std::string>();
-  }
-  bool boolean(bool otherwise) const {
-    if (value_.is_null()) return otherwise;
-    if (!value_.is_boolean()) fail(cat(" is ", describe(value_), ", expected true or false"));
-    return value_.get<bool>();
-  }
-  void expect_false() const {
-    if (boolean(false)) unsupported("false");
-  }
-  // Null, false, zero and the empty string say "not used".
-  void expect_unused() const {
-    const bool unused = is_null() || value_ == false || value_ == 0 || value_ == "";
-    if (!unused) unsupported("null");
-  }
-
- private:
-  const Json& value_;
-  std::string path_;
-  const std::string& name_;
-};
-
-bool is_id(const Json& value) { return value.is_number_integer() && value >= 0 && value < kMaxTokens; }
 
 [[noreturn]] void fail_id(const std::string& name, const std::string& token, const std::string& found) {
   fail(ErrorCode::model, cat(name, ": the id of \"", token, "\" is ", found,
                              ", expected an integer from 0 to ", kMaxTokens - 1));
 }
 
-// Takes the two large tables out of the parser's events, so that no tree of 300,000 values is built, and sees
-// pieces that are given twice, which a tree would lose.
+TokenId read_id(const Json& value, const std::string& token, const std::string& name) {
+  const double id = value.is_number_integer() ? value.get<double>() : -1;
+  if (id < 0 || id >= kMaxTokens) fail_id(name, token, JsonCursor(value, name).shown());
+  return value.get<TokenId>();
+}
+
+void expect_false(const JsonCursor& flag) {
+  if (flag.boolean_or(false)) flag.unsupported("false");
+}
+
+// Null, false, zero and the empty string say "not used".
+void expect_unused(const JsonCursor& option) {
+  const Json& value = option.value();
+  const bool is_empty_text = value.is_string() && option.string().empty();
+  if (option && value != false && value != 0 && !is_empty_text) option.unsupported("null");
+}
+
+// Reads the two large tables while the file is parsed, so that they take no place in the tree. It also sees
+// pieces that occur twice, which a tree would drop.
 class TableReader {
  public:
   TableReader(TokenizerJson& out, const std::string& name) : out_(out), name_(name) {}
 
-  // A callback of nlohmann::json::parse: false drops the value from the tree.
+  // A JsonFilter: false leaves the value out of the tree.
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
     using Event = Json::parse_event_t;
-    if (depth > kMaxDepth) fail(ErrorCode::model, cat(name_, ": nested deeper than ", kMaxDepth, " levels"));
     if (event == Event::key && depth <= 2) enter(depth, parsed);
     if (table_ == Table::vocab && depth == 3) return vocab_event(event, parsed);
     if (table_ == Table::merges && depth >= 3) return merge_event(event, depth, parsed);
@@ -121,8 +65,8 @@ class TableReader {
     }
     if (!piece_) return true;  // not an object: read_model says so
     if (event != Event::value) fail_id(name_, *piece_, "a list or an object");
-    if (!is_id(parsed)) fail_id(name_, *piece_, describe(parsed));
-    out_.pieces.push_back({std::move(*piece_), parsed.get<TokenId>()});
+    const TokenId id = read_id(parsed, *piece_, name_);
+    out_.pieces.push_back({std::move(*piece_), id});
     piece_.reset();
     return false;
   }
@@ -158,7 +102,8 @@ class TableReader {
   }
 
   [[noreturn]] void fail_merge(const Json& parsed) const {
-    const std::string found = parsed.is_array() ? cat("a list of ", parts_.size()) : describe(parsed);
+    const std::string found =
+        parsed.is_array() ? cat("a list of ", parts_.size()) : JsonCursor(parsed, name_).shown();
     fail(ErrorCode::model, cat(name_, ": model.merges[", out_.merges.size(), "] is ", found,
                                ", expected two pieces: \"left right\" or [\"left\", \"right\"]"));
   }
@@ -167,66 +112,63 @@ class TableReader {
   const std::string& name_;
   bool in_model_ = false;
   Table table_ = Table::none;
-  std::optional<std::string> piece_;  // the key whose value comes next
+  std::optional<std::string> piece_;  // the key whose value is expected next
   std::vector<std::string> parts_;
 };
 
-void read_model(const Node& model, TokenizerJson& out) {
-  // Files of before the key was written have no type.
-  if (const Node type = model["type"]; !type.is_null() && type.string() != "BPE") type.unsupported("\"BPE\"");
-  model["dropout"].expect_unused();
-  model["continuing_subword_prefix"].expect_unused();
-  model["end_of_word_suffix"].expect_unused();
-  model["byte_fallback"].expect_false();
-  out.ignore_merges = model["ignore_merges"].boolean(false);
-  // The tables themselves were taken by TableReader.
-  const Node vocab = model["vocab"], merges = model["merges"];
-  if (!vocab.value().is_object()) vocab.fail(cat(" is ", describe(vocab.value()), ", expected an object"));
-  merges.elements();
+void read_model(const JsonCursor& model, TokenizerJson& out) {
+  // Older files have no type here.
+  if (const JsonCursor type = model["type"]; type && type.string() != "BPE") type.unsupported("\"BPE\"");
+  expect_unused(model["dropout"]);
+  expect_unused(model["continuing_subword_prefix"]);
+  expect_unused(model["end_of_word_suffix"]);
+  expect_false(model["byte_fallback"]);
+  out.ignore_merges = model["ignore_merges"].boolean_or(false);
+  // What TableReader has left of the tables.
+  model["vocab"].object();
+  model["merges"].elements();
 }
 
-AddedToken read_added_token(const Node& node, const std::string& name) {
-  for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) node[flag].expect_false();
+AddedToken read_added_token(const JsonCursor& node, const std::string& name) {
+  for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) expect_false(node[flag]);
   AddedToken token;
   token.content = node["content"].string();
-  const Json& id = node["id"].value();
-  if (!is_id(id)) fail_id(name, token.content, describe(id));
-  token.id = id.get<TokenId>();
-  token.special = node["special"].boolean(false);
-  if (token.content.empty()) node["content"].fail(" is empty");
+  token.id = read_id(node["id"].value(), token.content, name);
+  token.special = node["special"].boolean_or(false);
+  if (token.content.empty()) node["content"].bad("is empty");
   return token;
 }
 
-void read_split(const Node& step, PreTokenizerConfig& out) {
+void read_split(const JsonCursor& step, PreTokenizerConfig& out) {
   if (step["behavior"].string() != "Isolated") step["behavior"].unsupported("\"Isolated\"");
-  step["invert"].expect_false();
-  const Node pattern = step["pattern"];
-  if (const Node regex = pattern["Regex"]; !regex.is_null()) {
+  expect_false(step["invert"]);
+  const JsonCursor pattern = step["pattern"];
+  if (const JsonCursor regex = pattern["Regex"]) {
     out.splits.push_back({regex.string(), Regex::Syntax::pattern});
   } else {
     out.splits.push_back({pattern["String"].string(), Regex::Syntax::literal});
   }
 }
 
-PreTokenizerConfig read_pre_tokenizer(const Node& node) {
-  const bool is_sequence = !node.is_null() && node["type"].string() == "Sequence";
-  const std::vector<Node> steps = is_sequence ? node["pretokenizers"].elements() : std::vector<Node>{node};
+PreTokenizerConfig read_pre_tokenizer(const JsonCursor& node) {
+  const bool is_sequence = node && node["type"].string() == "Sequence";
+  const std::vector<JsonCursor> steps = is_sequence ? node["pretokenizers"].elements() : std::vector{node};
   PreTokenizerConfig config;
   bool has_byte_level = false;
-  for (const Node& step : steps) {
-    const std::string type = step.is_null() ? "null" : step["type"].string();
-    if (has_byte_level) step.fail(cat(" (", type, ") follows ByteLevel, which must be the last step"));
+  for (const JsonCursor& step : steps) {
+    const std::string type = step ? step["type"].string() : "";
+    if (has_byte_level) step.bad(cat("(", type, ") follows ByteLevel, which must be the last step"));
     if (type == "Split") {
       read_split(step, config);
     } else if (type == "ByteLevel") {
       has_byte_level = true;
-      config.add_prefix_space = step["add_prefix_space"].boolean(true);
-      config.use_regex = step["use_regex"].boolean(true);
+      config.add_prefix_space = step["add_prefix_space"].boolean_or(true);
+      config.use_regex = step["use_regex"].boolean_or(true);
     } else {
       step.unsupported("Split, ByteLevel or a Sequence of them");
     }
   }
-  if (!has_byte_level) node.fail(" has no ByteLevel step: only byte-level BPE is supported");
+  if (!has_byte_level) node.bad("has no ByteLevel step: only byte-level BPE is supported");
   return config;
 }
 
@@ -234,22 +176,17 @@ PreTokenizerConfig read_pre_tokenizer(const Node& node) {
 
 TokenizerJson parse_tokenizer_json(std::string_view json, const std::string& name) {
   TokenizerJson out;
-  Json tree;
-  try {
-    TableReader tables(out, name);
-    tree = Json::parse(json, std::ref(tables));
-  } catch (const Json::parse_error& error) {
-    fail(ErrorCode::model, cat(name, ": not valid JSON at byte ", error.byte, ": ", error.what()));
-  }
-  const Node root(tree, "", name);
-  if (!tree.is_object()) root.fail("not a tokenizer: expected an object");
+  TableReader tables(out, name);
+  const Json tree = parse_json(json, name, ErrorCode::model, std::ref(tables));
+  const JsonCursor root(tree, name);
   read_model(root["model"], out);
-  if (const Node normalizer = root["normalizer"]; !normalizer.is_null()) normalizer.unsupported("null");
+  if (const JsonCursor normalizer = root["normalizer"]) normalizer.unsupported("null");
   out.pre_tokenizer = read_pre_tokenizer(root["pre_tokenizer"]);
-  const Node decoder = root["decoder"];
-  if (decoder.is_null() || decoder["type"].string() != "ByteLevel") decoder.unsupported("ByteLevel");
-  if (const Node added = root["added_tokens"]; !added.is_null()) {
-    for (const Node& token : added.elements()) out.added_tokens.push_back(read_added_token(token, name));
+  const JsonCursor decoder = root["decoder"];
+  if (!decoder || decoder["type"].string() != "ByteLevel") decoder.unsupported("\"ByteLevel\"");
+  if (const JsonCursor added = root["added_tokens"]) {
+    for (const JsonCursor& token : added.elements())
+      out.added_tokens.push_back(read_added_token(token, name));
   }
   return out;
 }

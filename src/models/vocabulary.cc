@@ -14,7 +14,7 @@ Vocabulary::Vocabulary(std::vector<Piece> pieces, const std::vector<AddedToken>&
   for (const Piece& piece : pieces) highest = std::max(highest, piece.id);
   for (const AddedToken& token : added_tokens) highest = std::max(highest, token.id);
   // Sized once: the views in ids_ must stay valid.
-  tokens_.resize(static_cast<std::size_t>(highest + 1));
+  tokens_.resize(highest + 1);
   kinds_.resize(tokens_.size(), Kind::none);
   ids_.reserve(pieces.size() + added_tokens.size());
 
@@ -39,7 +39,7 @@ void Vocabulary::insert(TokenId id, std::string token, Kind kind, const std::str
   const auto [other, inserted] = ids_.emplace(slot, id);
   if (!inserted) {
     fail(ErrorCode::model,
-         cat(name, ": \"", slot, "\" is there twice, as id ", other->second, " and as id ", id));
+         cat(name, ": \"", slot, "\" occurs twice, as id ", other->second, " and as id ", id));
   }
   kinds_[id] = kind;
 }

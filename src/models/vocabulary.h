@@ -7,9 +7,9 @@
 #include <unordered_map>
 #include <vector>
 
-namespace glmocr {
+#include "glmocr/types.h"
 
-using TokenId = std::int32_t;
+namespace glmocr {
 
 // A token that is found in the raw text as a whole, before the pre-tokenizer sees it.
 struct AddedToken {
@@ -24,12 +24,12 @@ struct Piece {
   TokenId id = 0;
 };
 
-// Ids and their strings, as tokenizer.json writes them. Ids may have gaps. Move-only: the look-up by string
-// refers into the table by id.
+// Ids and their strings, as tokenizer.json writes them. Ids may have gaps. Move-only: the map from strings to
+// ids points into the table of strings.
 class Vocabulary {
  public:
   // Throws Error{model}, beginning with `name`, where an id or a string occurs twice; only an added token may
-  // repeat a piece, with the same id. Ids are not negative.
+  // repeat a piece, with the same id. Ids are never negative.
   Vocabulary(std::vector<Piece> pieces, const std::vector<AddedToken>& added_tokens, const std::string& name);
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;

@@ -23,7 +23,8 @@ std::optional<std::string> environment(const std::string& name) {
 
 bool is_variable_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
-// "~/x" and "$NAME", "${NAME}" as Python's expanduser and expandvars: an unset variable stays as written.
+// Expands "~/x", "$NAME" and "${NAME}" as Python's expanduser and expandvars do: an unset variable stays as
+// written.
 std::string expand(const std::string& text) {
   std::string rest = text;
   if (rest == "~" || rest.starts_with("~/")) rest.replace(0, 1, environment("HOME").value_or("~"));
@@ -55,7 +56,8 @@ bool is_repository_part(const std::string& part) {
   return !part.empty() && part != "." && part != ".." && std::all_of(part.begin(), part.end(), allowed);
 }
 
-// A revision names a file below refs/: branches may hold slashes ("refs/pr/1"), but never lead out of it.
+// A revision is the name of a file below refs/: it may hold slashes ("refs/pr/1"), but must not lead out of
+// that folder.
 bool is_revision(const std::string& revision) {
   if (revision.empty() || revision.front() == '/' || revision.find('\\') != std::string::npos) return false;
   const fs::path path = revision;
@@ -89,7 +91,7 @@ std::string trimmed(std::string text) {
   return text;
 }
 
-// The commit a branch or tag points at, or the revision itself where it is one.
+// The commit that a branch or tag points at; a revision that is neither is a commit itself.
 std::string commit_of(const fs::path& repository, const std::string& revision) {
   std::error_code error;
   const fs::path reference = repository / "refs" / revision;
@@ -101,7 +103,7 @@ std::string commit_of(const fs::path& repository, const std::string& revision) {
   }
 }
 
-// Names of the snapshots that are there, for an error message.
+// The revisions in the cache, for an error message.
 std::string stored_revisions(const fs::path& repository) {
   std::vector<std::string> names;
   std::error_code error;
@@ -110,9 +112,7 @@ std::string stored_revisions(const fs::path& repository) {
     names.push_back(entry->path().filename().string());
   }
   std::sort(names.begin(), names.end());
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list.empty() ? "none" : list;
+  return names.empty() ? "none" : join(names, ", ");
 }
 
 fs::path find_in_cache(const std::string& text, const HubName& hub) {
@@ -152,9 +152,8 @@ fs::path resolve_snapshot(const std::string& name) {
   if (name.empty()) fail(ErrorCode::model, "model: empty name, expected a snapshot folder or org/name");
   if (fs::is_directory(name, error)) return name;
   if (fs::exists(name, error)) {
-    fail(ErrorCode::model, cat(name,
-                               ": is a file, expected the snapshot's folder (config.json beside the "
-                               "weights)"));
+    fail(ErrorCode::model,
+         cat(name, ": is a file, expected the folder of a snapshot (config.json and the weights)"));
   }
   const auto hub = parse_hub_name(name);
   if (!hub) {

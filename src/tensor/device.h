@@ -2,21 +2,43 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "tensor/buffer.h"
+#include "tensor/kv_store.h"
+#include "tensor/ops.h"
 #include "tensor/tensor.h"
+#include "tensor/weight.h"
 
 namespace glmocr {
 
-class Ops;
+class MemoryBudget;
 
-// One processor with its memory: where tensors live and where Ops run. Owned and used by one thread at a
-// time.
+// Tells recorded steps apart: steps with equal keys run the same operations on the same tensors.
+struct StepKey {
+  RowClass row_class = RowClass::few;
+  int rows = 0;
+  int sequences = 0;
+  int pages = 0;          // columns of the page table that are read
+  int logit_rows = 0;     // rows that get logits
+  bool features = false;  // some rows are picture features
+  bool advance = false;   // the tables are moved on at the end
+
+  bool operator==(const StepKey&) const = default;
+};
+
+// Sizes of steps that suit a device.
+struct StepSizes {
+  int prefill_rows = 512;              // rows of one chunk of a prompt
+  std::int64_t vision_patches = 4096;  // patches encoded together
+  int depth = 1;                       // steps in flight before the results of the first are fetched
+};
+
+// One processor with its memory: where tensors live and where Ops run. Used by one thread at a time.
 //
-// Memory comes in two kinds. `allocate` gives a Buffer that lives as long as its owner (weights, KV pages).
-// `scratch` gives memory of the current step's arena, which the next reset, or the end of an ArenaScope,
+// Memory comes in two kinds. `allocate` gives a Buffer that lives as long as its owner (weights, tables of a
+// step). `scratch` gives memory of the current step's arena, which the end of the step, or of an ArenaScope,
 // takes back.
 class Device {
  public:
@@ -30,26 +52,55 @@ class Device {
   // True where bf16 activations are faster than fp32: what --dtype auto asks.
   virtual bool prefers_bf16() const = 0;
 
-  // Throws Error{memory} with the bytes asked for and the bytes that may be had.
+  virtual StepSizes step_sizes() const = 0;
+  // The size that a recorded step runs with where it has `count` rows (sequences, pages, rows of logits): the
+  // count itself where nothing is recorded, else one of a few sizes, so that few steps are recorded.
+  virtual int bucket(int count) const = 0;
+
+  // What allocate, scratch and make_kv_store take from. The device's owner and others may take from it too.
+  virtual const std::shared_ptr<MemoryBudget>& memory() const = 0;
+
+  // Throws Error{memory} naming the bytes asked for, in use and allowed.
   virtual Buffer allocate(std::int64_t bytes) = 0;
+  // The same for bytes that the caller has already taken from memory().
+  virtual Buffer allocate_paid(std::int64_t bytes) = 0;
   virtual Tensor scratch(const Shape& shape, DType dtype) = 0;
 
-  virtual std::size_t arena_mark() const = 0;
-  virtual void arena_rewind(std::size_t mark) = 0;
-  virtual std::int64_t arena_peak_bytes()
-      const = 0;  // the most that scratch has held since the device was opened
+  virtual std::int64_t arena_mark() const = 0;
+  virtual void arena_rewind(std::int64_t mark) = 0;
+  // Room for a step that takes so many bytes of the arena; between steps only. Throws Error{memory}.
+  virtual void reserve_arena(std::int64_t bytes) = 0;
+  // The most that scratch has held since the device was opened.
+  virtual std::int64_t arena_peak_bytes() const = 0;
 
-  // Copies between host and device. Shapes and dtypes of both sides are equal and contiguous.
+  // Copies between host and device, and within the device. Both sides are contiguous and of the same shape
+  // and type. download waits for the device.
   virtual void upload(const void* host, const Tensor& to) = 0;
   virtual void download(const Tensor& from, void* host) = 0;
+  virtual void copy(const Tensor& from, const Tensor& to) = 0;
 
-  // A weight as the kernels read it. A host tensor may be used where it lies (the CPU maps the file and
-  // copies nothing); elsewhere it is copied into `owner`.
-  virtual Tensor place(const Tensor& host, Buffer& owner) = 0;
+  // A contiguous host tensor for the operations of the current step: the same memory where the device can
+  // read it, otherwise a copy in the arena. The caller leaves the memory as it is until the step has ended.
+  virtual Tensor borrow(const Tensor& host) = 0;
 
-  // Runs one step. Steps with the same key run the same operations on the same shapes, so a device may record
-  // the first and replay it (CUDA graphs). The arena is empty when fn begins.
-  virtual void run_step(std::uint64_t key, const std::function<void()>& fn) = 0;
+  // A stored matrix [out, in] as this device reads it, without bias: in host memory (a mapped file, maybe
+  // misaligned) or in a buffer of this device. It may be used in place (the CPU maps the file and copies
+  // nothing); otherwise it is copied into `owner`.
+  virtual Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) = 0;
+
+  // Bytes that one page takes in all layers (`pages` is not read), and the store. Throws Error{memory}.
+  virtual std::int64_t kv_page_bytes(const KvSpec& spec) const = 0;
+  virtual std::unique_ptr<KvStore> make_kv_store(const KvSpec& spec) = 0;
+
+  // Runs one step. The arena is empty when the body begins.
+  virtual void run_step(const std::function<void()>& body) = 0;
+  // Runs one step that a device may record the first time it sees the key and replay from then on, without
+  // calling the body. So the body consists of operations on tensors that are the same for every step with
+  // this key (weights, tables allocated once, results of operations): no upload or download, and no decision
+  // that the key does not hold.
+  virtual void run_step(const StepKey& key, const std::function<void()>& body) = 0;
+  // Forgets what was recorded: tensors that recorded steps use are about to go away.
+  virtual void forget_steps() = 0;
 
   // A host array as an arena tensor: upload_array(ids.data(), {n}).
   template <class T>
@@ -70,7 +121,7 @@ class ArenaScope {
 
  private:
   Device& device_;
-  std::size_t mark_;
+  std::int64_t mark_;
 };
 
 }  // namespace glmocr

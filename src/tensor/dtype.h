@@ -40,7 +40,7 @@ constexpr std::string_view to_string(DType dtype) {
   return "?";
 }
 
-// bfloat16 and float16 are stored as their bits (gcc 12 and clang 14 have no arithmetic on them).
+// bfloat16 and float16 are kept as their bits (gcc 12 and clang 14 have no arithmetic on them).
 struct bf16 {
   std::uint16_t bits;
 };
@@ -50,16 +50,14 @@ struct f16 {
 
 constexpr float to_float(float value) { return value; }
 
-constexpr float to_float(bf16 value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
-}
+constexpr float to_float(bf16 value) { return std::bit_cast<float>(std::uint32_t{value.bits} << 16); }
 
 constexpr float to_float(f16 value) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16;
+  const std::uint32_t sign = (std::uint32_t{value.bits} & 0x8000) << 16;
   const std::uint32_t exponent = value.bits >> 10 & 0x1F;
   const std::uint32_t mantissa = value.bits & 0x3FF;
   if (exponent == 0) {  // zero and subnormals: mantissa · 2^-24
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    const float magnitude = mantissa * 0x1p-24f;
     return sign ? -magnitude : magnitude;
   }
   const std::uint32_t wide = exponent == 0x1F ? 0xFF : exponent + 112;
@@ -86,7 +84,7 @@ constexpr bf16 from_float<bf16>(float value) {
   return to_bf16(value);
 }
 
-// The DType of a C++ type; no value for types that no tensor holds.
+// The DType of a C++ type; does not compile for types that no tensor holds.
 template <class T>
 struct DTypeOf;
 template <>

@@ -2,99 +2,125 @@
 #pragma once
 #include <cstdint>
 #include <span>
-#include <utility>
-#include <vector>
 
+#include "tensor/kv_store.h"
 #include "tensor/tensor.h"
+#include "tensor/weight.h"
 
 namespace glmocr {
 
 // The contract between the models and the hardware. A device implements this table; the models are written
 // once against it. Rules that hold for every operation:
 //  - Activations are f32 or bf16, called the compute type; results have the type of the first operand. Sums
-//  run in
-//    fp32 and a result is rounded once, except where a comment says otherwise (the rounding points of
+//    run in fp32 and a result is rounded once, except where a comment says otherwise (the rounding points of
 //    transformers).
-//  - Matrices may be stored as f32, bf16 or f16. Vectors (norm weights, biases) are f32.
-//  - Results live in the device's arena unless `out` names memory; `out` may be the residual, never the
-//  input.
+//  - Vectors (norm weights, biases) are f32. Index tensors are i32, on the device.
+//  - Results live in the device's arena unless `out` is given; `out` may be the residual, never the input.
 //  - The last dimension is contiguous; rows may be strided.
-//  - Index tensors are i32 on the device.
+//  - A row of a result depends on its own row of the operands alone, bit for bit: neither the number of rows
+//    nor their contents change it. Where two orders of summation exist, RowClass names the one to use.
+
+// The order in which products and attention sum. A sequence with at most kFewRows rows in a step runs them as
+// `few` (decoding, drafts, the last few rows of a prompt), with more rows as `many`, as does vision. So the
+// bits of a row do not depend on what else runs in its step.
+enum class RowClass : std::uint8_t { many, few };
+inline constexpr int kFewRows = 16;
 
 enum class Activation { none, silu, gelu };  // gelu: the exact one, by erf
 
 struct LinearOptions {
-  Tensor bias;  // [out_features]
   Activation activation = Activation::none;
   Tensor residual;  // [rows, out_features]: result = round(round(x·Wᵀ + bias) + residual)
   Tensor out;       // [rows, out_features]
+  RowClass rows = RowClass::many;
 };
 
 struct NormOptions {
   float eps = 1e-5f;
-  Tensor residual;  // like x: result = round(norm(x) + residual)
+  Tensor residual;  // like x: result = round(norm(x) + residual), where norm(x) is rounded first
   Tensor out;
 };
 
 enum class RopeStyle {
   half_split,   // pair i is (x[i], x[i + d/2]); computed in fp32, rounded once
-  interleaved,  // pair i is (x[2i], x[2i+1]); in bf16 both products and their sum are rounded, as
-                // transformers does
+  interleaved,  // pair i is (x[2i], x[2i+1]); in bf16 products and sums are rounded, as in transformers
 };
 
 struct AttentionOptions {
   float scale = 1;
-  std::span<const std::int32_t>
-      segments;  // host: [count + 1] row offsets; rows attend within their segment only
+  // [count + 1] row offsets in host memory; rows attend within their own segment.
+  std::span<const std::int32_t> segments;
   Tensor out;
 };
 
-// Keys and values of one layer, in pages. A token's slot is page · page_size + offset in the page.
-struct PagedKv {
-  Tensor keys;    // [pages, kv_heads, page_size, head_dim]
-  Tensor values;  // [pages, kv_heads, page_size, head_dim]
-};
-
 // Which rows of a step belong to which sequence. Row r of a sequence with q rows and context c (its own rows
-// included) sees the keys 0 … c − q + r.
+// included) sees the keys 0 … c − q + r. Rows from row_starts[sequences] on are padding.
 struct PagedBatch {
   Tensor row_starts;    // [sequences + 1]
   Tensor context_lens;  // [sequences]
-  Tensor page_table;    // [sequences, max_pages]
-  int max_rows = 0;     // the most rows of a sequence
+  Tensor page_table;    // [sequences, pages]; rows may be strided
+  int max_rows = 0;     // the most rows of a sequence, or more
   int max_context = 0;  // the longest context, or more
+  RowClass rows = RowClass::many;
 };
 
-// How the next token of one row is chosen. temperature 0 takes the largest logit (the lowest id among
-// equals).
-struct SampleRow {
+// How the token of one row of logits is chosen. temperature 0 takes the largest logit (the lowest id among
+// equals). Plain memory: SamplingTables::params holds one per row.
+struct SamplingRow {
   float temperature = 0;
   float top_p = 1;
   float min_p = 0;
-  int top_k = 0;  // 0: all
-  float repetition_penalty = 1;
-  std::span<const std::int32_t> seen;  // ids the penalty applies to, each once
-  std::uint64_t seed = 0;
-  std::uint64_t position = 0;    // index of the token to come; with the seed it determines the random number
+  float repetition_penalty = 1;  // over the ids that `seen` holds
+  std::int32_t top_k = 0;        // 0: all
+  std::int32_t top_logprobs = 0;
   std::int32_t vocab_limit = 0;  // ids from here on are padding rows and are never chosen; 0: none
-  int top_logprobs = 0;
+  std::int32_t position = 0;     // index of the token to come; with the seed it determines the random number
+  std::uint32_t seed_low = 0, seed_high = 0;
+};
+static_assert(sizeof(SamplingRow) == 40);
+
+// What Ops::sample reads and writes: one row per row of logits, or more.
+struct SamplingTables {
+  Tensor params;  // [rows, 10] i32: the words of a SamplingRow
+  // [rows, ceil(vocab / 32)] i32: bit id % 32 of word id / 32 is set where the penalty applies to the id. May
+  // be none where no row has a penalty.
+  Tensor seen;
+
+  // Results. Log-probabilities are the log-softmax of the logits after the penalty, before temperature and
+  // cuts. Of the best ids, row r gets as many as its `top_logprobs` says, best first; the rest does not
+  // change.
+  Tensor ids;           // [rows] i32
+  Tensor logprobs;      // [rows] f32
+  Tensor top_ids;       // [rows, most] i32
+  Tensor top_logprobs;  // [rows, most] f32
 };
 
-struct SampledToken {
-  std::int32_t token = 0;
-  float logprob = 0;  // log-softmax of the processed logits (after penalty, before temperature and cuts)
-  std::vector<std::pair<std::int32_t, float>> top;  // top_logprobs best, best first
+// The inputs of a decoding step that Ops::advance moves on by one token, one row per sequence.
+struct DecodeTables {
+  Tensor ids;           // [rows] i32
+  Tensor positions;     // [3, rows] i32; may be strided
+  Tensor slots;         // [rows] i32
+  Tensor context_lens;  // [rows] i32
+  Tensor page_table;    // [rows, pages] i32; rows may be strided
+  int page_size = 0;
+};
+
+struct PatchOptions {
+  int patch_size = 14;
+  int frames = 2;      // equal copies of the picture that a patch holds
+  int merge_size = 2;  // patches come in blocks of merge_size², blocks row by row
+  Tensor out;
 };
 
 class Ops {
  public:
   virtual ~Ops() = default;
 
-  // table [vocab, hidden] (any matrix type), ids [n] → [n, hidden] of type `compute`.
-  virtual Tensor embed(const Tensor& table, const Tensor& ids, DType compute) = 0;
+  // table [vocab, hidden], ids [n] → [n, hidden] of type `compute`.
+  virtual Tensor embed(const Weight& table, const Tensor& ids, DType compute) = 0;
 
-  // x [rows, in] · weight [out, in]ᵀ → [rows, out]. The activation follows the bias and rounding.
-  virtual Tensor linear(const Tensor& x, const Tensor& weight, const LinearOptions& options = {}) = 0;
+  // x [rows, in] · weight [out, in]ᵀ + bias → [rows, out]. The activation follows the bias and a rounding.
+  virtual Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options = {}) = 0;
 
   // round(round(silu(gate)) · up), both [rows, width], possibly strided halves of one matrix.
   virtual Tensor swiglu(const Tensor& gate, const Tensor& up) = 0;
@@ -108,14 +134,13 @@ class Ops {
 
   virtual Tensor activate(const Tensor& x, Activation activation) = 0;
 
-  // positions [axes, n] i32, inv_freq [pairs] f32, axis [pairs] i32 → [2, n, pairs] f32 cos and sin of
-  // positions[axis[p]][row] · inv_freq[p], angles in fp32; rounded to `precision` (bf16 for the text decoder
-  // in bf16).
+  // positions [axes, n] i32, inv_freq [pairs] f32, axis [pairs] i32 → [2, n, pairs] f32: cos and sin of
+  // positions[axis[p]][row] · inv_freq[p], angles in fp32; rounded to `precision`.
   virtual Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                               DType precision) = 0;
 
-  // x [n, heads, head_dim] (rows may be strided: a part of qkv), table [2, n, head_dim/2] → [n, heads,
-  // head_dim].
+  // x [n, heads, head_dim] (rows may be strided: a part of qkv), table [2, n, head_dim/2]
+  // → [n, heads, head_dim].
   virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) = 0;
 
   // q, k, v [n, heads, head_dim] (rows may be strided), softmax(q·kᵀ·scale)·v over whole segments, no mask
@@ -123,22 +148,37 @@ class Ops {
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                            const AttentionOptions& options) = 0;
 
-  // k, v [n, kv_heads, head_dim] into the slots [n] of the cache (same type as k).
-  virtual void kv_write(const Tensor& k, const Tensor& v, const PagedKv& cache, const Tensor& slots) = 0;
+  // Writes k, v [n, kv_heads, head_dim] into the slots [n] of a layer of the store, which has their type.
+  // Rows with slot -1 are not written.
+  virtual void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) = 0;
 
-  // q [rows, heads, head_dim] against pages; query head j reads kv head j / (heads / kv_heads)
-  // → [rows, heads · head_dim].
-  virtual Tensor attention_paged(const Tensor& q, const PagedKv& cache, const PagedBatch& batch,
+  // q [rows, heads, head_dim] against a layer's pages; query head j reads kv head j / (heads / kv_heads)
+  // → [rows, heads · head_dim]. Padding rows give zeros.
+  virtual Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                                  float scale) = 0;
 
   // x [rows, width], indices [n] → [n, width].
   virtual Tensor gather_rows(const Tensor& x, const Tensor& indices) = 0;
 
-  // out[indices[i]] = rows[i].
+  // out[indices[i]] = rows[i]; index -1: row i is left out.
   virtual void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) = 0;
 
-  // logits [n, vocab], one SampleRow each. Waits for the device.
-  virtual std::vector<SampledToken> sample(const Tensor& logits, std::span<const SampleRow> rows) = 0;
+  // An RGB picture [height, width, 3] u8 as rows of patches of type `compute`:
+  // [patches, 3 · frames · patch_size²], in a row channel, frame, y, x from slowest to fastest. A byte b of
+  // channel c becomes normalized[c][b] (f32 [3, 256]), rounded. Both sides are multiples of
+  // patch_size · merge_size.
+  virtual Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
+                          DType compute) = 0;
+
+  // Chooses a token for each row of logits [n, vocab], as transformers' processors do, in this order:
+  // repetition penalty, temperature, top_k, top_p, min_p. The logits may be overwritten.
+  virtual void sample(const Tensor& logits, const SamplingTables& tables) = 0;
+
+  // Makes the tables those of the next step: row i takes the token ids[i] that was sampled; positions,
+  // context and `position` of its parameters grow by one, its slot is that of the new context's last token
+  // (-1 where the page table ends or holds -1), and the bit of its id is set in `seen`. Rows with slot -1 do
+  // not change.
+  virtual void advance(const DecodeTables& tables, const SamplingTables& sampling) = 0;
 };
 
 }  // namespace glmocr

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 
-// Bytes of a value of a safetensors type; nothing for a type unknown to us.
+// Bytes of a value of a safetensors type; nothing for an unknown type.
 std::optional<std::int64_t> bytes_of_type(const std::string& name) {
   static const std::map<std::string, std::int64_t> sizes{
       {"F64", 8}, {"F32", 4}, {"F16", 2},     {"BF16", 2},    {"I64", 8}, {"U64", 8}, {"I32", 4}, {"U32", 4},
@@ -34,7 +34,7 @@ std::vector<std::int64_t> read_integers(const Json& entry, const char* key, cons
   if (entry.is_object() && entry.contains(key) && entry[key].is_array()) {
     for (const Json& value : entry[key]) {
       if (!value.is_number_unsigned()) bad(file, cat("tensor ", tensor, ": ", key, " holds ", value.dump()));
-      values.push_back(static_cast<std::int64_t>(value.get<std::uint64_t>()));
+      values.push_back(value.get<std::int64_t>());
     }
     return values;
   }
@@ -78,7 +78,7 @@ void check_overlaps(const std::map<std::string, StoredTensor>& tensors, const fs
     if (tensor.file == file.filename().string() && tensor.bytes > 0) starts.emplace_back(tensor.data, &name);
   }
   std::sort(starts.begin(), starts.end());
-  for (std::size_t i = 1; i < starts.size(); ++i) {
+  for (std::int64_t i = 1; i < std::ssize(starts); ++i) {
     const StoredTensor& before = tensors.at(*starts[i - 1].second);
     if (before.data + before.bytes > starts[i].first) {
       bad(file, cat("tensors ", *starts[i - 1].second, " and ", *starts[i].second, " overlap"));
@@ -120,7 +120,7 @@ void SafetensorsFiles::add_file(const fs::path& path) {
   if (bytes.size() < sizeof header_size) bad(path, cat("is no safetensors file: ", bytes.size(), " bytes"));
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
   if (header_size > kMaxHeaderBytes || header_size > bytes.size() - sizeof header_size) {
-    bad(path, cat("is no safetensors file or truncated: a header of ", header_size, " bytes in a file of ",
+    bad(path, cat("is no safetensors file, or truncated: a header of ", header_size, " bytes in a file of ",
                   bytes.size()));
   }
   const auto* text = reinterpret_cast<const char*>(bytes.data() + sizeof header_size);
@@ -131,7 +131,7 @@ void SafetensorsFiles::add_file(const fs::path& path) {
     if (name == "__metadata__") continue;
     StoredTensor tensor = read_entry(entry, name, path, data);
     const auto [place, fresh] = tensors_.emplace(name, std::move(tensor));
-    if (!fresh) bad(path, cat("tensor ", name, " stands in ", place->second.file, " too"));
+    if (!fresh) bad(path, cat("tensor ", name, " is in ", place->second.file, " too"));
   }
   check_overlaps(tensors_, path);
 }
@@ -155,12 +155,14 @@ SafetensorsFiles SafetensorsFiles::open(const fs::path& snapshot) {
   for (const auto& [tensor, shard] : shard_of) {
     const auto found = files.tensors_.find(tensor);
     if (found == files.tensors_.end()) bad(index, cat("tensor ", tensor, " is not in ", shard));
-    if (found->second.file != shard)
+    if (found->second.file != shard) {
       bad(index, cat("tensor ", tensor, " is in ", found->second.file, ", not ", shard));
+    }
   }
   for (const auto& [tensor, stored] : files.tensors_) {
-    if (!shard_of.contains(tensor))
+    if (!shard_of.contains(tensor)) {
       bad(snapshot / stored.file, cat("tensor ", tensor, " is not in the index"));
+    }
   }
   return files;
 }

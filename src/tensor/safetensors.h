@@ -10,10 +10,10 @@
 
 namespace glmocr {
 
-// One tensor of a safetensors file, in the mapped memory.
+// A tensor of a safetensors file, in mapped memory.
 struct StoredTensor {
-  std::string file;        // name of the file it lies in
-  std::string dtype_name;  // as the file says: "BF16", "U32", …
+  std::string file;        // the file's name
+  std::string dtype_name;  // as in the file: "BF16", "U32", …
   Shape shape;
   const std::byte* data = nullptr;
   std::int64_t bytes = 0;
@@ -23,8 +23,8 @@ struct StoredTensor {
 // stay mapped as long as this object lives.
 class SafetensorsFiles {
  public:
-  // Throws Error{model} naming file and offset or tensor: missing shards, bad headers, tensors that overlap,
-  // leave the file, stand twice, or are not where the index says.
+  // Throws Error{model} naming file and tensor: missing shards, bad headers, tensors that overlap, reach past
+  // the end of the file, occur twice, or are not in the shard that the index names.
   static SafetensorsFiles open(const std::filesystem::path& snapshot);
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }

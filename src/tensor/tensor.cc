@@ -7,7 +7,7 @@
 
 namespace glmocr {
 
-Shape::Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+Shape::Shape(std::span<const std::int64_t> dims) : rank_(std::ssize(dims)) {
   GLMOCR_CHECK(dims.size() <= kMaxRank);
   std::copy(dims.begin(), dims.end(), dims_.begin());
 }

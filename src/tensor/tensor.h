@@ -26,7 +26,7 @@ class Shape {
   bool operator==(const Shape& other) const = default;
 
  private:
-  std::array<std::int64_t, kMaxRank> dims_{};  // unused entries stay 0, so that == is right
+  std::array<std::int64_t, kMaxRank> dims_{};  // unused entries stay 0, which == relies on
   int rank_ = 0;
 };
 
@@ -35,7 +35,7 @@ std::string to_string(const Shape& shape);  // "[3, 4]"
 class Device;
 
 // A view: pointer, shape, strides, dtype, device. Copies are cheap and share the memory, which a Buffer, a
-// step's arena or a mapped file owns. An empty tensor (data == nullptr) stands for "none" in options.
+// step's arena or a mapped file owns. An empty tensor (data == nullptr) means "none" in options.
 struct Tensor {
   void* data = nullptr;
   Shape shape;
@@ -53,7 +53,7 @@ struct Tensor {
   std::int64_t bytes() const { return numel() * size_of(dtype); }
   bool is_contiguous() const;
 
-  // Rows and columns when all but the last dimension are counted together: [rows, columns].
+  // Rows and columns of the tensor as a matrix, all dimensions but the last taken together.
   std::int64_t columns() const { return shape[-1]; }
   std::int64_t rows() const { return columns() == 0 ? 0 : numel() / columns(); }
   // Distance between those rows, in elements. The dimensions before the last must fold into one.

@@ -2,19 +2,21 @@
 #pragma once
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "api/model_state.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "engine/forward.h"
 #include "glmocr/image.h"
 #include "kernels/kernels.h"
 #include "models/glm_ocr/glm_ocr.h"
 
-// What tools/make_golden.py writes (its head documents the format), and the means to run the same cases here.
+// What tools/make_golden.py writes (it documents the format at its top), and the means to run the same cases
+// here.
 namespace glmocr::golden {
 
 using Json = nlohmann::json;
@@ -40,28 +42,24 @@ inline Fixture committed(const std::string& name) {
   return fixture;
 }
 
-// A case's pictures and prompt, as our own code makes them.
-struct Input {
-  std::vector<PreprocessedImage> images;
-  Prompt prompt;
-};
-
-inline Input make_input(const GlmOcr& network, const Json& fixture, const Json& test_case) {
-  Input input;
+// A case's pictures and prompt, as our own code makes them; the parts of the prompt may come in any order.
+inline engine::Request make_request(const GlmOcr& network, const Json& fixture, const Json& test_case) {
+  engine::Request request;
   std::vector<PromptPart> parts;
   const std::filesystem::path pictures =
       std::filesystem::path(GLMOCR_SOURCE_DIR) / fixture.at("pictures_dir").get<std::string>();
   for (const Json& part : test_case.at("content")) {
     if (part.contains("image")) {
       const Image image = load_image((pictures / part["image"].get<std::string>()).string());
-      input.images.push_back(preprocess(image, network.config().preprocess));
-      parts.push_back({input.images.back().grid, ""});
+      request.images.push_back(preprocess(image, network.config().preprocess));
+      parts.push_back({request.images.back().grid, ""});
     } else {
       parts.push_back({std::nullopt, part["text"].get<std::string>()});
     }
   }
-  input.prompt = build_prompt(network.config(), network.tokenizer(), parts);
-  return input;
+  request.prompt = build_prompt(network.config(), network.tokenizer(), parts);
+  request.stop_ids = network.config().generation.eos_token_id;
+  return request;
 }
 
 // A snapshot on a device, loaded once for all tests of a program.

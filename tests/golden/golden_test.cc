@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole way of a picture against transformers: ids, positions, pixels, every layer, logits and greedy
-// tokens.
+// Everything from a picture to its text against transformers: ids, positions, pixels, every layer, logits and
+// greedy tokens.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "golden/fixture.h"
 #include "unit/image/fixtures.h"
 
@@ -70,15 +70,15 @@ Statistics statistics(std::span<const float> values) {
     s.mean += v;
     s.largest = std::max(s.largest, std::abs(double{v}));
   }
-  const auto n = static_cast<double>(values.size());
+  const double n = std::ssize(values);
   s.mean /= n;
   for (const float v : values) s.std += (v - s.mean) * (v - s.mean);
   s.std = std::sqrt(s.std / (n - 1));
   return s;
 }
 
-// The least cosine of bf16 logits with fp32 ones. Weights without training amplify roundings more: there
-// transformers' own bf16 run is the measure, with half again its distance.
+// The least cosine of bf16 logits with fp32 ones. Untrained weights amplify rounding more: there the bar is
+// half again the distance of transformers' own bf16 run.
 double bf16_bar(const Fixture& fixture) {
   if (fixture.name == "mini") return kBf16Cosine;
   double worst = 1;
@@ -91,11 +91,13 @@ class Golden : public testing::TestWithParam<CaseId> {
  protected:
   const Json& test_case() const { return GetParam().json(); }
   Loaded& model(DType compute) const { return loaded(GetParam().of().snapshot, "cpu", compute); }
-  Input input(const GlmOcr& network) const { return make_input(network, GetParam().of().json, test_case()); }
+  engine::Request request(const GlmOcr& network) const {
+    return make_request(network, GetParam().of().json, test_case());
+  }
 };
 
 TEST_P(Golden, PromptIdsGridsAndPositions) {
-  const Input in = input(*model(DType::f32).network);
+  const engine::Request in = request(*model(DType::f32).network);
   std::vector<TokenId> expected;
   for (const Json& run : test_case().at("prompt_ids")) {
     expected.insert(expected.end(), run[1].get<std::size_t>(), run[0].get<TokenId>());
@@ -136,7 +138,7 @@ void expect_tensor(const std::string& name, const Seen& seen, const Json& golden
   }
 }
 
-// The largest distance of a logit from the golden ones; every golden number is looked at.
+// The largest difference between a logit and its golden value; every golden value is compared.
 double logit_error(std::span<const float> logits, const Json& golden) {
   double error = 0;
   const auto look = [&](std::size_t id, double expected) {
@@ -155,10 +157,10 @@ double logit_error(std::span<const float> logits, const Json& golden) {
 
 TEST_P(Golden, EveryLayerAndTheLogitsInFp32) {
   const GlmOcr& network = *model(DType::f32).network;
-  const Input in = input(network);
+  const engine::Request in = request(network);
   std::map<std::string, Seen> seen;
-  const Logits logits = forward(
-      network, in.prompt, in.images,
+  const Logits logits = engine::forward(
+      network, in,
       [&](const std::string& name, std::span<const std::int64_t> shape, std::span<const float> values) {
         seen[name] = {{shape.begin(), shape.end()}, {values.begin(), values.end()}};
       });
@@ -190,9 +192,9 @@ TEST_P(Golden, Bf16LogitsPointTheSameWay) {
     GTEST_SKIP() << "the fixture has no bf16 run (make_golden.py --with-bf16)";
   const GlmOcr& fp32 = *model(DType::f32).network;
   const GlmOcr& bf16 = *model(DType::bf16).network;
-  const Input in = input(fp32);
-  const std::vector<float> a = forward(fp32, in.prompt, in.images).values;
-  const std::vector<float> b = forward(bf16, in.prompt, in.images).values;
+  const engine::Request in = request(fp32);
+  const std::vector<float> a = engine::forward(fp32, in).values;
+  const std::vector<float> b = engine::forward(bf16, in).values;
   double dot = 0, aa = 0, bb = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     dot += double{a[i]} * b[i];
@@ -206,36 +208,30 @@ TEST_P(Golden, Bf16LogitsPointTheSameWay) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, testing::ValuesIn(all_cases()), case_name);
 
-engine::Request greedy_request(Input in, int max_tokens) {
-  engine::Request request;
-  request.prompt = std::move(in.prompt);
-  request.images = std::move(in.images);
-  request.max_tokens = max_tokens;
-  return request;
-}
-
 class GoldenText : public testing::TestWithParam<std::size_t> {};
 
-// All cases of a fixture at once through the engine: whatever shares a batch, the tokens are transformers'
-// own.
+// All cases of a fixture at once through the engine: whatever shares a batch, the tokens are those of
+// transformers.
 TEST_P(GoldenText, GreedyTokensInFp32AreIdentical) {
   const Fixture& fixture = fixtures()[GetParam()];
   const GlmOcr& network = *loaded(fixture.snapshot, "cpu", DType::f32).network;
-  engine::Engine engine(network);
-  std::vector<std::shared_ptr<engine::RequestHandle>> handles;
-  const int max_tokens = fixture.json.at("max_new_tokens").get<int>();
+  engine::Core core(network, {});
+  std::vector<std::shared_ptr<engine::JobState>> jobs;
   for (const Json& test_case : fixture.cases()) {
-    handles.push_back(
-        engine.submit(greedy_request(make_input(network, fixture.json, test_case), max_tokens)));
+    engine::Request request = make_request(network, fixture.json, test_case);
+    request.options.max_tokens = fixture.json.at("max_new_tokens").get<int>();
+    jobs.push_back(core.submit(std::move(request)));
   }
-  for (std::size_t i = 0; i < handles.size(); ++i) {
+  while (core.step()) {
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
     const Json& golden = fixture.cases()[i].at("generated");
-    const engine::Completion completion = handles[i]->wait();
+    const Result result = jobs[i]->wait();
     const std::string name = fixture.cases()[i].at("name").get<std::string>();
-    EXPECT_EQ(Json(completion.tokens), golden.at("tokens"))
+    EXPECT_EQ(Json(result.tokens), golden.at("tokens"))
         << name << ": the smallest margin between two logits was " << golden.at("min_margin");
-    EXPECT_EQ(completion.text, golden.at("text").get<std::string>()) << name;
-    EXPECT_EQ(to_string(completion.finish_reason), golden.at("finish").get<std::string>()) << name;
+    EXPECT_EQ(result.text, golden.at("text").get<std::string>()) << name;
+    EXPECT_EQ(to_string(result.finish_reason), golden.at("finish").get<std::string>()) << name;
   }
 }
 

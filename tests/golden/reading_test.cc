@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Does the embedded model read? Pictures with their truth, in fonts and texts that its training never saw;
-// fp32 and bf16 must read alike.
+// What the embedded model reads, against the true texts of pictures in fonts and with texts that it was not
+// trained on; fp32 and bf16 must read equally well.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ Task task_of(const std::string& name) {
   return name == "table" ? Task::table : name == "formula" ? Task::formula : Task::text;
 }
 
-// Errors by row of the model card, of all pictures read together through the engine.
+// Errors per row of the model card, all pictures read together.
 std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
   LoadOptions options;
   options.dtype = dtype;
@@ -62,10 +62,10 @@ std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
     const auto file = samples[i].at("file").get<std::string>();
     EXPECT_EQ(to_string(result.finish_reason), "stop") << file;
     const std::u32string truth = folded(samples[i].at("text").get<std::string>());
-    const auto wrong = static_cast<double>(edit_distance<std::u32string_view>(folded(result.text), truth));
+    const std::int64_t wrong = edit_distance<std::u32string_view>(folded(result.text), truth);
     for (Errors* errors : {&rows[samples[i].at("row").get<std::string>()], &rows["all"]}) {
       errors->wrong += wrong;
-      errors->length += static_cast<double>(truth.size());
+      errors->length += std::ssize(truth);
     }
   }
   return rows;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opt-in tests on a snapshot that the reader has, above all zai-org/GLM-OCR, under the names of the MLX port:
+// Opt-in tests on a snapshot of the user's, such as zai-org/GLM-OCR, with the variables of the MLX port:
 //   GLMOCR_SNAPSHOT_PATH            folder; the tests that need only files
 //   GLMOCR_TEST_RUN_FORWARD_PASS=1  one forward pass
 //   GLMOCR_TEST_RUN_GENERATE=1      a short greedy text
 //   GLMOCR_RUN_GOLDEN=1             against <snapshot>/glmocr_golden.json (tools/make_golden.py) and, for the
-//   published
-//                                   weights, against the public answer below
+//                                   published weights, against the public numbers below
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +12,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "golden/fixture.h"
 #include "store/hub_cache.h"
 
@@ -66,13 +65,13 @@ TEST_F(Snapshot, LoadsWithEveryTensorAccountedFor) {
     tensors += group.tensors;
     EXPECT_GT(group.tensors, 0) << group.name;
   }
-  EXPECT_EQ(tensors, static_cast<std::int64_t>(network().weights().files.tensors().size()));
+  EXPECT_EQ(tensors, std::ssize(network().weights().files.tensors()));
   if (is_published() && network().weights().has_mtp) {
     EXPECT_EQ(parameters, 1'325'258'240);
   }
 }
 
-// The pictures of the public answer: 336×336, red along x, green along y, blue along both.
+// The picture of the public numbers: 336×336, red along x, green along y, blue along both.
 Image ramp_picture() {
   Image image{336, 336, {}};
   for (int y = 0; y < 336; ++y) {
@@ -88,30 +87,27 @@ Image ramp_picture() {
 TEST_F(Snapshot, ForwardPassIsFiniteAndRepeatable) {
   require("GLMOCR_TEST_RUN_FORWARD_PASS");
   if (IsSkipped()) return;
-  const std::vector<PreprocessedImage> images{preprocess(ramp_picture(), network().config().preprocess)};
-  const Prompt prompt =
-      build_prompt(network().config(), network().tokenizer(), grids_of(images), kTextPrompt);
-  const Logits first = forward(network(), prompt, images);
+  const std::vector<Image> images{ramp_picture()};
+  const engine::Request request = engine::make_request(network(), images, {});
+  const Logits first = engine::forward(network(), request);
   ASSERT_EQ(first.values.size(), static_cast<std::size_t>(network().config().text.vocab_size));
   EXPECT_TRUE(
       std::all_of(first.values.begin(), first.values.end(), [](float v) { return std::isfinite(v); }));
   EXPECT_GT(first.std(), 0);
-  EXPECT_EQ(forward(network(), prompt, images).values, first.values);
+  EXPECT_EQ(engine::forward(network(), request).values, first.values);
 }
 
 TEST_F(Snapshot, GeneratesGreedyText) {
   require("GLMOCR_TEST_RUN_GENERATE");
   if (IsSkipped()) return;
-  engine::Engine engine(network());
-  engine::Request request;
-  request.images = {preprocess(ramp_picture(), network().config().preprocess)};
-  request.prompt =
-      build_prompt(network().config(), network().tokenizer(), grids_of(request.images), kTextPrompt);
-  request.max_tokens = 16;
-  const engine::Completion completion = engine.submit(request)->wait();
-  EXPECT_FALSE(completion.error);
-  EXPECT_GT(completion.completion_tokens, 0);
-  EXPECT_LE(completion.completion_tokens, 16);
+  engine::Core core(network(), {});
+  const std::vector<Image> images{ramp_picture()};
+  const auto job = core.submit(engine::make_request(network(), images, {.max_tokens = 16}));
+  while (core.step()) {
+  }
+  const Result result = job->wait();
+  EXPECT_GT(result.completion_tokens, 0);
+  EXPECT_LE(result.completion_tokens, 16);
 }
 
 TEST_F(Snapshot, GoldenBesideTheSnapshot) {
@@ -122,8 +118,7 @@ TEST_F(Snapshot, GoldenBesideTheSnapshot) {
     GTEST_SKIP() << file << " does not exist: tools/make_golden.py writes it";
   const Fixture fixture = load_fixture("snapshot", file, path_);
   for (const Json& test_case : fixture.cases()) {
-    const Input in = make_input(network(), fixture.json, test_case);
-    const Logits logits = forward(network(), in.prompt, in.images);
+    const Logits logits = engine::forward(network(), make_request(network(), fixture.json, test_case));
     for (const Json& top : test_case.at("logits").at("top")) {
       EXPECT_NEAR(logits.values[top[0].get<std::size_t>()], top[1].get<double>(), 2e-3)
           << test_case.at("name");
@@ -131,27 +126,28 @@ TEST_F(Snapshot, GoldenBesideTheSnapshot) {
   }
 }
 
-// The one public numeric answer of the published weights: zhutao100/GLM-OCR-Swift,
+// The only public numbers of the published weights: zhutao100/GLM-OCR-Swift,
 // Tests/GLMOCRAdapterTests/Fixtures/glmocr_forward_golden_v1.json (MIT), transformers 5.1 on MPS in fp16,
 // revision 677c6baa60442a451f8a8c7eabdfab32d9801a0b. Its fp16 moves single logits by up to 0.1.
 TEST_F(Snapshot, PublicAnswerOfThePublishedWeights) {
   require("GLMOCR_RUN_GOLDEN");
   if (IsSkipped()) return;
   if (!is_published()) GTEST_SKIP() << "not the published model";
-  const std::vector<PreprocessedImage> images{preprocess(ramp_picture(), network().config().preprocess)};
-  ASSERT_EQ(images[0].grid, (GridTHW{1, 24, 24}));
-  Prompt prompt;  // not the chat template: no newline behind <|user|>, no assistant turn
+  engine::Request request;
+  request.images = {preprocess(ramp_picture(), network().config().preprocess)};
+  ASSERT_EQ(request.images[0].grid, (GridTHW{1, 24, 24}));
+  Prompt& prompt = request.prompt;  // not the chat template: no newline after <|user|>, no assistant turn
   prompt.ids = {59248, 59250, 59253, 59256};
   prompt.ids.insert(prompt.ids.end(), 144, 59280);
   prompt.ids.push_back(59257);
   for (const TokenId id : network().tokenizer().encode(" OCR:")) prompt.ids.push_back(id);
   ASSERT_EQ(prompt.ids.size(), 152u);
   prompt.image_tokens = 144;
-  prompt.positions = mrope_positions(prompt.ids, 59280, grids_of(images), 2);
-  const Logits logits = forward(network(), prompt, images);
+  prompt.positions = mrope_positions(prompt.ids, 59280, engine::grids_of(request.images), 2);
+  const Logits logits = engine::forward(network(), request);
   const std::array<TokenId, 5> best{59253, 2721, 32, 1026, 678};
   const auto top = logits.top(5);
-  for (std::size_t i = 0; i < best.size(); ++i) EXPECT_EQ(top[i].first, best[i]) << "place " << i;
+  for (std::size_t i = 0; i < best.size(); ++i) EXPECT_EQ(top[i].first, best[i]) << "rank " << i;
   const std::array<std::pair<std::size_t, float>, 12> last{{{0, -3.318359375f},
                                                             {9, 4.4609375f},
                                                             {10, -0.2491455078125f},

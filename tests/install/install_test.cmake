@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake -D BUILD=… -D SOURCE=… -D WORK=… -D CXX=… -D FLAGS=… -P install_test.cmake
-# Installs the build, moves the folder, runs the program from there, and builds and runs a project that finds the package
-# in its new place.
+# Installs the build, moves the folder, runs the program from the new place, and builds and runs a project that finds the
+# package there.
 function(run out)
   execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE result)
   if(NOT result EQUAL 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Broken pictures, configs, tokenizers, indexes and tensors: a clear line, the documented code, nothing on
-// standard output.
+// Broken pictures, configs, tokenizers, indexes and tensors: a clear message of one line, the documented exit
+// code, nothing on standard output.
 #include <gmock/gmock.h>
 
 #include <cstdint>
@@ -88,7 +88,7 @@ TEST(BrokenSchemas, AreInputThatCannotBeRead) {
   EXPECT_EQ(run({"--task", "extract", "--schema", folder / "missing.json", kWord}).exit_code, 3);
 }
 
-// A copy of a small snapshot that a test may spoil.
+// A copy of a small snapshot that a test may damage.
 class Snapshot {
  public:
   Snapshot() {
@@ -106,7 +106,7 @@ class Snapshot {
     write_all(file(name), document.dump());
   }
 
-  // Changes the header of the first shard; its length is adapted, the tensors' bytes stay.
+  // Changes the header of the first shard and its length; the bytes of the tensors stay.
   void edit_header(const std::function<void(json&)>& change) const {
     const std::string bytes = read_all(file(kShard));
     std::uint64_t length = 0;
@@ -244,7 +244,7 @@ const std::vector<ModelCase>& model_cases() {
       {"header no JSON", Snapshot::kShard, [](S s) { s.set_header("{\"lm_head.weight\": "); }},
       {"unknown stored type", "Q4_K",
        [](S s) { s.edit_header([](json& h) { h[kQuery]["dtype"] = "Q4_K"; }); }},
-      {"offsets behind the end", "lm_head.weight",
+      {"offsets beyond the end", "lm_head.weight",
        [](S s) {
          s.edit_header([](json& h) { h["lm_head.weight"]["data_offsets"] = {0, std::int64_t{1} << 50}; });
        }},
@@ -289,7 +289,7 @@ const std::vector<ModelCase>& model_cases() {
 
 TEST(BrokenModel, TheUnspoiltOneWorks) {
   const Snapshot snapshot;
-  snapshot.edit_header([](json&) {});  // our way of writing headers is not the fault
+  snapshot.edit_header([](json&) {});  // rewriting a header does no damage by itself
   const ProcessResult result = run({"--model", snapshot.path(), "--max-tokens", "3", kWord});
   EXPECT_EQ(result.exit_code, 0) << result.err;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line itself, and the commands beside `read`.
+// The command line itself, and the commands other than `read`.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -30,13 +30,13 @@ TEST(CommandLine, MistakesAreNamedAndEndWithTwo) {
       {{}, "no picture given"},
       {{"--threads", "0", kWord}, "--threads: 0 is out of range, expected 1"},
       {{"--threads", "-3", kWord}, "--threads: -3 is out of range"},
-      {{"--threads", "two", kWord}, "\"two\" is no number"},
+      {{"--threads", "two", kWord}, "\"two\" is not a number"},
       {{"--max-tokens", "0", kWord}, "--max-tokens: 0 is out of range"},
       {{"--format", "xml", kWord}, "\"xml\" is none of text|json|jsonl"},
       {{"--task", "txt", kWord}, "\"txt\" is none of text|table|formula|extract"},
       {{"--dtype", "fp8", kWord}, "\"fp8\" is none of auto|fp32|bf16"},
-      {{"--memory", "much", kWord}, "\"much\" is no size"},
-      {{"--background", "#12", kWord}, "\"#12\" is no colour"},
+      {{"--memory", "much", kWord}, "\"much\" is not a size"},
+      {{"--background", "#12", kWord}, "\"#12\" is not a colour"},
       {{"--top-p", "1.5", kWord}, "--top-p: 1.5 is out of range, expected 0 to 1"},
       {{"--temprature", "1", kWord}, "--temprature: no such option; did you mean --temperature?"},
       {{"--completely-unknown", kWord}, "--completely-unknown: no such option"},
@@ -68,7 +68,7 @@ TEST(CommandLine, HelpTellsEverything) {
   EXPECT_THAT(help.err, IsEmpty());
   EXPECT_EQ(run({"read", "-h"}).out, help.out);
   EXPECT_EQ(run({"help"}).out, help.out);
-  for (const int code : {0, 1, 2, 3, 4, 5, 6, 70, 130, 141}) {
+  for (const int code : {0, 1, 2, 3, 4, 5, 6, 70, 75, 130, 141}) {
     EXPECT_THAT(help.out, testing::ContainsRegex("\n  " + std::to_string(code) + " +[a-z]"));
   }
   for (const char* word :
@@ -117,7 +117,7 @@ TEST(Forward, JsonHasTheDocumentedKeys) {
   EXPECT_EQ(run({"forward", "--image", kWord, "--top", "3", "--dtype", "fp32", "--json"}).out, result.out);
 }
 
-// What `dump` wrote, by the rules of numpy.lib.format.
+// Reads a file that --dump wrote, by the rules of numpy.lib.format.
 struct Npy {
   std::string header;
   std::vector<float> values;
@@ -172,6 +172,30 @@ TEST(Info, TextAndJsonAgree) {
                               HasSubstr(std::to_string(info["tokenizer"]["vocabulary"].get<int>()))));
   EXPECT_TRUE(info["config"]["text.hidden_size"].is_number());
   EXPECT_GT(info["memory"]["kv_bytes_per_token"], 0);
+}
+
+TEST(Info, ShowsAMemoryPlanWithinTheLimit) {
+  const json memory = json::parse(run({"info", "--json", "--memory", "256M"}).out)["memory"];
+  const json& plan = memory["plan"];
+  EXPECT_EQ(plan["limit"], 256 << 20);
+  for (const char* key : {"keys_and_values", "context_tokens", "step", "picture", "picture_patches"}) {
+    EXPECT_GT(plan[key], 0) << key;
+  }
+  EXPECT_LE(plan["picture_patches"], plan["largest_picture_patches"]);
+  std::int64_t sum = memory["copied_bytes"];
+  for (const char* key : {"keys_and_values", "picture"}) sum += plan[key].get<std::int64_t>();
+  EXPECT_LE(sum, 256 << 20);
+  EXPECT_EQ(json::parse(run({"info", "--json"}).out)["memory"]["plan"]["limit"], 0);
+  EXPECT_THAT(run({"info", "--memory", "256M"}).out,
+              AllOf(HasSubstr("256.0 MiB"), HasSubstr(std::to_string(plan["context_tokens"].get<int>()))));
+}
+
+TEST(Info, AMemoryLimitThatCannotWorkEndsWithFive) {
+  const ProcessResult result = run({"info", "--memory", "1M"});
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("MiB"));
+  EXPECT_EQ(run({"--memory", "1M", kWord}).exit_code, 5);
 }
 
 TEST(Tokenize, ThereAndBack) {

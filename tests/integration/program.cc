@@ -32,7 +32,7 @@ void close_end(int& fd) {
   fd = -1;
 }
 
-// In the child: everything a developer's shell may have set differently is put right.
+// In the child: resets what the developer's shell may have changed, then runs the program.
 [[noreturn]] void become_program(const std::vector<std::string>& arguments, const ProcessOptions& options,
                                  int in, int out, int err) {
   for (const int signal : {SIGINT, SIGTERM, SIGPIPE}) ::signal(signal, SIG_DFL);
@@ -92,7 +92,7 @@ Process::~Process() {
 void Process::send(int signal) const { ::kill(pid_, signal); }
 void Process::close_output() { close_end(out_); }
 
-// Moves what can be moved. False when both streams have ended.
+// Reads and writes what is possible now. False when both streams have ended.
 bool Process::read_some() {
   if (out_ < 0 && err_ < 0) return false;
   pollfd fds[] = {{out_, POLLIN, 0}, {err_, POLLIN, 0}, {input_.empty() ? -1 : in_, POLLOUT, 0}};

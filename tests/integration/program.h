@@ -38,8 +38,8 @@ class Process {
 
   bool running() const;
   void send(int signal) const;
-  void close_output();     // as a reader of a pipe that goes away
-  void read_until_line();  // waits for a whole line on standard output
+  void close_output();     // as when the reader of a pipe goes away
+  void read_until_line();  // waits for a complete line on standard output
   ProcessResult wait();    // reads both streams to their ends
 
  private:

@@ -43,23 +43,55 @@ TEST(Read, SeveralTextsAreSeparatedByFormFeeds) {
   const std::string word = run({kWord}).out;
   const std::string line = run({kLine}).out;
   EXPECT_EQ(run({kWord, kLine, kWord}).out, word + "\f" + line + "\f" + word);
-  // A broken one leaves no empty text.
+  // A broken picture does not leave an empty text.
   EXPECT_EQ(run({kBroken, kWord, kBroken, kLine, kBroken}).out, word + "\f" + line);
 }
 
-TEST(Read, ATextIsTheSameAloneAndAmongOthers) {
+// What must not depend on other pictures: everything but the times.
+std::vector<json> results(const std::string& dtype, const std::string& batch,
+                          const std::vector<std::string>& files) {
+  std::vector<std::string> arguments = {"--format", "jsonl", "--logprobs", "2",
+                                        "--dtype",  dtype,   "--batch",    batch};
+  arguments.insert(arguments.end(), files.begin(), files.end());
+  std::vector<json> pages = json_lines(run(arguments).out);
+  for (json& page : pages) page.erase("timings");
+  return pages;
+}
+
+TEST(Read, TextAndLogprobsAreTheSameAloneAndAmongOthers) {
   const std::vector<std::string> files = {
       kWord, kLine, kOther, picture("paragraph_448x140.png"), picture("table_448x224.png"), kWord};
-  std::vector<std::string> arguments = {"--format", "jsonl", "--dtype", "fp32"};
-  arguments.insert(arguments.end(), files.begin(), files.end());
-  const std::vector<json> together = json_lines(run(arguments).out);
-  ASSERT_EQ(together.size(), files.size());
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const std::vector<json> alone = json_lines(run({"--format", "jsonl", "--dtype", "fp32", files[i]}).out);
-    ASSERT_EQ(alone.size(), 1u);
-    EXPECT_EQ(together[i]["text"], alone[0]["text"]) << files[i];
-    EXPECT_EQ(together[i]["completion_tokens"], alone[0]["completion_tokens"]) << files[i];
+  for (const char* dtype : {"fp32", "bf16"}) {
+    const std::vector<json> alone = results(dtype, "1", files);
+    ASSERT_EQ(alone.size(), files.size());
+    EXPECT_EQ(results(dtype, "1", {kLine}), (std::vector<json>{alone[1]}));
+    for (const char* batch : {"5", "16"}) {
+      const std::vector<json> together = results(dtype, batch, files);
+      ASSERT_EQ(together.size(), files.size());
+      for (std::size_t i = 0; i < files.size(); ++i) {
+        EXPECT_TRUE(together[i] == alone[i]) << dtype << ", --batch " << batch << ", " << files[i];
+      }
+    }
   }
+}
+
+TEST(Read, AMemoryLimitIsObeyed) {
+  const std::string crop = data("samples/letters-10-14-px-clean-01.png");  // 448x224
+  const ProcessResult limited = run({"--memory", "64M", "--stats", crop});
+  EXPECT_EQ(limited.exit_code, 0) << limited.err;
+  EXPECT_EQ(limited.out, run({crop}).out);
+  EXPECT_THAT(limited.err, testing::ContainsRegex("memory:  peak [0-9.]+ [KM]iB of 64.0 MiB"));
+}
+
+TEST(Read, PicturesThatDoNotFitTheMemoryTogetherWait) {
+  const std::vector<std::string> files(24, picture("table_448x224.png"));
+  std::vector<std::string> arguments = {"--no-enlarge", "--max-tokens", "8", "-q", "--batch", "2"};
+  arguments.insert(arguments.end(), files.begin(), files.end());
+  const std::string expected = run(arguments).out;
+  arguments.insert(arguments.end(), {"--memory", "16M"});
+  const ProcessResult limited = run(arguments);
+  EXPECT_EQ(limited.exit_code, 0) << limited.err;
+  EXPECT_EQ(limited.out, expected);
 }
 
 TEST(Read, JsonHasTheDocumentedKeys) {
@@ -72,7 +104,7 @@ TEST(Read, JsonHasTheDocumentedKeys) {
   EXPECT_EQ(page["file"], kLine);
   EXPECT_EQ(page["text"].get<std::string>() + "\n", run({kLine}).out);
   EXPECT_EQ(page["finish_reason"], "stop");
-  EXPECT_EQ(page["image_tokens"], 33);  // 308x84: 22x6 patches, 4 a token
+  EXPECT_EQ(page["image_tokens"], 33);  // 308x84: 22x6 patches, 4 per token
   EXPECT_GT(page["prompt_tokens"], page["image_tokens"]);
   EXPECT_GT(page["completion_tokens"], 1);
   EXPECT_LT(page["mean_logprob"], 0);
@@ -271,7 +303,7 @@ TEST(Read, ATimeLimitEndsTheText) {
   const ProcessResult result = run({"-f", "json", "--time-limit", "0.001", picture("page_900x700.png")});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(json::parse(result.out)["finish_reason"], "cancelled");
-  EXPECT_THAT(result.err, HasSubstr("--time-limit is over"));
+  EXPECT_THAT(result.err, HasSubstr("--time-limit has passed"));
 }
 
 TEST(Read, StopStringsEndTheText) {

@@ -71,7 +71,7 @@ TEST(Signals, ASecondOneKills) {
   process.send(SIGINT);
   process.send(SIGTERM);
   const ProcessResult result = process.wait();
-  // The second may come when all is over already.
+  // The second may arrive when the program has ended already.
   EXPECT_THAT(result.signal, AnyOf(SIGTERM, 0));
   if (result.signal == 0) {
     EXPECT_THAT(result.exit_code, AnyOf(130, 143));

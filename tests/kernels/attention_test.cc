@@ -67,9 +67,10 @@ TEST_P(AttentionTest, OutGoesWhereAsked) {
   options.segments = starts;
   options.out = wide.slice(1, 0, dim);
   EXPECT_EQ(device.ops().attention(x, x, x, options).data, wide.data);
+  const Numbers all = download(device, wide);
   for (std::int64_t r = 0; r < n; ++r) {
-    EXPECT_NE(read(wide, r * 2 * dim), 7);
-    EXPECT_EQ(read(wide, r * 2 * dim + dim), 7);
+    EXPECT_NE(all[r * 2 * dim], 7);
+    EXPECT_EQ(all[r * 2 * dim + dim], 7);
   }
 }
 
@@ -125,30 +126,49 @@ class PagedAttentionTest : public KernelTest {
         slots.push_back(static_cast<std::int32_t>(page * page_size + i % page_size));
       }
       table.insert(table.end(), own.begin(), own.end());
+      table.insert(table.end(), 3, 1 << 20);  // a table wider than the pages that are read
     }
+    const std::int64_t table_width = max_pages + 3;
     const auto keys = std::ssize(slots), rows = std::int64_t{starts.back()};
-    const Numbers q = random(rows * heads * dim), kv = random(keys * 2 * kv_heads * dim);
-    const auto op = [&](Device& device) {
-      const Numbers nothing(static_cast<std::size_t>(pages * kv_heads * page_size * dim), NAN);
-      const Shape shape{pages, kv_heads, page_size, dim};
-      const PagedKv cache{make(device, nothing, shape, dtype_), make(device, nothing, shape, dtype_)};
+    const Numbers q = random((rows + 2) * heads * dim), kv = random(keys * 2 * kv_heads * dim);
+    const auto op = [&](Device& device, RowClass row_class) {
+      const auto i32 = [](std::int64_t value) { return static_cast<int>(value); };
+      const KvSpec spec{2, i32(kv_heads), i32(dim), pages, i32(page_size), dtype_};
+      const std::unique_ptr<KvStore> store = device.make_kv_store(spec);
+      std::vector<std::int32_t> all_slots(pages * page_size);
+      std::iota(all_slots.begin(), all_slots.end(), 0);
+      const Numbers nothing(std::ssize(all_slots) * kv_heads * dim, NAN);
+      const Tensor nan = make(device, nothing, {std::ssize(all_slots), kv_heads, dim}, dtype_);
       const Tensor both = make(device, kv, {keys, 2 * kv_heads, dim}, dtype_);
-      device.ops().kv_write(both.slice(1, 0, kv_heads), both.slice(1, kv_heads, 2 * kv_heads), cache,
-                            make_ints(device, slots, {keys}));
+      const Tensor own_keys = both.slice(1, 0, kv_heads), own_values = both.slice(1, kv_heads, 2 * kv_heads);
+      for (const int layer : {0, 1}) {
+        device.ops().kv_write(nan, nan, *store, layer, make_ints(device, all_slots, {std::ssize(all_slots)}));
+      }
+      device.ops().kv_write(own_keys, own_values, *store, 1, make_ints(device, slots, {keys}));
+      // Rows without a slot leave the store as it is.
+      const std::vector<std::int32_t> nowhere(keys, -1);
+      device.ops().kv_write(own_values, own_keys, *store, 1, make_ints(device, nowhere, {keys}));
       PagedBatch on_device = batch;
+      on_device.rows = row_class;
       const auto count = std::ssize(sequences);
       on_device.row_starts = make_ints(device, starts, {count + 1});
       on_device.context_lens = make_ints(device, contexts, {count});
-      on_device.page_table = make_ints(device, table, {count, max_pages});
-      const Tensor queries = make(device, q, {rows, heads, dim}, dtype_);
+      on_device.page_table = make_ints(device, table, {count, table_width}).slice(1, 0, max_pages);
+      // Two padding rows, which give zeros.
+      const Tensor queries = make(device, q, {rows + 2, heads, dim}, dtype_);
       poison(device);
-      return device.ops().attention_paged(queries, cache, on_device, 1 / std::sqrt(static_cast<float>(dim)));
+      return device.ops().attention_paged(queries, *store, 1, on_device,
+                                          1 / std::sqrt(static_cast<float>(dim)));
     };
-    compare(op, mean_of_values(dtype_, dim, batch.max_context),
-            std::to_string(sequences.size()) + " sequences, first " + std::to_string(sequences[0].rows) +
-                " of " + std::to_string(sequences[0].context) + ", heads " + std::to_string(heads) + "/" +
-                std::to_string(kv_heads) + ", head_dim " + std::to_string(dim) + ", page " +
-                std::to_string(page_size));
+    for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+      compare([&](Device& device) { return op(device, row_class); },
+              mean_of_values(dtype_, dim, batch.max_context),
+              std::string(row_class == RowClass::few ? "few, " : "many, ") +
+                  std::to_string(sequences.size()) + " sequences, first " +
+                  std::to_string(sequences[0].rows) + " of " + std::to_string(sequences[0].context) +
+                  ", heads " + std::to_string(heads) + "/" + std::to_string(kv_heads) + ", head_dim " +
+                  std::to_string(dim) + ", page " + std::to_string(page_size));
+    }
   }
 };
 
@@ -172,6 +192,8 @@ TEST_P(PagedAttentionTest, PrefillWholeAndInChunks) {
   run({{130, 130}}, 6, 2, 64, 32);
   run({{50, 170}}, 6, 2, 64, 32);
   run({{210, 250}}, 2, 2, 32, 7);  // a page size that is no power of two
+  run({{70, 200}}, 2, 1, 32, 1);
+  run({{70, 600}}, 2, 1, 32, 512);
 }
 
 // A few rows on top of a context, as drafts are checked.

@@ -4,7 +4,7 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,18 +13,16 @@
 
 #include "kernels/kernels.h"
 
-// One table for all kernels: every device of this machine but ref × every compute type, each operation over
-// awkward shapes, against ref.
+// Every operation over awkward shapes, on every device of this machine but ref × every compute type, against
+// ref. All values go to the devices and come back by upload and download.
 //
 // How far a result may be from ref's, which sums in double:
-//  - fp32 sums of n terms, each at most m in size, are off by at most n · 2^-24 times the largest partial
-//  sum; for
-//    terms of random sign that is far below n · m · 2^-24 (the partial sums grow as √n only), which is the
-//    bound taken: a lost or doubled term of typical size is thousands of times larger.
-//  - a bf16 result may then fall on the other side of a rounding boundary: one unit, 2^-7 of its size, at
-//  each
+//  - An fp32 sum of n terms, each at most m in size, is off by at most n · 2^-24 times the largest partial
+//    sum. For terms of random sign that is far below n · m · 2^-24 (the partial sums grow as √n only), which
+//    is the bound taken: a lost or doubled term of typical size is thousands of times larger.
+//  - A bf16 result may then fall on the other side of a rounding boundary: one unit, 2^-7 of its size, per
 //    rounding point. That is rare, because fp32 sums are 2^16 times finer: at most kMayFlip of the values may
-//    differ from ref at all, which is how a rounding point left out or added shows.
+//    differ from ref at all, which shows a rounding point left out or added.
 // Memory of results and gaps between strided rows are filled with NaN; NaN is never close to anything.
 namespace glmocr::test {
 
@@ -40,7 +38,7 @@ struct Tolerance {
 // For a reduction of n terms of at most `magnitude`, followed by `roundings` roundings to the compute type of
 // values of at most `size` (0: of the size of the result).
 inline Tolerance reduction(DType dtype, std::int64_t n, double magnitude, int roundings, double size = 0) {
-  Tolerance t{static_cast<double>(n) * magnitude * kUnit32, 4 * kUnit32};
+  Tolerance t{magnitude * n * kUnit32, 4 * kUnit32};
   if (dtype == DType::bf16) {
     t.absolute += (roundings - 1) * kUnitBf16 * size;
     t.relative += kUnitBf16;
@@ -75,21 +73,34 @@ inline std::string param_name(const testing::TestParamInfo<Param>& info) {
 // A matrix of numbers to make tensors of: [rows, columns], row-major.
 using Numbers = std::vector<float>;
 
-inline float read(const Tensor& t, std::int64_t i) {
-  switch (t.dtype) {
-    case DType::f32:
-      return t.as<float>()[i];
-    case DType::bf16:
-      return to_float(t.as<bf16>()[i]);
-    case DType::f16:
-      return to_float(t.as<f16>()[i]);
-    default:
-      ADD_FAILURE() << "not a tensor of numbers";
-      return NAN;
+// The values of a tensor as fp32, row by row, without the gaps of strided rows.
+inline Numbers download(Device& device, const Tensor& t) {
+  EXPECT_TRUE(t.is_contiguous() || t.rank() == 2) << "rows at several distances";
+  std::vector<std::byte> stored(t.bytes());
+  if (t.is_contiguous()) {
+    device.download(t, stored.data());
+  } else {
+    for (std::int64_t r = 0; r < t.size(0); ++r) {
+      device.download(t.slice(0, r, r + 1), stored.data() + r * t.columns() * size_of(t.dtype));
+    }
   }
+  const Tensor on_host(stored.data(), {t.numel()}, t.dtype);
+  Numbers values(t.numel());
+  for (std::int64_t i = 0; i < t.numel(); ++i) {
+    if (t.dtype == DType::f32) values[i] = on_host.as<float>()[i];
+    if (t.dtype == DType::bf16) values[i] = to_float(on_host.as<bf16>()[i]);
+    if (t.dtype == DType::f16) values[i] = to_float(on_host.as<f16>()[i]);
+  }
+  return values;
 }
 
-// For numbers that a half holds exactly as a normal value, and zero: the grid of these tests.
+inline std::vector<std::int32_t> download_ints(Device& device, const Tensor& t) {
+  std::vector<std::int32_t> values(t.numel());
+  device.download(t, values.data());
+  return values;
+}
+
+// For zero and numbers that a half holds exactly as a normal value, such as those of random_grid.
 inline f16 half_from(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const f16 half{static_cast<std::uint16_t>(
@@ -110,30 +121,30 @@ class KernelTest : public testing::TestWithParam<Param> {
 
   // Fills free arena memory with NaN of every type.
   static void poison(Device& device) {
+    static const std::vector<std::uint8_t> ones(12 << 20, 0xFF);
     const ArenaScope scope(device);
-    const Tensor all = device.scratch({12 << 20}, DType::u8);
-    std::memset(all.data, 0xFF, static_cast<std::size_t>(all.bytes()));
+    device.upload(ones.data(), device.scratch({std::ssize(ones)}, DType::u8));
   }
 
   Numbers random(std::int64_t count, float low = -1, float high = 1) {
-    Numbers values(static_cast<std::size_t>(count));
-    for (float& v : values) v = low + (high - low) * static_cast<float>(random_() >> 8) * 0x1p-24f;
+    Numbers values(count);
+    for (float& v : values) v = low + (high - low) * (random_() >> 8) * 0x1p-24f;
     return values;
   }
   // Small multiples of 2^-8: every stored type holds them exactly.
   Numbers random_grid(std::int64_t count) {
-    Numbers values(static_cast<std::size_t>(count));
-    for (float& v : values) v = static_cast<float>(static_cast<int>(random_() % 255) - 127) * 0x1p-7f;
+    Numbers values(count);
+    for (float& v : values) v = (random_() % 255 - 127.0f) * 0x1p-7f;
     return values;
   }
 
-  // A tensor on a device; `gap` more columns than asked lie behind each row, NaN, so that rows are strided.
-  static Tensor make(Device& device, const Numbers& values, const Shape& shape, DType dtype,
-                     std::int64_t gap = 0) {
-    const std::int64_t columns = shape[-1], rows = columns ? shape.numel() / columns : 0;
+  // Rows of values as bytes of a type, each followed by `gap` columns of NaN.
+  static std::vector<std::byte> stored(const Numbers& values, std::int64_t columns, DType dtype,
+                                       std::int64_t gap) {
+    const std::int64_t rows = columns ? std::ssize(values) / columns : 0;
     EXPECT_EQ(rows * columns, std::ssize(values));
-    const Tensor wide = device.scratch({rows, columns + gap}, dtype);
-    std::memset(wide.data, 0xFF, static_cast<std::size_t>(wide.bytes()));
+    std::vector<std::byte> bytes(rows * (columns + gap) * size_of(dtype), std::byte{0xFF});
+    const Tensor wide(bytes.data(), {rows, columns + gap}, dtype);
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < columns; ++c) {
         const float value = values[r * columns + c];
@@ -143,9 +154,19 @@ class KernelTest : public testing::TestWithParam<Param> {
         if (dtype == DType::f16) wide.as<f16>()[i] = half_from(value);
       }
     }
+    return bytes;
+  }
+
+  // A tensor on a device; with a `gap`, that many columns of NaN follow each row, so that rows are strided.
+  static Tensor make(Device& device, const Numbers& values, const Shape& shape, DType dtype,
+                     std::int64_t gap = 0) {
+    const std::int64_t columns = shape[-1], rows = columns ? shape.numel() / columns : 0;
+    EXPECT_EQ(rows * columns, std::ssize(values));
+    const Tensor wide = device.scratch({rows, columns + gap}, dtype);
+    device.upload(stored(values, columns, dtype, gap).data(), wide);
     if (gap == 0) return wide.reshape(shape);
     Tensor view = wide.slice(1, 0, columns);
-    if (shape.rank() != 2) {  // [.., rows, columns] of rows that lie apart
+    if (shape.rank() != 2) {  // [.., rows, columns] with gaps between rows
       Shape strides = shape;
       std::int64_t step = columns + gap;
       strides[-1] = 1;
@@ -159,6 +180,13 @@ class KernelTest : public testing::TestWithParam<Param> {
     return view;
   }
 
+  // A matrix [out, in] as the device keeps it, without bias; lives as long as the test.
+  Weight make_weight(Device& device, const Numbers& values, std::int64_t out, std::int64_t in, DType dtype,
+                     WeightUse use = WeightUse::linear) {
+    std::vector<std::byte>& file = files_.emplace_back(stored(values, in, dtype, 0));
+    return device.prepare(Tensor(file.data(), {out, in}, dtype), use, owners_.emplace_back());
+  }
+
   static Tensor make_ints(Device& device, const std::vector<std::int32_t>& values, const Shape& shape) {
     return device.upload_array(values.data(), shape);
   }
@@ -169,32 +197,32 @@ class KernelTest : public testing::TestWithParam<Param> {
     SCOPED_TRACE(what);
     const ArenaScope tested_scope(*tested_);
     const ArenaScope ref_scope(*ref_);
-    expect_close(op(*tested_), op(*ref_), tolerance);
-  }
-
-  static void expect_close(const Tensor& actual, const Tensor& expected, const Tolerance& tolerance) {
+    const Tensor actual = op(*tested_), expected = op(*ref_);
     ASSERT_EQ(actual.dtype, expected.dtype);
     ASSERT_EQ(to_string(actual.shape), to_string(expected.shape));
-    const std::int64_t columns = actual.columns(), rows = actual.rows();
+    expect_close(download(*tested_, actual), download(*ref_, expected), actual.columns(), actual.dtype,
+                 tolerance);
+  }
+
+  static void expect_close(const Numbers& actual, const Numbers& expected, std::int64_t columns, DType dtype,
+                           const Tolerance& tolerance) {
+    const std::int64_t count = std::ssize(actual);
     std::int64_t bad = 0, different = 0;
     std::string first;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < columns; ++c) {
-        const float a = read(actual, r * actual.row_stride() + c),
-                    e = read(expected, r * expected.row_stride() + c);
-        const double limit = tolerance.absolute + tolerance.relative * std::fabs(e);
-        different += !(a == e);
-        if (std::fabs(static_cast<double>(a) - e) <= limit) continue;  // false for NaN on either side
-        if (bad++ == 0) {
-          first = "at [" + std::to_string(r) + ", " + std::to_string(c) + "]: " + std::to_string(a) +
-                  ", ref " + std::to_string(e) + ", limit " + std::to_string(limit);
-        }
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float a = actual[i], e = expected[i];
+      const double limit = tolerance.absolute + tolerance.relative * std::fabs(e);
+      different += !(a == e);
+      if (std::fabs(double{a} - e) <= limit) continue;  // false for NaN on either side
+      if (bad++ == 0) {
+        first = "at [" + std::to_string(i / columns) + ", " + std::to_string(i % columns) +
+                "]: " + std::to_string(a) + ", ref " + std::to_string(e) + ", limit " + std::to_string(limit);
       }
     }
-    EXPECT_EQ(bad, 0) << "of " << rows * columns << "; first " << first;
-    if (actual.dtype == DType::bf16) {
-      EXPECT_LE(static_cast<double>(different), 2 + kMayFlip * static_cast<double>(rows * columns))
-          << "of " << rows * columns << " values are not ref's: a rounding point differs";
+    EXPECT_EQ(bad, 0) << "of " << count << "; first " << first;
+    if (dtype == DType::bf16) {
+      EXPECT_LE(different, 2 + kMayFlip * count)
+          << "of " << count << " values are not ref's: a rounding point differs";
     }
   }
 
@@ -202,6 +230,10 @@ class KernelTest : public testing::TestWithParam<Param> {
   std::unique_ptr<Device> tested_;
   std::unique_ptr<Device> ref_;
   std::mt19937 random_{12345};
+
+ private:
+  std::deque<std::vector<std::byte>> files_;  // what make_weight was given: a device may use it in place
+  std::deque<Buffer> owners_;
 };
 
 }  // namespace glmocr::test

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
 #include "kernel_test.h"
 
 namespace glmocr::test {
@@ -17,24 +19,29 @@ class LinearTest : public KernelTest {
   void run(std::int64_t rows, std::int64_t in, std::int64_t out, DType weight_type, const Extras& extras) {
     const Numbers x = random(rows * in), w = random_grid(out * in), b = random(out),
                   more = random(rows * out);
-    const auto op = [&](Device& device) {
+    const auto op = [&](Device& device, RowClass row_class) {
       LinearOptions options;
-      if (extras.bias) options.bias = make(device, b, {out}, DType::f32);
+      options.rows = row_class;
       options.activation = extras.activation;
       if (extras.residual) options.residual = make(device, more, {rows, out}, dtype_, extras.gap);
       if (extras.in_place) options.out = options.residual;
       const Tensor xs = make(device, x, {rows, in}, dtype_, extras.gap);
-      const Tensor ws = make(device, w, {out, in}, weight_type, extras.gap);
+      Weight ws = make_weight(device, w, out, in, weight_type);
+      if (extras.bias) ws.bias = make(device, b, {out}, DType::f32);
       poison(device);
       return device.ops().linear(xs, ws, options);
     };
     const bool act = extras.activation != Activation::none;
     const double size = 1 + std::sqrt(static_cast<double>(in));
-    compare(op, reduction(dtype_, in + 2, 1, 1 + act + extras.residual, size),
-            "x [" + std::to_string(rows) + ", " + std::to_string(in) + "] · weight [" + std::to_string(out) +
-                ", " + std::to_string(in) + "] " + std::string(to_string(weight_type)) +
-                (extras.bias ? " bias" : "") + (act ? " activation" : "") +
-                (extras.residual ? " residual" : "") + (extras.gap ? " strided" : ""));
+    for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+      compare([&](Device& device) { return op(device, row_class); },
+              reduction(dtype_, in + 2, 1, 1 + act + extras.residual, size),
+              std::string(row_class == RowClass::few ? "few" : "many") + " x [" + std::to_string(rows) +
+                  ", " + std::to_string(in) + "] · weight [" + std::to_string(out) + ", " +
+                  std::to_string(in) + "] " + std::string(to_string(weight_type)) +
+                  (extras.bias ? " bias" : "") + (act ? " activation" : "") +
+                  (extras.residual ? " residual" : "") + (extras.gap ? " strided" : ""));
+    }
   }
 };
 
@@ -42,10 +49,10 @@ TEST_P(LinearTest, AllShapesAndWeightTypes) {
   struct Size {
     std::int64_t rows, in, out;
   };
-  const Size sizes[] = {{1, 1, 1},     {1, 64, 5},    {1, 320, 67}, {2, 33, 17},   {3, 127, 31},
-                        {4, 64, 130},  {5, 48, 7},    {7, 96, 19},  {8, 257, 40},  {9, 64, 33},
-                        {13, 31, 129}, {16, 320, 96}, {37, 17, 3},  {65, 300, 71}, {97, 513, 130},
-                        {193, 40, 66}, {200, 270, 9}};
+  const Size sizes[] = {{3, 2100, 9},  {5, 4500, 6},   {1, 1, 1},     {1, 64, 5},    {1, 320, 67},
+                        {2, 33, 17},   {3, 127, 31},   {4, 64, 130},  {5, 48, 7},    {7, 96, 19},
+                        {8, 257, 40},  {9, 64, 33},    {13, 31, 129}, {16, 320, 96}, {37, 17, 3},
+                        {65, 300, 71}, {97, 513, 130}, {193, 40, 66}, {200, 270, 9}};
   for (const Size& s : sizes) {
     for (const DType weight_type : {DType::f32, DType::bf16, DType::f16})
       run(s.rows, s.in, s.out, weight_type, {});
@@ -84,16 +91,17 @@ TEST_P(LinearTest, WritesInsideOutOnly) {
     Device& device = *tested_;
     const ArenaScope scope(device);
     const Tensor x = make(device, random(rows * in), {rows, in}, dtype_);
-    const Tensor w = make(device, random_grid(out * in), {out, in}, DType::bf16);
+    const Weight w = make_weight(device, random_grid(out * in), out, in, DType::bf16);
     const Tensor wide =
         make(device, Numbers(static_cast<std::size_t>(rows * (out + 4)), 7), {rows, out + 4}, dtype_);
     LinearOptions options;
     options.out = wide.slice(1, 2, 2 + out);
     const Tensor y = device.ops().linear(x, w, options);
     EXPECT_EQ(y.data, options.out.data);
+    const Numbers all = download(device, wide);
     for (std::int64_t r = 0; r < rows; ++r) {
       for (const std::int64_t c : {std::int64_t{0}, std::int64_t{1}, out + 2, out + 3}) {
-        EXPECT_EQ(read(wide, r * (out + 4) + c), 7) << r << ", " << c;
+        EXPECT_EQ(all[r * (out + 4) + c], 7) << r << ", " << c;
       }
     }
   }
@@ -101,22 +109,27 @@ TEST_P(LinearTest, WritesInsideOutOnly) {
 
 TEST_P(LinearTest, NoRows) {
   Device& device = *tested_;
-  const Tensor y =
-      device.ops().linear(device.scratch({0, 8}, dtype_), make(device, random_grid(24), {3, 8}, DType::bf16));
+  const Tensor y = device.ops().linear(device.scratch({0, 8}, dtype_),
+                                       make_weight(device, random_grid(24), 3, 8, DType::bf16));
   EXPECT_EQ(to_string(y.shape), "[0, 3]");
 }
 
 TEST_P(LinearTest, NanStaysNan) {
-  for (const std::int64_t rows : {1, 20}) {
+  for (const auto& [rows, row_class] : {std::pair<std::int64_t, RowClass>{1, RowClass::few},
+                                        {20, RowClass::few},
+                                        {1, RowClass::many},
+                                        {20, RowClass::many}}) {
     Device& device = *tested_;
     const ArenaScope scope(device);
     Numbers x = random(rows * 40);
     x[7] = NAN;
     const Tensor y = device.ops().linear(make(device, x, {rows, 40}, dtype_),
-                                         make(device, random_grid(24 * 40), {24, 40}, DType::bf16));
-    for (std::int64_t c = 0; c < 24; ++c) EXPECT_TRUE(std::isnan(read(y, c)));
+                                         make_weight(device, random_grid(24 * 40), 24, 40, DType::bf16),
+                                         {.rows = row_class});
+    const Numbers values = download(device, y);
+    for (std::int64_t c = 0; c < 24; ++c) EXPECT_TRUE(std::isnan(values[c]));
     if (rows > 1) {
-      EXPECT_FALSE(std::isnan(read(y, 24)));
+      EXPECT_FALSE(std::isnan(values[24]));
     }
   }
 }

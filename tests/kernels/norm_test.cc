@@ -24,9 +24,9 @@ TEST_P(NormTest, RmsNorm) {
                                      make(device, w, {s.width}, DType::f32), options);
       };
       // Σx² of width terms, relative to itself; values reach √width at most, times 2.
-      const double size = 2 * std::sqrt(static_cast<double>(s.width));
+      const double size = 2 * std::sqrt(s.width);
       Tolerance t = reduction(dtype_, 4, size, 2 + residual, std::min(size, 8.0));
-      t.relative += static_cast<double>(s.width) * kUnit32;
+      t.relative += s.width * kUnit32;
       compare(op, t, "rms_norm " + std::to_string(s.rows) + " × " + std::to_string(s.width));
     }
   }
@@ -42,7 +42,7 @@ TEST_P(NormTest, RmsNormOfHeadsInsideQkv) {
       return device.ops().rms_norm(k, make(device, w, {dim}, DType::f32));
     };
     Tolerance t = reduction(dtype_, 4, 2, 2, 2);
-    t.relative += static_cast<double>(dim) * kUnit32;
+    t.relative += dim * kUnit32;
     compare(op, t, "head_dim " + std::to_string(dim));
   }
 }
@@ -61,17 +61,22 @@ TEST_P(NormTest, InPlaceOfResidual) {
 
 TEST_P(NormTest, LayerNorm) {
   for (const Size& s : kSizes) {
-    // An offset as large as a mean may be in a network: the variance must come from centred values.
-    const Numbers x = random(s.rows * s.width, 2, 6), w = random(s.width, -2, 2), b = random(s.width);
-    const auto op = [&](Device& device) {
-      return device.ops().layer_norm(make(device, x, {s.rows, s.width}, dtype_, s.gap),
-                                     make(device, w, {s.width}, DType::f32),
-                                     make(device, b, {s.width}, DType::f32));
-    };
-    // The mean is off by a few units of 6, divided by a deviation of about 1.
-    Tolerance t = reduction(dtype_, s.width, 6, 1);
-    if (s.width == 1) t.absolute = 6 * kUnit32 / std::sqrt(1e-5);
-    compare(op, t, "layer_norm " + std::to_string(s.rows) + " × " + std::to_string(s.width));
+    for (const bool residual : {false, true}) {
+      // An offset as large as a mean may be in a network: the variance must come from centred values.
+      const Numbers x = random(s.rows * s.width, 2, 6), w = random(s.width, -2, 2), b = random(s.width),
+                    more = random(s.rows * s.width);
+      const auto op = [&](Device& device) {
+        NormOptions options;
+        if (residual) options.residual = make(device, more, {s.rows, s.width}, dtype_, s.gap);
+        return device.ops().layer_norm(make(device, x, {s.rows, s.width}, dtype_, s.gap),
+                                       make(device, w, {s.width}, DType::f32),
+                                       make(device, b, {s.width}, DType::f32), options);
+      };
+      // The mean is off by a few units of 6, divided by a deviation of about 1.
+      Tolerance t = reduction(dtype_, s.width, 6, 1 + residual, 8);
+      if (s.width == 1) t.absolute += 6 * kUnit32 / std::sqrt(1e-5);
+      compare(op, t, "layer_norm " + std::to_string(s.rows) + " × " + std::to_string(s.width));
+    }
   }
 }
 

@@ -9,20 +9,21 @@ class RopeTest : public KernelTest {
   static std::vector<float> frequencies(std::int64_t pairs) {
     std::vector<float> values;
     for (std::int64_t p = 0; p < pairs; ++p) {
-      values.push_back(
-          static_cast<float>(std::pow(10000.0, -static_cast<double>(p) / static_cast<double>(pairs))));
+      values.push_back(std::pow(10000.0, -1.0 * p / pairs));
     }
     return values;
   }
   Tensor table(Device& device, std::int64_t n, std::int64_t pairs, DType precision) {
     std::vector<std::int32_t> positions, axis;
     for (std::int64_t a = 0; a < 3; ++a) {
-      for (std::int64_t r = 0; r < n; ++r)
-        positions.push_back(static_cast<std::int32_t>(r * 37 % 1000 + 100 * a));
+      for (std::int64_t r = 0; r < n; ++r) {
+        positions.push_back(r * 37 % 1000 + 100 * a);
+      }
+      positions.insert(positions.end(), 2, 1 << 20);  // a table wider than the rows that are asked for
     }
-    for (std::int64_t p = 0; p < pairs; ++p) axis.push_back(static_cast<std::int32_t>(p * 3 / pairs));
+    for (std::int64_t p = 0; p < pairs; ++p) axis.push_back(p * 3 / pairs);
     const std::vector<float> frequency = frequencies(pairs);
-    return device.ops().rotary_table(make_ints(device, positions, {3, n}),
+    return device.ops().rotary_table(make_ints(device, positions, {3, n + 2}).slice(1, 0, n),
                                      make(device, frequency, {pairs}, DType::f32),
                                      make_ints(device, axis, {pairs}), precision);
   }
@@ -45,7 +46,7 @@ TEST_P(RopeTest, BothStylesOverHeadDims) {
           const Tensor x = make(device, qkv, {n, 2 * heads, dim}, dtype_).slice(1, heads, 2 * heads);
           return device.ops().rope(x, table(device, n, dim / 2, dtype_), style);
         };
-        // Products and their sum, each at most 1: the fp32 error is a few units of 1, the bf16 one up to
+        // Products and their sum, each at most 1: the fp32 error is a few units of 1, the bf16 error up to
         // three roundings.
         const bool steps = style == RopeStyle::interleaved;
         compare(op, reduction(dtype_, 4, 1, steps ? 3 : 1, steps ? 0.5 : 0),

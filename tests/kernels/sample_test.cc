@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel_test.h"
+#include "sampling_tables.h"
 
 namespace glmocr::test {
 namespace {
 
 class SampleTest : public KernelTest {
  protected:
-  void expect_same(const Numbers& logits, std::int64_t vocab, const std::vector<SampleRow>& rows,
-                   const std::string& what) {
+  std::vector<Choice> run(Device& device, const Numbers& logits, std::int64_t vocab,
+                          const std::vector<SamplingRow>& rows, const std::vector<Ids>& seen = {}) {
+    const ArenaScope scope(device);
+    const Tensor on_device = make(device, logits, {std::ssize(rows), vocab}, dtype_, 3);
+    const SamplingTables tables = make_sampling_tables(device, rows, vocab, seen);
+    device.ops().sample(on_device, tables);
+    return download_choices(device, tables);
+  }
+
+  void expect_same(const Numbers& logits, std::int64_t vocab, const std::vector<SamplingRow>& rows,
+                   const std::string& what, const std::vector<Ids>& seen = {}) {
     SCOPED_TRACE(what);
-    const ArenaScope tested_scope(*tested_), ref_scope(*ref_);
-    const Shape shape{std::ssize(rows), vocab};
-    const auto actual = tested_->ops().sample(make(*tested_, logits, shape, dtype_, 3), rows);
-    const auto expected = ref_->ops().sample(make(*ref_, logits, shape, dtype_, 3), rows);
-    ASSERT_EQ(actual.size(), rows.size());
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      EXPECT_EQ(actual[r].token, expected[r].token) << "row " << r;
-      // −log Σexp: a sum of exact terms in parts of 256, each within 2 units; the logarithm halves nothing
-      // below 1.
+    const auto actual = run(*tested_, logits, vocab, rows, seen);
+    const auto expected = run(*ref_, logits, vocab, rows, seen);
+    for (std::int64_t r = 0; r < std::ssize(rows); ++r) {
+      EXPECT_EQ(actual[r].id, expected[r].id) << "row " << r;
+      // log Σexp: a sum of exact terms in parts of 256, each within 2 units.
       EXPECT_NEAR(actual[r].logprob, expected[r].logprob, 256 * kUnit32) << "row " << r;
       EXPECT_EQ(actual[r].top, expected[r].top) << "row " << r;
     }
@@ -27,17 +33,17 @@ class SampleTest : public KernelTest {
 TEST_P(SampleTest, GreedyOverSizes) {
   for (const std::int64_t vocab : {1, 2, 3, 7, 8, 9, 16, 17, 31, 100, 1000, 5000}) {
     const Numbers logits = random(3 * vocab, -20, 20);
-    expect_same(logits, vocab, std::vector<SampleRow>(3), "vocab " + std::to_string(vocab));
+    expect_same(logits, vocab, std::vector<SamplingRow>(3), "vocab " + std::to_string(vocab));
   }
 }
 
-// The largest logit at every place a vector, its end or the next can have it.
+// The largest logit at every place in a vector of the processor, at its end and in the next one.
 TEST_P(SampleTest, GreedyFindsEveryPlace) {
   for (const std::int64_t vocab : {5, 16, 37}) {
     for (std::int64_t at = 0; at < vocab; ++at) {
-      Numbers logits(static_cast<std::size_t>(vocab), -1);
+      Numbers logits(vocab, -1);
       logits[at] = 2;
-      expect_same(logits, vocab, {SampleRow{}}, std::to_string(at) + " of " + std::to_string(vocab));
+      expect_same(logits, vocab, {SamplingRow{}}, std::to_string(at) + " of " + std::to_string(vocab));
     }
   }
 }
@@ -45,10 +51,9 @@ TEST_P(SampleTest, GreedyFindsEveryPlace) {
 TEST_P(SampleTest, TheLowestIdAmongEquals) {
   for (const std::int64_t vocab : {3, 16, 50}) {
     for (std::int64_t first = 0; first < vocab; ++first) {
-      Numbers logits(static_cast<std::size_t>(vocab), -1);
+      Numbers logits(vocab, -1);
       for (std::int64_t i = first; i < vocab; i += 3) logits[i] = 2;
-      const Tensor t = make(*tested_, logits, {1, vocab}, dtype_);
-      EXPECT_EQ(tested_->ops().sample(t, std::vector<SampleRow>(1))[0].token, first) << vocab;
+      EXPECT_EQ(run(*tested_, logits, vocab, {SamplingRow{}})[0].id, first) << vocab;
     }
   }
 }
@@ -57,30 +62,89 @@ TEST_P(SampleTest, PaddingRowsOfTheVocabularyAreNeverChosen) {
   Numbers logits(40, 0);
   logits[33] = 9;
   logits[12] = 1;
-  SampleRow row;
+  SamplingRow row;
   row.vocab_limit = 33;
   expect_same(logits, 40, {row}, "limit 33");
-  EXPECT_EQ(tested_->ops().sample(make(*tested_, logits, {1, 40}, dtype_), std::vector{row})[0].token, 12);
+  EXPECT_EQ(run(*tested_, logits, 40, {row})[0].id, 12);
   row.vocab_limit = 34;
-  EXPECT_EQ(tested_->ops().sample(make(*tested_, logits, {1, 40}, dtype_), std::vector{row})[0].token, 33);
+  EXPECT_EQ(run(*tested_, logits, 40, {row})[0].id, 33);
 }
 
 TEST_P(SampleTest, MixedRows) {
   const std::int64_t vocab = 200;
-  const std::vector<std::int32_t> seen{3, 50, 199};
-  std::vector<SampleRow> rows(5);
+  std::vector<SamplingRow> rows(6);
   rows[1].temperature = 0.7f;
-  rows[1].seed = 5;
+  rows[1].seed_low = 5;
   rows[2].repetition_penalty = 1.3f;
-  rows[2].seen = seen;
   rows[3].top_logprobs = 4;
   rows[4].temperature = 1.5f;
   rows[4].top_k = 20;
   rows[4].top_p = 0.9f;
   rows[4].min_p = 0.02f;
-  for (std::uint64_t position = 0; position < 20; ++position) {
-    for (SampleRow& row : rows) row.position = position;
-    expect_same(random(5 * vocab, -4, 4), vocab, rows, "position " + std::to_string(position));
+  rows[5].temperature = 2;
+  rows[5].seed_high = 77;
+  rows[5].repetition_penalty = 0.5f;
+  rows[5].top_logprobs = 8;
+  const std::vector<Ids> seen{{1}, {}, {3, 50, 199}, {}, {}, {0, 31, 32, 64, 127, 180}};
+  for (std::int32_t position = 0; position < 20; ++position) {
+    for (SamplingRow& row : rows) row.position = position;
+    expect_same(random(6 * vocab, -4, 4), vocab, rows, "position " + std::to_string(position), seen);
+  }
+}
+
+// The tables of a step may have more rows than the logits of this one; those rows stay as they are.
+TEST_P(SampleTest, RowsBehindTheLogitsStay) {
+  Device& device = *tested_;
+  const SamplingTables tables = make_sampling_tables(device, std::vector<SamplingRow>(3), 4);
+  const Ids before{7, 7, 7};
+  device.upload(before.data(), tables.ids);
+  device.ops().sample(make(device, {0, 1, 0, 0}, {1, 4}, dtype_), tables);
+  EXPECT_EQ(download_ints(device, tables.ids), (Ids{1, 7, 7}));
+}
+
+// Rows in the middle of a page, at its end, at the end of the table, before a missing page, and padding.
+TEST_P(SampleTest, AdvanceMovesEveryTableOn) {
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    SCOPED_TRACE(device->name());
+    const ArenaScope scope(*device);
+    const std::int64_t n = 5, vocab = 70;
+    std::vector<SamplingRow> rows(n);
+    for (std::int32_t r = 0; r < n; ++r) {
+      rows[r].position = 10 * r;
+      rows[r].top_p = 0.5f;
+    }
+    const SamplingTables sampling = make_sampling_tables(*device, rows, vocab, {{}, {32, 34}, {69}, {}, {5}});
+    const Ids chosen{3, 33, 69, 0, 1};
+    device->upload(chosen.data(), sampling.ids);
+    const Ids positions{5, 3, 11, 3, 7, -9, 6, 4, 12, 4, 7, -9, 7, 5, 13, 5, 7, -9};
+    DecodeTables tables;
+    tables.page_size = 4;
+    tables.ids = make_ints(*device, {60, 61, 62, 63, 64}, {n});
+    const Tensor wide = make_ints(*device, positions, {3, n + 1});
+    tables.positions = wide.slice(1, 0, n);
+    tables.slots = make_ints(*device, {81, 11, 27, 7, -1}, {n});
+    tables.context_lens = make_ints(*device, {6, 4, 12, 4, 9}, {n});
+    tables.page_table =
+        make_ints(*device, {8, 20, 9, 99, 2, 5, 7, 99, 4, 3, 6, 99, 1, -1, -1, 99, 0, 0, 0, 99}, {n, 4})
+            .slice(1, 0, 3);
+    device->ops().advance(tables, sampling);
+
+    EXPECT_EQ(download_ints(*device, tables.ids), (Ids{3, 33, 69, 0, 64}));
+    EXPECT_EQ(download_ints(*device, wide),
+              (Ids{6, 4, 12, 4, 7, -9, 7, 5, 13, 5, 7, -9, 8, 6, 14, 6, 7, -9}));
+    EXPECT_EQ(download_ints(*device, tables.slots), (Ids{82, 20, -1, -1, -1}));
+    EXPECT_EQ(download_ints(*device, tables.context_lens), (Ids{7, 5, 13, 5, 9}));
+    EXPECT_EQ(download_ints(*device, sampling.seen), (Ids{8, 0, 0, 0, 7, 0, 0, 0, 32, 1, 0, 0, 32, 0, 0}));
+    std::vector<SamplingRow> after(n);
+    device->download(sampling.params, after.data());
+    for (std::int32_t r = 0; r < n; ++r) {
+      EXPECT_EQ(after[r].position, 10 * r + (r < 4)) << r;
+      EXPECT_EQ(after[r].top_p, 0.5f);
+    }
+    // The rows that reached the end of their pages stay there.
+    device->ops().advance(tables, sampling);
+    EXPECT_EQ(download_ints(*device, tables.context_lens), (Ids{8, 6, 13, 5, 9}));
+    EXPECT_EQ(download_ints(*device, tables.slots), (Ids{83, 21, -1, -1, -1}));
   }
 }
 

@@ -5,21 +5,42 @@
 
 #include <cmath>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
+
+#include "sampling_tables.h"
 
 namespace glmocr {
 namespace {
 
-SampledToken sample(std::vector<float> logits, const SampleRow& row) { return sample_row(logits, row); }
+using test::Choice;
+using test::Ids;
 
-std::map<std::int32_t, int> draws(const std::vector<float>& logits, SampleRow row, int count) {
-  std::map<std::int32_t, int> seen;
-  for (int i = 0; i < count; ++i) {
-    row.position = static_cast<std::uint64_t>(i);
-    ++seen[sample(logits, row).token];
-  }
-  return seen;
+// What the definition chooses for rows of the same logits.
+std::vector<Choice> sample_rows(const std::vector<float>& logits, const std::vector<SamplingRow>& rows,
+                                const Ids& seen = {}) {
+  static const std::unique_ptr<Device> device = open_device("ref");
+  const ArenaScope scope(*device);
+  const std::int64_t n = std::ssize(rows), vocab = std::ssize(logits);
+  const Tensor on_device = device->scratch({n, vocab}, DType::f32);
+  for (std::int64_t r = 0; r < n; ++r) device->upload(logits.data(), on_device.slice(0, r, r + 1));
+  const SamplingTables tables =
+      test::make_sampling_tables(*device, rows, vocab, std::vector<Ids>(rows.size(), seen), 100);
+  device->ops().sample(on_device, tables);
+  return test::download_choices(*device, tables);
+}
+
+Choice sample(const std::vector<float>& logits, const SamplingRow& row, const Ids& seen = {}) {
+  return sample_rows(logits, {row}, seen)[0];
+}
+
+std::map<std::int32_t, int> draws(const std::vector<float>& logits, const SamplingRow& row, int count) {
+  std::vector<SamplingRow> rows(count, row);
+  for (int i = 0; i < count; ++i) rows[i].position = i;
+  std::map<std::int32_t, int> counts;
+  for (const Choice& choice : sample_rows(logits, rows)) ++counts[choice.id];
+  return counts;
 }
 
 std::set<std::int32_t> ids(const std::map<std::int32_t, int>& counts) {
@@ -30,24 +51,24 @@ std::set<std::int32_t> ids(const std::map<std::int32_t, int>& counts) {
 
 std::vector<float> logs(const std::vector<double>& probabilities) {
   std::vector<float> values;
-  for (const double p : probabilities) values.push_back(static_cast<float>(std::log(p)));
+  for (const double p : probabilities) values.push_back(std::log(p));
   return values;
 }
 
 TEST(Sampling, GreedyTakesTheLowestIdAmongEquals) {
-  EXPECT_EQ(sample({1, 3, 3, 2}, {}).token, 1);
-  EXPECT_EQ(sample({-0.0f, 0.0f}, {}).token, 0);
+  EXPECT_EQ(sample({1, 3, 3, 2}, {}).id, 1);
+  EXPECT_EQ(sample({-0.0f, 0.0f}, {}).id, 0);
 }
 
 TEST(Sampling, LogprobsSumToOne) {
   const std::vector<float> logits{1.5f, -2, 0.25f, 7, 6.5f, -30};
-  SampleRow row;
+  SamplingRow row;
   row.top_logprobs = 6;
-  const SampledToken token = sample(logits, row);
+  const Choice token = sample(logits, row);
   ASSERT_EQ(token.top.size(), 6u);
   double total = 0;
-  for (std::size_t i = 0; i < token.top.size(); ++i) {
-    total += std::exp(static_cast<double>(token.top[i].second));
+  for (std::int64_t i = 0; i < std::ssize(token.top); ++i) {
+    total += std::exp(double{token.top[i].second});
     if (i > 0) {
       EXPECT_LE(token.top[i].second, token.top[i - 1].second);
     }
@@ -61,35 +82,34 @@ TEST(Sampling, LogprobsSumToOne) {
 
 TEST(Sampling, LogprobIgnoresTemperatureAndCuts) {
   const std::vector<float> logits = logs({0.5, 0.3, 0.2});
-  SampleRow row;
+  SamplingRow row;
   row.temperature = 0.3f;
   row.top_k = 1;
   EXPECT_NEAR(sample(logits, row).logprob, std::log(0.5), 1e-6);
 }
 
 TEST(Sampling, PenaltyPushesBothSignsDown) {
-  const std::vector<std::int32_t> seen{0, 2};
-  SampleRow row;
-  row.seen = seen;
+  const Ids seen{0, 2};
+  SamplingRow row;
   row.repetition_penalty = 2;
-  EXPECT_EQ(sample({4, 3, -1, -1.5f}, row).token, 1);    // 4 → 2
-  EXPECT_EQ(sample({-9, -8, -1, -1.5f}, row).token, 3);  // −1 → −2
+  EXPECT_EQ(sample({4, 3, -1, -1.5f}, row, seen).id, 1);    // 4 → 2
+  EXPECT_EQ(sample({-9, -8, -1, -1.5f}, row, seen).id, 3);  // −1 → −2
   row.repetition_penalty = 1;
-  EXPECT_EQ(sample({4, 3, -1, -1.5f}, row).token, 0);
+  EXPECT_EQ(sample({4, 3, -1, -1.5f}, row, seen).id, 0);
 }
 
 TEST(Sampling, PenaltyIgnoresIdsOutsideTheVocabulary) {
-  const std::vector<std::int32_t> seen{-1, 4, 1000000};
-  SampleRow row;
-  row.seen = seen;
+  SamplingRow row;
   row.repetition_penalty = 5;
-  EXPECT_EQ(sample({1, 2}, row).token, 1);
+  EXPECT_EQ(sample({1, 2}, row, {4, 31}).id, 1);
+  row.vocab_limit = 1;
+  EXPECT_NEAR(sample({1, 2}, row, {1}).logprob, 0, 1e-6);
 }
 
 TEST(Sampling, VocabLimitHoldsForGreedyAndDrawn) {
-  SampleRow row;
+  SamplingRow row;
   row.vocab_limit = 2;
-  EXPECT_EQ(sample({0, 1, 50}, row).token, 1);
+  EXPECT_EQ(sample({0, 1, 50}, row).id, 1);
   row.temperature = 1;
   EXPECT_EQ(ids(draws({0, 1, 50}, row, 200)), (std::set<std::int32_t>{0, 1}));
   row.top_logprobs = 3;
@@ -97,7 +117,7 @@ TEST(Sampling, VocabLimitHoldsForGreedyAndDrawn) {
 }
 
 TEST(Sampling, FrequenciesFollowTheProbabilities) {
-  SampleRow row;
+  SamplingRow row;
   row.temperature = 1;
   const int count = 20000;
   auto seen = draws(logs({0.6, 0.3, 0.1}), row, count);
@@ -111,7 +131,7 @@ TEST(Sampling, FrequenciesFollowTheProbabilities) {
 }
 
 TEST(Sampling, TopK) {
-  SampleRow row;
+  SamplingRow row;
   row.temperature = 1;
   row.top_k = 2;
   EXPECT_EQ(ids(draws(logs({0.2, 0.3, 0.1, 0.4}), row, 500)), (std::set<std::int32_t>{1, 3}));
@@ -120,7 +140,7 @@ TEST(Sampling, TopK) {
 }
 
 TEST(Sampling, TopPKeepsTheFewestThatReachIt) {
-  SampleRow row;
+  SamplingRow row;
   row.temperature = 1;
   const std::vector<float> logits = logs({0.1, 0.5, 0.15, 0.25});
   row.top_p = 0.7f;  // 0.5 + 0.25 reach it
@@ -132,7 +152,7 @@ TEST(Sampling, TopPKeepsTheFewestThatReachIt) {
 }
 
 TEST(Sampling, MinPIsRelativeToTheBest) {
-  SampleRow row;
+  SamplingRow row;
   row.temperature = 1;
   row.min_p = 0.4f;  // 0.2 and better
   EXPECT_EQ(ids(draws(logs({0.1, 0.5, 0.15, 0.25}), row, 500)), (std::set<std::int32_t>{1, 3}));
@@ -140,16 +160,17 @@ TEST(Sampling, MinPIsRelativeToTheBest) {
 
 TEST(Sampling, SameSeedAndPositionGiveTheSameToken) {
   std::vector<float> logits(100);
-  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i % 13) * 0.1f;
-  SampleRow row;
+  for (int i = 0; i < 100; ++i) logits[i] = i % 13 * 0.1f;
+  SamplingRow row;
   row.temperature = 1;
   std::set<std::int32_t> tokens;
-  for (std::uint64_t seed = 0; seed < 4; ++seed) {
-    for (std::uint64_t position = 0; position < 50; ++position) {
-      row.seed = seed;
+  for (std::uint32_t seed = 0; seed < 4; ++seed) {
+    for (std::int32_t position = 0; position < 50; ++position) {
+      row.seed_low = seed % 2;
+      row.seed_high = seed / 2;
       row.position = position;
-      const std::int32_t token = sample(logits, row).token;
-      EXPECT_EQ(sample(logits, row).token, token);
+      const std::int32_t token = sample(logits, row).id;
+      EXPECT_EQ(sample(logits, row).id, token);
       tokens.insert(token);
     }
   }
@@ -157,13 +178,12 @@ TEST(Sampling, SameSeedAndPositionGiveTheSameToken) {
 }
 
 TEST(Sampling, UniformNumbersAreUniformAndIndependentOfEachOther) {
-  // Means and the correlation of neighbours, over seeds and over positions: five standard deviations.
+  // The mean, and the correlation of neighbours, within five standard deviations.
   const int n = 20000;
   for (const bool over_seeds : {false, true}) {
     double sum = 0, product = 0, before = 0.5;
     for (int i = 0; i < n; ++i) {
-      const auto k = static_cast<std::uint64_t>(i);
-      const double u = over_seeds ? uniform_from(k, 7) : uniform_from(7, k);
+      const double u = over_seeds ? uniform_from(i, 7) : uniform_from(7, i);
       ASSERT_GE(u, 0);
       ASSERT_LT(u, 1);
       sum += u;

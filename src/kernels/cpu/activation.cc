@@ -6,9 +6,6 @@
 
 namespace glmocr::cpu {
 
-static_assert(static_cast<int>(Activation::silu) == static_cast<int>(Nonlinearity::silu));
-static_assert(static_cast<int>(Activation::gelu) == static_cast<int>(Nonlinearity::gelu));
-
 Tensor CpuOps::swiglu(const Tensor& gate, const Tensor& up) {
   const std::int64_t rows = gate.rows(), width = gate.columns();
   GLMOCR_CHECK(is_compute_type(gate.dtype) && up.shape == gate.shape && up.dtype == gate.dtype);
@@ -30,7 +27,7 @@ Tensor CpuOps::activate(const Tensor& x, Activation activation) {
   parallel(rows, 2 * width * size_of(x.dtype), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       kernels_.activate(at(y, r * width), at(x, r * stride), type_of(x.dtype), width,
-                        static_cast<Nonlinearity>(activation));
+                        nonlinearity_of(activation));
     }
   });
   return y;

@@ -32,14 +32,13 @@ std::vector<std::string> available_cpu_isas() {
 }
 
 std::unique_ptr<Device> open_cpu_device(const std::string& name, const DeviceOptions& options) {
-  std::string known;
   for (const cpu::Isa& isa : cpu::compiled_isas()) {
-    if (!isa.available()) continue;
-    if (name.empty() || name == isa.name) return std::make_unique<CpuDevice>(isa, options);
-    known += (known.empty() ? "" : ", ") + std::string(isa.name);
+    if (isa.available() && (name.empty() || name == isa.name))
+      return std::make_unique<CpuDevice>(isa, options);
   }
   fail(ErrorCode::device,
-       cat("instruction set \"", name, "\" is not available on this processor; there are: ", known));
+       cat("instruction set \"", name,
+           "\" is not available on this processor; available: ", join(available_cpu_isas(), ", ")));
 }
 
 }  // namespace glmocr

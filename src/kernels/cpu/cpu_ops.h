@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/onednn.h"
 #include "kernels/host/host_device.h"
 
 namespace glmocr::cpu {
@@ -12,26 +13,35 @@ class CpuOps final : public Ops {
  public:
   CpuOps(HostDevice& device, const Isa& isa) : device_(device), isa_(isa), kernels_(isa.table()) {}
 
-  Tensor embed(const Tensor& table, const Tensor& ids, DType compute) override;                 // embed.cc
-  Tensor gather_rows(const Tensor& x, const Tensor& indices) override;                          // embed.cc
-  void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) override;     // embed.cc
-  Tensor linear(const Tensor& x, const Tensor& weight, const LinearOptions& options) override;  // linear.cc
-  Tensor swiglu(const Tensor& gate, const Tensor& up) override;      // activation.cc
-  Tensor activate(const Tensor& x, Activation activation) override;  // activation.cc
-  Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;  // norm.cc
+  // embed.cc
+  Tensor embed(const Weight& table, const Tensor& ids, DType compute) override;
+  Tensor gather_rows(const Tensor& x, const Tensor& indices) override;
+  void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) override;
+  void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) override;
+  // linear.cc
+  Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
+  // activation.cc
+  Tensor swiglu(const Tensor& gate, const Tensor& up) override;
+  Tensor activate(const Tensor& x, Activation activation) override;
+  // norm.cc
+  Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;
   Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    const NormOptions& options) override;  // norm.cc
+                    const NormOptions& options) override;
+  // rope.cc
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
-                      DType precision) override;                                // rope.cc
-  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;  // rope.cc
+                      DType precision) override;
+  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;
+  // attention.cc
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                   const AttentionOptions& options) override;  // attention.cc
-  void kv_write(const Tensor& k, const Tensor& v, const PagedKv& cache,
-                const Tensor& slots) override;  // embed.cc
-  Tensor attention_paged(const Tensor& q, const PagedKv& cache, const PagedBatch& batch,
-                         float scale) override;  // attention.cc
-  std::vector<SampledToken> sample(const Tensor& logits,
-                                   std::span<const SampleRow> rows) override;  // sample.cc
+                   const AttentionOptions& options) override;
+  Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
+                         float scale) override;
+  // patchify.cc
+  Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
+                  DType compute) override;
+  // sample.cc
+  void sample(const Tensor& logits, const SamplingTables& tables) override;
+  void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
 
  private:
   struct Product;  // one linear: its operands, checked
@@ -44,9 +54,9 @@ class CpuOps final : public Ops {
     return out ? out : device_.scratch(shape, dtype);
   }
 
-  // body(begin, end) over [0, count) on the pool, in ranges worth at least kGrainBytes where an item moves
-  // item_bytes; small work stays on this thread. By reference: std::function would copy the closure to the
-  // heap.
+  // body(begin, end) over [0, count) on the pool, in ranges of at least kGrainBytes where an item moves
+  // item_bytes; small work stays on this thread. By reference, because std::function would copy the closure
+  // to the heap.
   template <class Body>
   void parallel(std::int64_t count, std::int64_t item_bytes, Body&& body) {
     constexpr std::int64_t kGrainBytes = 64 << 10;
@@ -58,6 +68,7 @@ class CpuOps final : public Ops {
   HostDevice& device_;
   const Isa& isa_;
   const KernelTable& kernels_;
+  Bf16Products bf16_products_;
 };
 
 }  // namespace glmocr::cpu

@@ -7,15 +7,15 @@
 
 namespace glmocr::cpu {
 
-// One instruction set that was compiled in: its kernels, and whether this processor and system can run them.
+// An instruction set that is compiled in: its kernels, and whether this processor and system can run them.
 struct Isa {
   std::string_view name;
   const KernelTable& (*table)();
   bool (*available)();
-  bool bf16_products;  // dense bf16 products go to oneDNN (onednn.h) where it is there
+  bool bf16_products;  // dense bf16 products go to oneDNN (onednn.h) where that is built in
 };
 
-// Best first. isa_x86.cc or isa_generic.cc, as the compiler's target asks.
+// Best first. In isa_x86.cc or isa_generic.cc, depending on the target.
 std::span<const Isa> compiled_isas();
 
 }  // namespace glmocr::cpu

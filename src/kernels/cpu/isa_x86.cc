@@ -24,8 +24,8 @@ const KernelTable& kernel_table();
 
 namespace {
 
-// CPUID leaves 1 and 7 and XCR0, which says what register state the system saves (Intel SDM volume 2, CPUID
-// and XGETBV).
+// CPUID leaves 1 and 7, and XCR0, which tells the register state that the system saves (Intel SDM volume 2,
+// CPUID and XGETBV).
 struct Features {
   std::uint32_t leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
   std::uint64_t saved_state = 0;
@@ -37,7 +37,7 @@ struct Features {
     if (leaf1_ecx >> 27 & 1) {  // OSXSAVE
       std::uint32_t low = 0, high = 0;
       __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-      saved_state = static_cast<std::uint64_t>(high) << 32 | low;
+      saved_state = std::uint64_t{high} << 32 | low;
     }
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
     leaf7_ebx = b;
@@ -73,7 +73,7 @@ bool has_avx512_bf16() {
          && all_bits(f.leaf7_ecx, 1u << 11);               // AVX512_VNNI
 }
 
-// Linux gives the 8 KB of tile state only to a process that asks (Documentation/x86/xstate.rst).
+// Linux grants the 8 KB of tile state only to a process that requests it (Documentation/x86/xstate.rst).
 bool may_use_tiles() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   static const bool granted = ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

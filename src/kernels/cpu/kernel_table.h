@@ -41,11 +41,10 @@ struct GemmTask {
   float* scratch;
 };
 
-// The same product for few rows of a (at most kMaxDotRows), reading b once from memory.
-constexpr int64_t kMaxDotRows = 8;
+// The same product for few rows of a, which reads b once from memory. The sum behind a value of c has one order, whatever
+// m and n are. a is f32, or bf16 where b is bf16 too and the table has dots_bf16.
 struct DotTask {
-  const float* a;  // [m, k]
-  int64_t a_stride;
+  ConstRows a;  // [m, k]
   ConstRows b;  // [n, k]
   int64_t m, n, k;
   float* c;  // [m, n]
@@ -85,31 +84,36 @@ struct RopeTask {
   Type type;
 };
 
-// Query rows that share keys and values, and the running state of their softmax. The arrays of one tile lie
-// one after the other; a row of q and acc has attention_pitch(dim) floats.
+// Query rows that share keys and values, and the running state of their softmax, in memory that only the kernels know how to
+// use: state holds attention_state_bytes(rows, dim), work attention_work_bytes(rows, dim). Both are 64-byte aligned.
 struct AttentionTile {
   int64_t rows, dim;
-  Type type;       // of q, keys, values and results
-  float* q;        // [rows, pitch], scaled
-  float* acc;      // [rows, pitch], Σ exp(score − largest) · value
-  float* largest;  // [rows]
-  float* sum;      // [rows], Σ exp(score − largest)
-  float* work;     // attention_work(rows, dim) floats for attention_block
+  Type type;  // of q, keys, values and results
+  void* state;
+  void* work;  // for the block functions; merge and end do not use it
 };
 
-// At most kMaxKeys keys and values, given by the address of each. visible[r] of them count for row r (null:
-// all).
+// Keys and values that lie at equal distances.
+struct KeyRun {
+  const void* keys;
+  const void* values;
+  int64_t count;
+  int64_t key_stride, value_stride;  // in elements
+};
+
+// At most kMaxKeys keys and values in runs. The first visible[r] of them count for row r (null: all); the others may
+// hold anything.
 constexpr int64_t kMaxKeys = 64;
 struct AttentionKeys {
-  const void* const* keys;
-  const void* const* values;
-  int64_t count;
+  const KeyRun* runs;
+  int64_t count;  // of keys
   const int32_t* visible;
 };
 
 struct KernelTable {
   int64_t gemm_rows;     // rows of the micro-kernel: row blocks are best multiples of it
   int64_t gemm_columns;  // columns of the micro-kernel
+  bool dots_bf16;        // dot takes bf16 rows with bf16 weights
 
   int64_t (*gemm_scratch)(int64_t m);
   void (*gemm)(const GemmTask& task);
@@ -125,11 +129,14 @@ struct KernelTable {
   // n values of any type to f32 or bf16 (round to nearest even).
   void (*convert)(void* to, Type to_type, const void* from, Type from_type, int64_t n);
 
-  int64_t (*attention_pitch)(int64_t dim);
-  int64_t (*attention_work)(int64_t rows, int64_t dim);
+  int64_t (*attention_state_bytes)(int64_t rows, int64_t dim);
+  int64_t (*attention_work_bytes)(int64_t rows, int64_t dim);
   // Loads rows[r], scaled, and empties the state.
   void (*attention_begin)(const AttentionTile& tile, const void* const* rows, float scale);
-  void (*attention_block)(const AttentionTile& tile, const AttentionKeys& keys);
+  // Takes in a block of keys, with the sums ordered for few or for many rows: the orders of the two RowClasses. In
+  // either the bits of a row depend on the row, its visible keys and the blocks they come in alone.
+  void (*attention_few)(const AttentionTile& tile, const AttentionKeys& keys);
+  void (*attention_many)(const AttentionTile& tile, const AttentionKeys& keys);
   // Takes in another tile's state over the same rows and other keys.
   void (*attention_merge)(const AttentionTile& tile, const AttentionTile& other);
   // rows[r] [dim] = acc / sum, rounded.

@@ -5,6 +5,14 @@
 namespace glmocr::cpu {
 
 bool has_bf16_product() { return false; }
-void bf16_product(const Bf16Product&) { GLMOCR_CHECK(!"oneDNN is not part of this build"); }
+
+struct Bf16Products::State {};
+Bf16Products::Bf16Products() = default;
+Bf16Products::~Bf16Products() = default;
+
+std::shared_ptr<const Bf16Product> Bf16Products::prepare(const Bf16Shape&) {
+  GLMOCR_CHECK(!"oneDNN is not part of this build");
+  return nullptr;
+}
 
 }  // namespace glmocr::cpu

@@ -7,7 +7,7 @@
 namespace glmocr::cpu {
 namespace {
 
-// The rows of x in groups at one distance: [tokens, heads, dim] cut out of a wider matrix has two.
+// The rows of x in groups with one stride: [tokens, heads, dim] cut out of a wider matrix has two strides.
 struct RowGroups {
   std::int64_t groups, group_stride;
   std::int64_t rows, row_stride;
@@ -53,7 +53,7 @@ Tensor CpuOps::rms_norm(const Tensor& x, const Tensor& weight, const NormOptions
 Tensor CpuOps::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                           const NormOptions& options) {
   GLMOCR_CHECK(is_compute_type(x.dtype) && weight.numel() == x.columns() && bias.numel() == x.columns());
-  GLMOCR_CHECK(!options.residual);
+  GLMOCR_CHECK(!options.residual || options.residual.dtype == x.dtype);
   const Tensor y = output(options.out, x.shape, x.dtype);
   NormTask task = {};
   task.width = x.columns(), task.weight = weight.as<float>(), task.bias = bias.as<float>(),

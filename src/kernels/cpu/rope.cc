@@ -7,11 +7,12 @@
 
 namespace glmocr::cpu {
 
-// Once a step: exact angles matter more than speed, so sine and cosine run in double.
+// Runs once per step: exact angles matter more than speed, so sine and cosine are taken in double.
 Tensor CpuOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                             DType precision) {
   const std::int64_t n = positions.size(1), pairs = inv_freq.numel();
-  GLMOCR_CHECK(positions.is_contiguous() && inv_freq.is_contiguous() && axis.numel() == pairs);
+  GLMOCR_CHECK(inv_freq.is_contiguous() && axis.is_contiguous() && axis.numel() == pairs);
+  const std::int64_t axis_stride = positions.strides[0];
   const Tensor table = device_.scratch({2, n, pairs}, DType::f32);
   const std::int32_t* position = positions.as<std::int32_t>();
   const std::int32_t* axis_of = axis.as<std::int32_t>();
@@ -19,13 +20,13 @@ Tensor CpuOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, con
   float* cos = table.as<float>();
   float* sin = cos + n * pairs;
   const auto rounded = [&](double value) {
-    const auto single = static_cast<float>(value);
+    const float single = value;
     return precision == DType::bf16 ? round_to_bf16(single) : single;
   };
   parallel(n, 64 * pairs, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t p = 0; p < pairs; ++p) {
-        const float angle = static_cast<float>(position[axis_of[p] * n + r]) * frequency[p];
+        const float angle = position[axis_of[p] * axis_stride + r] * frequency[p];
         cos[r * pairs + p] = rounded(std::cos(double{angle}));
         sin[r * pairs + p] = rounded(std::sin(double{angle}));
       }

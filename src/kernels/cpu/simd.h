@@ -2,11 +2,11 @@
 #pragma once
 #include GLMOCR_VEC_HEADER
 
-// What the simd_*.cc files share: partial vectors, rounding to the compute type, exp and what follows from
-// it.
+// What the simd_*.cc files share: partial vectors, rounding to the compute type, exp and the activations
+// built on it.
 namespace glmocr::cpu::GLMOCR_ISA {
 
-// The next at most kLanes of n values.
+// The first values of the n that are left: kLanes, or n if there are fewer.
 template <class T>
 GLMOCR_INLINE F load_some(const T* p, int64_t n) {
   return n >= kLanes ? load(p) : load_part(p, n);
@@ -32,7 +32,7 @@ GLMOCR_INLINE F rounded(F v) {
 
 // x = n · ln(2) + r with |r| <= ln(2)/2: here n.
 GLMOCR_INLINE F whole_ln2s(F x) { return round_even(x * set(0x1.715476p+0f)); }
-// And r, by Cody and Waite's reduction: x - n · ln(2) without its roundings.
+// And r, by Cody and Waite's reduction, which takes n · ln(2) off in two parts to lose no digits.
 GLMOCR_INLINE F without_ln2(F x, F n) { return fnma(n, set(-2.12194440e-4f), fnma(n, set(0.693359375f), x)); }
 // exp(r) for |r| <= ln(2)/2 by a fitted polynomial (relative error 8e-9).
 GLMOCR_INLINE F exp_reduced(F r) {
@@ -45,7 +45,8 @@ GLMOCR_INLINE F exp_reduced(F r) {
   return p + set(1);
 }
 
-// exp(x + low), |low| small against 1, within 1 ulp from -104 to 88.7; 0 and infinity beyond, NaN stays.
+// exp(x + low) for |low| much smaller than 1, within 1 ulp from -104 to 88.7; 0 or infinity beyond.
+// NaN stays NaN.
 GLMOCR_INLINE F exp(F x, F low) {
   x = min(set(89), max(set(-105), x));
   const F n = whole_ln2s(x);
@@ -53,7 +54,7 @@ GLMOCR_INLINE F exp(F x, F low) {
 }
 GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
 
-// exp(x) for x <= 0, within 1 ulp down to -87; smaller results are 0. NaN stays.
+// exp(x) for x <= 0, within 1 ulp down to -87; below that 0. NaN stays NaN.
 GLMOCR_INLINE F exp_falling(F x) {
   const F lowest = set(-87), clamped = max(lowest, x), n = whole_ln2s(clamped);
   return select(less(x, lowest), zero(), times_pow2(exp_reduced(without_ln2(clamped, n)), n));
@@ -61,11 +62,12 @@ GLMOCR_INLINE F exp_falling(F x) {
 
 GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }
 
-// x · Φ(x) by erf, within 4 ulp for every x (measured over a million each side of zero). With z = |x| / √2:
-// erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a fit of exp(z²) · erfc(z) / t on
-// [0, 10.3] (relative error 4e-8). z² = x² / 2 is split so that exp sees all its digits.
+// x · Φ(x) by erf, within 4 ulp for every x (measured at a million points on each side of zero).
+// With z = |x| / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a polynomial fitted to
+// exp(z²) · erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is given to exp in two parts, so that
+// no digits are lost.
 GLMOCR_INLINE F gelu(F x) {
-  const F size = min(set(17), max(zero() - x, x));  // in this order NaN stays
+  const F size = min(set(17), max(zero() - x, x));  // in this order NaN stays NaN
   const F t = set(1) / fma(size, set(0.35355339f), set(1));
   const F u = set(1) - t - t;
   F q = set(-0.00023105125f);

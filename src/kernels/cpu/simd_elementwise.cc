@@ -109,7 +109,7 @@ void greedy(const void* values, Type type, int64_t n, float* largest, int64_t* i
     int64_t lane = 0;
     while (lane + 1 < kLanes && i + lane + 1 < n && at[lane] != top) ++lane;
 
-    // fp32 lanes hold a few hundred terms of at most 1 each; longer sums go on in double.
+    // A lane sums 256 terms of at most 1 in fp32; the sums of the chunks are added in double.
     constexpr int64_t kChunk = 256 * kLanes;
     double total = 0;
     for (int64_t begin = 0; begin < n; begin += kChunk) {
@@ -117,10 +117,10 @@ void greedy(const void* values, Type type, int64_t n, float* largest, int64_t* i
       F terms = zero();
       int64_t j = begin;
       for (; j + kLanes <= end; j += kLanes) terms = terms + exp(load(x + j) - wanted);
-      total += static_cast<double>(sum(terms));
+      total += sum(terms);
       if (j < end) {
         store(rest, exp(load_part(x + j, end - j) - wanted));
-        for (int64_t l = 0; l < end - j; ++l) total += static_cast<double>(rest[l]);
+        for (int64_t l = 0; l < end - j; ++l) total += rest[l];
       }
     }
     *largest = top;

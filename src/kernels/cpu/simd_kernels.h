@@ -5,6 +5,12 @@
 // The functions behind a KernelTable, as each instruction set compiles them. Meanings: kernel_table.h.
 namespace glmocr::cpu::GLMOCR_ISA {
 
+#ifdef __AVX512BF16__
+constexpr bool kDotsBf16 = true;
+#else
+constexpr bool kDotsBf16 = false;
+#endif
+
 int64_t gemm_scratch(int64_t m);  // simd_linear.cc
 void gemm(const GemmTask& task);
 void dot(const DotTask& task);
@@ -19,10 +25,11 @@ void swiglu(void* out, const void* gate, const void* up, Type type, int64_t n);
 void convert(void* to, Type to_type, const void* from, Type from_type, int64_t n);
 void greedy(const void* values, Type type, int64_t n, float* largest, int64_t* index, double* sum);
 
-int64_t attention_pitch(int64_t dim);  // simd_attention.cc
-int64_t attention_work(int64_t rows, int64_t dim);
+int64_t attention_state_bytes(int64_t rows, int64_t dim);  // simd_attention.cc
+int64_t attention_work_bytes(int64_t rows, int64_t dim);
 void attention_begin(const AttentionTile& tile, const void* const* rows, float scale);
-void attention_block(const AttentionTile& tile, const AttentionKeys& keys);
+void attention_few(const AttentionTile& tile, const AttentionKeys& keys);
+void attention_many(const AttentionTile& tile, const AttentionKeys& keys);
 void attention_merge(const AttentionTile& tile, const AttentionTile& other);
 void attention_end(const AttentionTile& tile, void* const* rows);
 

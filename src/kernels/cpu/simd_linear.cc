@@ -29,8 +29,7 @@ void pack_weights(const ConstRows& from, int64_t count, int64_t at, int64_t k, f
   });
 }
 
-// Calls for the rows of the next panel while this one is multiplied: too short for the hardware to see them
-// coming.
+// Prefetches the rows of the next panel while this one is multiplied: they are too short for the hardware to detect.
 void prefetch_rows(const ConstRows& from, int64_t count, int64_t at, int64_t k) {
   constexpr int64_t kLine = 64;
   const int64_t size = from.type == Type::f32 ? 4 : 2, rows = count < kColumns ? count : kColumns;
@@ -40,82 +39,164 @@ void prefetch_rows(const ConstRows& from, int64_t count, int64_t at, int64_t k) 
   }
 }
 
-// c [M, 4] (+)= a · bᵀ for M rows of a and four of b in registers. The first to read b calls for the four
-// rows behind.
-template <class T, int M, bool kFirst>
-GLMOCR_INLINE void dot_block(const float* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
-                             float* c, int64_t c_stride, bool add) {
-  constexpr int N = 4;
-  F sums[M][N];
+// Products of few rows. The sum of a row and a column has one order, whatever the number of rows and wherever columns are
+// cut: k is divided into equal chunks of at most kMostDepth values; within a chunk each lane of a vector sums its
+// values one after the other; store_sums adds the lanes; the chunks are added in turn.
+constexpr int64_t kMostDepth = 2048;  // a few rows of a chunk stay in the first-level cache
+constexpr int kBlockColumns = 4;
+constexpr int kBlockRows =
+    kLanes == 16 ? 4 : 3;  // 3 × 4 sums, 3 values and a weight: the 16 registers of AVX2
+
+// A step along k: a vector of values of a row and one of a column, and their products added to a vector of sums.
+template <class A, class B>
+struct DotStep {
+  static constexpr int64_t kValues = kLanes;
+  template <class T>
+  GLMOCR_INLINE static F take(const T* p) {
+    return load(p);
+  }
+  template <class T>
+  GLMOCR_INLINE static F take_part(const T* p, int64_t n) {
+    return load_part(p, n);
+  }
+  GLMOCR_INLINE static F add(F a, F b, F sum) { return fma(a, b, sum); }
+};
+
+#ifdef __AVX512BF16__
+template <>
+struct DotStep<Bf16, Bf16> {
+  static constexpr int64_t kValues = kPairLanes;
+  GLMOCR_INLINE static Pairs take(const Bf16* p) { return load_pairs(p); }
+  GLMOCR_INLINE static Pairs take_part(const Bf16* p, int64_t n) { return load_part_pairs(p, n); }
+  GLMOCR_INLINE static F add(Pairs a, Pairs b, F sum) { return add_products(a, b, sum); }
+};
+#endif
+
+// One chunk of a product: pointers at the chunk's first value, strides of whole rows.
+template <class A, class B>
+struct DotChunk {
+  const A* a;
+  int64_t a_stride;
+  const B* b;
+  int64_t b_stride;
+  int64_t k;
+  float* c;
+  int64_t c_stride;
+  bool add;  // to what c holds: false for the first chunk
+};
+
+// Sums of M rows of a and N of b, before their lanes are added. On the way kAhead later rows of b are prefetched, from
+// `ahead` on, one after the other: memory is read fastest as one stream.
+template <class A, class B, int M, int N, int kAhead>
+GLMOCR_INLINE void dot_lanes(const DotChunk<A, B>& chunk, const B* ahead, F (*sums)[N]) {
+  using Step = DotStep<A, B>;
+  constexpr int64_t kLine = 64, kPrefetch = kAhead * Step::kValues * static_cast<int64_t>(sizeof(B));
   for (int m = 0; m < M; ++m) {
     for (int n = 0; n < N; ++n) sums[m][n] = zero();
   }
-  int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) {
-    F value[M];  // 3 · 4 sums, 3 values and a weight: the 16 registers of AVX2
-    for (int m = 0; m < M; ++m) value[m] = load(a + m * a_stride + i);
-    for (int n = 0; n < N; ++n) {
-      if constexpr (kFirst) __builtin_prefetch(b + (n + N) * b_stride + i);
-      const F weight = load(b + n * b_stride + i);
-      for (int m = 0; m < M; ++m) sums[m][n] = fma(value[m], weight, sums[m][n]);
+  const int64_t steps = chunk.k / Step::kValues;
+  int64_t step = 0;
+  for (int row = 0; row < (kAhead ? kAhead : 1); ++row) {
+    const int64_t end = kAhead ? steps * (row + 1) / kAhead : steps;
+    const char* next = reinterpret_cast<const char*>(ahead + row * chunk.b_stride);
+    for (; step < end; ++step) {
+      for (int64_t offset = 0; offset < kPrefetch; offset += kLine) __builtin_prefetch(next + offset, 0, 2);
+      next += kPrefetch;
+      const int64_t i = step * Step::kValues;
+      decltype(Step::take(chunk.a)) values[M];
+      for (int m = 0; m < M; ++m) values[m] = Step::take(chunk.a + m * chunk.a_stride + i);
+      for (int n = 0; n < N; ++n) {
+        const auto weight = Step::take(chunk.b + n * chunk.b_stride + i);
+        for (int m = 0; m < M; ++m) sums[m][n] = Step::add(values[m], weight, sums[m][n]);
+      }
     }
   }
-  if (i < k) {
+  const int64_t i = steps * Step::kValues, rest = chunk.k - i;
+  if (rest == 0) return;
+  for (int m = 0; m < M; ++m) {
+    const auto value = Step::take_part(chunk.a + m * chunk.a_stride + i, rest);
     for (int n = 0; n < N; ++n) {
-      const F weight = load_part(b + n * b_stride + i, k - i);
-      for (int m = 0; m < M; ++m)
-        sums[m][n] = fma(load_part(a + m * a_stride + i, k - i), weight, sums[m][n]);
+      sums[m][n] = Step::add(value, Step::take_part(chunk.b + n * chunk.b_stride + i, rest), sums[m][n]);
     }
   }
-  for (int m = 0; m < M; ++m) store_sums(sums[m], c + m * c_stride, add);
 }
 
-// One row of a and one of b: memory is read in one stream, half a page ahead of the sums (a quarter faster
-// than with the hardware's prefetching alone).
-template <class T>
-GLMOCR_INLINE float dot_one(const float* a, const T* b, int64_t k) {
-  constexpr int kChains = 4;
-  F sums[kChains] = {zero(), zero(), zero(), zero()};
-  int64_t i = 0;
-  for (; i + kChains * kLanes <= k; i += kChains * kLanes) {
-    for (int j = 0; j < kChains; ++j)
-      sums[j] = fma(load(a + i + j * kLanes), load(b + i + j * kLanes), sums[j]);
-  }
-  for (; i < k; i += kLanes) sums[0] = fma(load_some(a + i, k - i), load_some(b + i, k - i), sums[0]);
-  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+// c [M, kBlockColumns] of a chunk.
+template <class A, class B, int M, int kAhead>
+GLMOCR_INLINE void dot_block(const DotChunk<A, B>& chunk, const B* ahead) {
+  F sums[M][kBlockColumns];
+  dot_lanes<A, B, M, kBlockColumns, kAhead>(chunk, ahead, sums);
+  for (int m = 0; m < M; ++m) store_sums(sums[m], chunk.c + m * chunk.c_stride, chunk.add);
 }
 
-// Three rows at a time, the last four as two and two: a row alone waits for its own sums.
-GLMOCR_INLINE int64_t rows_of_block(int64_t left) { return left == 2 || left == 4 ? 2 : left == 1 ? 1 : 3; }
-
-template <class T, bool kFirst>
-GLMOCR_INLINE void dot_rows(int64_t rows, const float* a, int64_t a_stride, const T* b, int64_t b_stride,
-                            int64_t k, float* c, int64_t c_stride, bool add) {
-  if (rows == 3) {
-    dot_block<T, 3, kFirst>(a, a_stride, b, b_stride, k, c, c_stride, add);
-  } else if (rows == 2) {
-    dot_block<T, 2, kFirst>(a, a_stride, b, b_stride, k, c, c_stride, add);
-  } else {
-    dot_block<T, 1, kFirst>(a, a_stride, b, b_stride, k, c, c_stride, add);
+// c [M, columns], columns < kBlockColumns.
+template <class A, class B, int M>
+GLMOCR_INLINE void dot_last_columns(DotChunk<A, B> chunk, int64_t columns) {
+  for (int64_t n = 0; n < columns; ++n, chunk.b += chunk.b_stride, ++chunk.c) {
+    F sums[M][1];
+    dot_lanes<A, B, M, 1, 0>(chunk, nullptr, sums);
+    for (int m = 0; m < M; ++m) {
+      const F lanes[kBlockColumns] = {sums[m][0], sums[m][0], sums[m][0], sums[m][0]};
+      float total[kBlockColumns];
+      store_sums(lanes, total, false);
+      float* c = chunk.c + m * chunk.c_stride;
+      *c = chunk.add ? *c + total[0] : total[0];
+    }
   }
 }
 
-// All rows of a against four rows of b, which come from memory once and then from the cache; k values from
-// `at` on.
-template <class T>
-GLMOCR_INLINE void dot_four(const DotTask& task, int64_t n, int64_t at, int64_t k) {
-  const T* b = static_cast<const T*>(task.b.data) + n * task.b.stride + at;
-  const float* a = task.a + at;
-  float* c = task.c + n;
-  const bool add = at > 0;
-  int64_t m = rows_of_block(task.m);
-  dot_rows<T, true>(m, a, task.a_stride, b, task.b.stride, k, c, task.c_stride, add);
-  while (m < task.m) {
-    const int64_t rows = rows_of_block(task.m - m);
-    dot_rows<T, false>(rows, a + m * task.a_stride, task.a_stride, b, task.b.stride, k, c + m * task.c_stride,
-                       task.c_stride, add);
-    m += rows;
+// M rows, the block number `block` of `blocks`, against up to kBlockColumns rows of b. The first two blocks share the
+// prefetching of the next rows of b.
+template <class A, class B, int M>
+GLMOCR_INLINE void dot_rows(const DotChunk<A, B>& chunk, int64_t columns, int64_t block, int64_t blocks) {
+  constexpr int kHalf = kBlockColumns / 2;
+  if (columns < kBlockColumns) return dot_last_columns<A, B, M>(chunk, columns);
+  const B* next = chunk.b + kBlockColumns * chunk.b_stride;
+  if (blocks == 1) return dot_block<A, B, M, kBlockColumns>(chunk, next);
+  if constexpr (M > 1) {  // several blocks have two rows or more each
+    if (block < 2) return dot_block<A, B, M, kHalf>(chunk, next + block * kHalf * chunk.b_stride);
+    dot_block<A, B, M, 0>(chunk, nullptr);
   }
+}
+
+// All rows of a against up to kBlockColumns rows of b, which come from memory once and then from the cache.
+template <class A, class B>
+GLMOCR_INLINE void dot_columns(DotChunk<A, B> chunk, int64_t rows, int64_t columns) {
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t m = rows / (blocks - block);  // blocks of nearly equal size, the smaller ones first
+    if (m == 1) {
+      dot_rows<A, B, 1>(chunk, columns, block, blocks);
+    } else if (m == 2) {
+      dot_rows<A, B, 2>(chunk, columns, block, blocks);
+    } else if (m == 3) {
+      dot_rows<A, B, 3>(chunk, columns, block, blocks);
+    } else if constexpr (kBlockRows > 3) {
+      dot_rows<A, B, 4>(chunk, columns, block, blocks);
+    }
+    chunk.a += m * chunk.a_stride;
+    chunk.c += m * chunk.c_stride;
+    rows -= m;
+  }
+}
+
+template <class A, class B>
+void dot_values(const DotTask& task) {
+  const int64_t chunks = task.k > kMostDepth ? (task.k + kMostDepth - 1) / kMostDepth : 1;
+  const int64_t depth = round_up((task.k + chunks - 1) / chunks, 64);
+  const A* a = static_cast<const A*>(task.a.data);
+  const B* b = static_cast<const B*>(task.b.data);
+  int64_t at = 0;
+  do {  // once for k = 0 too: sums of nothing are 0
+    const int64_t k = task.k - at < depth ? task.k - at : depth;
+    for (int64_t n = 0; n < task.n; n += kBlockColumns) {
+      const int64_t columns = task.n - n < kBlockColumns ? task.n - n : kBlockColumns;
+      dot_columns<A, B>({a + at, task.a.stride, b + n * task.b.stride + at, task.b.stride, k, task.c + n,
+                         task.c_stride, at > 0},
+                        task.m, columns);
+    }
+    at += depth;
+  } while (at < task.k);
 }
 
 template <class T>
@@ -150,25 +231,10 @@ void gemm(const GemmTask& task) {
 }
 
 void dot(const DotTask& task) {
-  with_type(task.b.type, [&](auto tag) {
-    using T = decltype(tag);
-    const auto single = [&](int64_t m, int64_t n) {
-      const T* b = static_cast<const T*>(task.b.data) + n * task.b.stride;
-      task.c[m * task.c_stride + n] = dot_one(task.a + m * task.a_stride, b, task.k);
-    };
-    int64_t n = 0;
-    if (task.m > 1) {
-      // So many values of each row of a that all rows stay in the first-level cache.
-      const int64_t depth = 4096 / task.m / kLanes * kLanes;
-      for (int64_t at = 0; at < task.k; at += depth) {
-        const int64_t k = task.k - at < depth ? task.k - at : depth;
-        for (n = 0; n + 4 <= task.n; n += 4) dot_four<T>(task, n, at, k);
-      }
-    }
-    for (; n < task.n; ++n) {
-      for (int64_t m = 0; m < task.m; ++m) single(m, n);
-    }
-  });
+  if constexpr (kDotsBf16) {
+    if (task.a.type == Type::bf16) return dot_values<Bf16, Bf16>(task);
+  }
+  with_type(task.b.type, [&](auto tag) { dot_values<float, decltype(tag)>(task); });
 }
 
 void epilogue(const EpilogueTask& task) {

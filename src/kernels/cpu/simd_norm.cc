@@ -5,7 +5,7 @@
 namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
 
-// Sums of squared distances from `centre`, in two chains.
+// The sum of squared distances from `centre`, in two chains of additions.
 template <class T>
 GLMOCR_INLINE float sum_squares(const T* x, int64_t width, float centre) {
   const F middle = set(centre);
@@ -21,7 +21,7 @@ GLMOCR_INLINE float sum_squares(const T* x, int64_t width, float centre) {
     even = fma(a, a, even);
   }
   float total = sum(even + odd);
-  if (c < width) {  // the zeros that fill a partial vector are not at the centre
+  if (c < width) {  // without the zeros that fill a partial vector
     float rest[kLanes];
     store(rest, load_part(x + c, width - c) - middle);
     for (int64_t i = 0; i < width - c; ++i) total += rest[i] * rest[i];
@@ -38,7 +38,7 @@ GLMOCR_INLINE float mean_of(const T* x, int64_t width) {
     odd = odd + load(x + c + kLanes);
   }
   for (; c < width; c += kLanes) even = even + load_some(x + c, width - c);
-  return sum(even + odd) / static_cast<float>(width);
+  return sum(even + odd) / width;
 }
 
 // Calls row(x, residual or null, out) for every row.
@@ -57,7 +57,7 @@ void rms_norm(const NormTask& task) {
   with_compute_type(task.x.type, [&](auto tag) {
     using T = decltype(tag);
     for_rows<T>(task, [&](const T* x, const T* residual, T* out) {
-      const float mean = sum_squares(x, task.width, 0) / static_cast<float>(task.width);
+      const float mean = sum_squares(x, task.width, 0) / task.width;
       const F scale = set(1 / __builtin_sqrtf(mean + task.eps));
       for (int64_t c = 0; c < task.width; c += kLanes) {
         const int64_t n = task.width - c;
@@ -72,14 +72,16 @@ void rms_norm(const NormTask& task) {
 void layer_norm(const NormTask& task) {
   with_compute_type(task.x.type, [&](auto tag) {
     using T = decltype(tag);
-    for_rows<T>(task, [&](const T* x, const T*, T* out) {
+    for_rows<T>(task, [&](const T* x, const T* residual, T* out) {
       const float mean = mean_of(x, task.width);
-      const float variance = sum_squares(x, task.width, mean) / static_cast<float>(task.width);
+      const float variance = sum_squares(x, task.width, mean) / task.width;
       const F centre = set(mean), scale = set(1 / __builtin_sqrtf(variance + task.eps));
       for (int64_t c = 0; c < task.width; c += kLanes) {
         const int64_t n = task.width - c;
         const F normal = (load_some(x + c, n) - centre) * scale;
-        store_some(out + c, fma(normal, load_some(task.weight + c, n), load_some(task.bias + c, n)), n);
+        F value = fma(normal, load_some(task.weight + c, n), load_some(task.bias + c, n));
+        if (residual) value = rounded<T>(value) + load_some(residual + c, n);
+        store_some(out + c, value, n);
       }
     });
   });

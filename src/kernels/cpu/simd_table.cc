@@ -7,10 +7,27 @@ namespace glmocr::cpu::GLMOCR_ISA {
 const KernelTable& kernel_table();
 const KernelTable& kernel_table() {
   static constexpr KernelTable table = {
-      kRows,           kColumns,        gemm_scratch,    gemm,           dot,
-      epilogue,        rms_norm,        layer_norm,      rope,           activate,
-      swiglu,          convert,         attention_pitch, attention_work, attention_begin,
-      attention_block, attention_merge, attention_end,   greedy,
+      .gemm_rows = kRows,
+      .gemm_columns = kColumns,
+      .dots_bf16 = kDotsBf16,
+      .gemm_scratch = gemm_scratch,
+      .gemm = gemm,
+      .dot = dot,
+      .epilogue = epilogue,
+      .rms_norm = rms_norm,
+      .layer_norm = layer_norm,
+      .rope = rope,
+      .activate = activate,
+      .swiglu = swiglu,
+      .convert = convert,
+      .attention_state_bytes = attention_state_bytes,
+      .attention_work_bytes = attention_work_bytes,
+      .attention_begin = attention_begin,
+      .attention_few = attention_few,
+      .attention_many = attention_many,
+      .attention_merge = attention_merge,
+      .attention_end = attention_end,
+      .greedy = greedy,
   };
   return table;
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/thread_scratch.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
 #include "base/error.h"
+#include "base/numbers.h"
 
 namespace glmocr::cpu {
 namespace {
+
+constexpr std::int64_t kLeastBlock = std::int64_t{4} << 20;
 
 struct Free {
   void operator()(void* p) const { std::free(p); }
@@ -22,10 +26,11 @@ struct Block {
 void* thread_scratch(std::int64_t bytes) {
   thread_local Block block;
   if (bytes > block.bytes) {
-    const std::int64_t rounded = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    // The system commits pages as they are used, so a generous block costs nothing and seldom has to grow.
+    const std::int64_t rounded = std::max(kLeastBlock, round_up<std::int64_t>(bytes + bytes / 4, 4096));
     block.memory.reset();
     block.bytes = 0;
-    block.memory.reset(std::aligned_alloc(4096, static_cast<std::size_t>(rounded)));
+    block.memory.reset(std::aligned_alloc(4096, rounded));
     if (!block.memory) fail(ErrorCode::memory, cat("the system has no ", rounded, " bytes of memory left"));
     block.bytes = rounded;
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/kernel_table.h"
+#include "tensor/ops.h"
 #include "tensor/tensor.h"
 
 namespace glmocr::cpu {
@@ -11,6 +12,18 @@ namespace glmocr::cpu {
 inline Type type_of(DType dtype) {
   GLMOCR_CHECK(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16);
   return dtype == DType::f32 ? Type::f32 : dtype == DType::bf16 ? Type::bf16 : Type::f16;
+}
+
+inline Nonlinearity nonlinearity_of(Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return Nonlinearity::none;
+    case Activation::silu:
+      return Nonlinearity::silu;
+    case Activation::gelu:
+      return Nonlinearity::gelu;
+  }
+  return Nonlinearity::none;
 }
 
 inline bool is_compute_type(DType dtype) { return dtype == DType::f32 || dtype == DType::bf16; }

@@ -86,6 +86,18 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes(n), narrow_bf16(v));
 }
 
+#ifdef __AVX512BF16__
+// Neighbouring values of bf16, as vdpbf16ps multiplies them: lane l adds the products of pair l to its sum. Products
+// and sums in fp32; values below the smallest normal number count as zero.
+constexpr int kPairLanes = 2 * kLanes;
+using Pairs = __m512bh;
+GLMOCR_INLINE Pairs load_pairs(const Bf16* p) { return reinterpret_cast<Pairs>(_mm512_loadu_si512(p)); }
+GLMOCR_INLINE Pairs load_part_pairs(const Bf16* p, int64_t n) {  // 0 < n < kPairLanes
+  return reinterpret_cast<Pairs>(_mm512_maskz_loadu_epi16((1u << n) - 1, p));
+}
+GLMOCR_INLINE F add_products(Pairs a, Pairs b, F sum) { return _mm512_dpbf16_ps(sum, a, b); }
+#endif
+
 GLMOCR_INLINE void transpose(F* v) {
   F a[16], b[16];
   for (int i = 0; i < 8; ++i) {  // pairs of rows

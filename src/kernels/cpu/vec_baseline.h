@@ -30,10 +30,10 @@ GLMOCR_INLINE bool any_equal(F a, F b) {
 }
 GLMOCR_INLINE F fma(F a, F b, F c) { return a * b + c; }
 GLMOCR_INLINE F fnma(F a, F b, F c) { return c - a * b; }
-// The second operand where either is NaN, as x86 does.
+// The second operand where either is NaN, as on x86.
 GLMOCR_INLINE F max(F a, F b) { return select(a > b, a, b); }
 GLMOCR_INLINE F min(F a, F b) { return select(a < b, a, b); }
-// To the nearest integer, |v| < 2^22.
+// The nearest integer, for |v| < 2^22.
 GLMOCR_INLINE F round_even(F v) {
   const F magic = set(0x1.8p23f);
   return (v + magic) - magic;
@@ -45,11 +45,11 @@ GLMOCR_INLINE F scale_pow2(F v, F n) {
 }
 // v · 2^n where 2^n and the result are normal numbers.
 GLMOCR_INLINE F times_pow2(F v, F n) { return v * from_bits((__builtin_convertvector(n, I) + 127) << 23); }
-// Without the low 12 bits of the mantissa: the square is exact.
+// Without the low 12 bits of the mantissa, so that the square is exact.
 GLMOCR_INLINE F truncate(F v) { return from_bits(bits(v) & set_int(-0x1000)); }
 
 GLMOCR_INLINE float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
-// The sums of four vectors, stored or added to four floats.
+// The sums of the lanes of four vectors, stored to four floats or added to them.
 GLMOCR_INLINE void store_sums(const F* v, float* p, bool add) {
   const F a = v[0], b = v[1], c = v[2], d = v[3];
   F total = (F{a[0], b[0], c[0], d[0]} + F{a[1], b[1], c[1], d[1]}) +
@@ -61,7 +61,7 @@ GLMOCR_INLINE float largest_of(F v) {
   return a > b ? a : b;
 }
 
-// Rounded to bf16 (nearest, ties to even; NaN stays NaN), as the upper halves.
+// Rounded to bf16 (to nearest, ties to even; NaN stays NaN), in the upper 16 bits of each lane.
 GLMOCR_INLINE I bf16_bits(F v) {
   const I raw = bits(v);
   const I rounded = raw + 0x7FFF + ((raw >> 16) & 1);
@@ -107,7 +107,7 @@ GLMOCR_INLINE void store(Bf16* p, F v) {
   __builtin_memcpy(p, half, sizeof half);
 }
 
-// The first n values, 0 < n < kLanes; zeros behind them.
+// The first n values, 0 < n < kLanes; the other lanes are zero.
 template <class T>
 GLMOCR_INLINE F load_part(const T* p, int64_t n) {
   T values[kLanes] = {};
@@ -126,7 +126,7 @@ GLMOCR_INLINE void transpose(F* v) {
   for (int i = 0; i < kLanes; ++i) v[i] = F{a[i], b[i], c[i], d[i]};
 }
 
-// Pairs (x0 y0 x1 y1 …) in two vectors to (x…), (y…), and back.
+// From pairs (x0 y0 x1 y1 …) in two vectors to (x…) and (y…), and back.
 GLMOCR_INLINE void deinterleave(F a, F b, F* x, F* y) {
   *x = F{a[0], a[2], b[0], b[2]};
   *y = F{a[1], a[3], b[1], b[3]};

@@ -1,84 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/host/host_device.h"
 
-#include <algorithm>
-#include <cstdlib>
+#include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace glmocr {
-namespace {
-
-constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kBlockSize = std::size_t{16} << 20;
-
-std::byte* aligned_memory(std::size_t bytes) {
-  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kAlignment, std::max(rounded, kAlignment)));
-  if (!memory) fail(ErrorCode::memory, cat("the system has no ", bytes, " bytes of memory left"));
-  return memory;
-}
-
-void check_limit(std::int64_t wanted, std::int64_t held, std::int64_t limit) {
-  if (limit > 0 && held + wanted > limit) {
-    fail(ErrorCode::memory,
-         cat("memory limit reached: ", wanted, " bytes asked for, ", held, " of ", limit, " in use"));
-  }
-}
-
-}  // namespace
-
-void Arena::FreeDeleter::operator()(std::byte* p) const { std::free(p); }
-
-void* Arena::take(std::int64_t bytes) {
-  GLMOCR_CHECK(bytes >= 0);
-  const std::size_t size = (static_cast<std::size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-  if (used_ == 0 && blocks_.size() > 1) {  // one block of the whole size: this step is contiguous
-    blocks_.clear();
-    blocks_.push_back({std::unique_ptr<std::byte[], FreeDeleter>(aligned_memory(reserved_)), reserved_, 0});
-  }
-  while (current_ < blocks_.size()) {
-    Block& block = blocks_[current_];
-    used_ = std::max(used_, block.begin);
-    if (used_ + size <= block.begin + block.size) break;
-    ++current_;
-  }
-  if (current_ == blocks_.size()) {
-    const std::size_t block_size = std::max(size, std::max(kBlockSize, reserved_ / 4));
-    check_limit(static_cast<std::int64_t>(size), held + static_cast<std::int64_t>(reserved_), limit_);
-    blocks_.push_back(
-        {std::unique_ptr<std::byte[], FreeDeleter>(aligned_memory(block_size)), block_size, reserved_});
-    used_ = std::max(used_, reserved_);
-    reserved_ += block_size;
-  }
-  Block& block = blocks_[current_];
-  std::byte* memory = block.memory.get() + (used_ - block.begin);
-  used_ += size;
-  peak_ = std::max(peak_, used_);
-  return memory;
-}
-
-void Arena::rewind(std::size_t mark) {
-  GLMOCR_CHECK(mark <= used_);
-  used_ = mark;
-  while (current_ > 0 && (current_ == blocks_.size() || blocks_[current_].begin > mark)) --current_;
-}
 
 HostDevice::HostDevice(const DeviceOptions& options)
-    : pool_(options.threads > 0 ? options.threads : default_thread_count()),
-      limit_(options.memory_limit),
-      arena_(options.memory_limit) {}
+    : pool_(options.pool
+                ? options.pool
+                : shared_thread_pool(options.threads > 0 ? options.threads : default_thread_count())),
+      memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
+      arena_(memory_) {}
 
-Buffer HostDevice::allocate(std::int64_t bytes) {
-  check_limit(bytes, arena_.held, limit_);
-  std::byte* memory = aligned_memory(static_cast<std::size_t>(bytes));
-  arena_.held += bytes;
-  return Buffer(std::shared_ptr<void>(memory,
-                                      [this, bytes](void* p) {
-                                        std::free(p);
-                                        arena_.held -= bytes;
-                                      }),
-                bytes, this);
+// The buffer owns the memory and, by its share, keeps the budget alive: it may outlive the device.
+Buffer HostDevice::take(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what) {
+  const auto memory = std::make_shared<HostMemory>(std::move(budget), bytes, what);
+  return Buffer(std::shared_ptr<void>(memory, memory->data()), bytes, this);
 }
+
+Buffer HostDevice::allocate(std::int64_t bytes) { return take(memory_, bytes, "weights and tables"); }
+Buffer HostDevice::allocate_paid(std::int64_t bytes) { return take(nullptr, bytes, ""); }
 
 Tensor HostDevice::scratch(const Shape& shape, DType dtype) {
   return Tensor(arena_.take(shape.numel() * size_of(dtype)), shape, dtype, this);
@@ -86,29 +29,58 @@ Tensor HostDevice::scratch(const Shape& shape, DType dtype) {
 
 void HostDevice::upload(const void* host, const Tensor& to) {
   GLMOCR_CHECK(to.is_contiguous());
-  std::memcpy(to.data, host, static_cast<std::size_t>(to.bytes()));
+  if (to.bytes() > 0) std::memcpy(to.data, host, to.bytes());
 }
 
 void HostDevice::download(const Tensor& from, void* host) {
   GLMOCR_CHECK(from.is_contiguous());
-  std::memcpy(host, from.data, static_cast<std::size_t>(from.bytes()));
+  if (from.bytes() > 0) std::memcpy(host, from.data, from.bytes());
 }
 
-Tensor HostDevice::place(const Tensor& host, Buffer& owner) {
+void HostDevice::copy(const Tensor& from, const Tensor& to) {
+  GLMOCR_CHECK(from.shape == to.shape && from.dtype == to.dtype);
+  GLMOCR_CHECK(from.is_contiguous() && to.is_contiguous());
+  if (from.bytes() > 0) std::memcpy(to.data, from.data, from.bytes());
+}
+
+Tensor HostDevice::borrow(const Tensor& host) {
   Tensor tensor = host;
-  if (reinterpret_cast<std::uintptr_t>(host.data) % size_of(host.dtype) !=
-      0) {  // a file may hold it misaligned
-    owner = allocate(host.bytes());
-    std::memcpy(owner.data(), host.data, static_cast<std::size_t>(host.bytes()));
-    tensor.data = owner.data();
-  }
   tensor.device = this;
   return tensor;
 }
 
-void HostDevice::run_step(std::uint64_t, const std::function<void()>& fn) {
-  const ArenaScope scope(*this);
-  fn();
+Weight HostDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
+  GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
+  Weight weight;
+  weight.data = borrow(matrix);
+  // A file may hold values at addresses that are no multiple of their size.
+  if (reinterpret_cast<std::uintptr_t>(matrix.data) % size_of(matrix.dtype) != 0) {
+    owner = allocate(matrix.bytes());
+    weight.data = owner.view(matrix.shape, matrix.dtype);
+    upload(matrix.data, weight.data);
+  }
+  weight.out_features = matrix.size(0);
+  weight.in_features = matrix.size(1);
+  weight.use = use;
+  return weight;
 }
+
+std::int64_t HostDevice::kv_page_bytes(const KvSpec& spec) const {
+  KvSpec page = spec;
+  page.pages = 1;
+  return HostKvStore::bytes(page);
+}
+
+std::unique_ptr<KvStore> HostDevice::make_kv_store(const KvSpec& spec) {
+  return std::make_unique<HostKvStore>(spec, *this,
+                                       take(memory_, HostKvStore::bytes(spec), "keys and values"));
+}
+
+void HostDevice::run_step(const std::function<void()>& body) {
+  const ArenaScope scope(*this);
+  body();
+}
+
+void HostDevice::run_step(const StepKey&, const std::function<void()>& body) { run_step(body); }
 
 }  // namespace glmocr

@@ -1,66 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <cstddef>
 #include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include "base/threads.h"
+#include "kernels/host/host_kv_store.h"
+#include "kernels/host/host_memory.h"
 #include "kernels/kernels.h"
 
 namespace glmocr {
 
-// A stack of memory blocks: take from the top, rewind to a mark. Blocks are kept when given back, so that a
-// step like the one before takes nothing from the system.
-class Arena {
- public:
-  explicit Arena(std::int64_t limit) : limit_(limit) {}
-
-  void* take(std::int64_t bytes);  // 64-byte aligned; throws Error{memory}
-  std::size_t mark() const { return used_; }
-  void rewind(std::size_t mark);
-  std::int64_t peak() const { return static_cast<std::int64_t>(peak_); }
-
-  std::int64_t held = 0;  // bytes that Buffers hold, counted against the same limit
-
- private:
-  struct FreeDeleter {
-    void operator()(std::byte* p) const;
-  };
-  struct Block {
-    std::unique_ptr<std::byte[], FreeDeleter> memory;
-    std::size_t size;
-    std::size_t begin;  // where the block starts in the arena's own counting
-  };
-  std::int64_t limit_;
-  std::vector<Block> blocks_;
-  std::size_t current_ = 0;  // block that `take` tries first
-  std::size_t used_ = 0;
-  std::size_t peak_ = 0;
-  std::size_t reserved_ = 0;
-};
-
-// What every device in ordinary memory shares: buffers, the arena, copies. Backends add the operations.
+// What every device in ordinary memory shares: memory, copies, weights and keys and values as they are
+// stored, steps of which nothing is recorded. The devices add the operations.
 class HostDevice : public Device {
  public:
   explicit HostDevice(const DeviceOptions& options);
 
-  int threads() const override { return pool_.size(); }
+  int threads() const override { return pool_->size(); }
+  StepSizes step_sizes() const override { return {}; }
+  int bucket(int count) const override { return count; }
+
+  const std::shared_ptr<MemoryBudget>& memory() const override { return memory_; }
   Buffer allocate(std::int64_t bytes) override;
+  Buffer allocate_paid(std::int64_t bytes) override;
   Tensor scratch(const Shape& shape, DType dtype) override;
-  std::size_t arena_mark() const override { return arena_.mark(); }
-  void arena_rewind(std::size_t mark) override { arena_.rewind(mark); }
+  std::int64_t arena_mark() const override { return arena_.mark(); }
+  void arena_rewind(std::int64_t mark) override { arena_.rewind(mark); }
+  void reserve_arena(std::int64_t bytes) override { arena_.reserve(bytes); }
   std::int64_t arena_peak_bytes() const override { return arena_.peak(); }
+
   void upload(const void* host, const Tensor& to) override;
   void download(const Tensor& from, void* host) override;
-  Tensor place(const Tensor& host, Buffer& owner) override;
-  void run_step(std::uint64_t key, const std::function<void()>& fn) override;
+  void copy(const Tensor& from, const Tensor& to) override;
+  Tensor borrow(const Tensor& host) override;
+  Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
+  std::int64_t kv_page_bytes(const KvSpec& spec) const override;
+  std::unique_ptr<KvStore> make_kv_store(const KvSpec& spec) override;
 
-  ThreadPool& pool() { return pool_; }
+  void run_step(const std::function<void()>& body) override;
+  void run_step(const StepKey& key, const std::function<void()>& body) override;
+  void forget_steps() override {}
+
+  ThreadPool& pool() { return *pool_; }
 
  private:
-  ThreadPool pool_;
-  std::int64_t limit_;
+  Buffer take(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what);
+
+  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<MemoryBudget> memory_;
   Arena arena_;
 };
 

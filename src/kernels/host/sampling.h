@@ -5,14 +5,27 @@
 
 #include "tensor/ops.h"
 
+// Sampling and the tables of a decoding step, in ordinary memory. A call like the one before allocates
+// nothing.
 namespace glmocr {
 
-// Uniform in [0, 1), a function of (seed, position) alone, so that a request's text does not depend on its
-// batch.
+// Uniform in [0, 1), a function of (seed, position) alone, so that the text of a request does not depend on
+// its batch.
 double uniform_from(std::uint64_t seed, std::uint64_t position);
 
-// Chooses one token from a row of fp32 logits, which it may change. In the order of Hugging Face's
-// processors: repetition penalty, temperature, top_k, top_p, min_p.
-SampledToken sample_row(std::span<float> logits, const SampleRow& row);
+// The words of SamplingTables::params that belong to row r.
+SamplingRow sampling_row(const SamplingTables& tables, std::int64_t r);
+
+// Throws Error{internal} where the tables do not fit n rows of logits over a vocabulary of this size.
+void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std::int64_t vocab);
+
+// Room for one row of logits in fp32. Belongs to the calling thread and stays as it is until its next call.
+std::span<float> thread_logits(std::int64_t vocab);
+
+// Ops::sample for row r of the tables; changes the logits.
+void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r);
+
+// Ops::advance.
+void advance_tables(const DecodeTables& tables, const SamplingTables& sampling);
 
 }  // namespace glmocr

@@ -12,9 +12,9 @@ float apply(Activation activation, float value) {
     case Activation::none:
       return value;
     case Activation::silu:
-      return static_cast<float>(x / (1 + std::exp(-x)));
+      return x / (1 + std::exp(-x));
     case Activation::gelu:
-      return static_cast<float>(0.5 * x * (1 + std::erf(x * 0.70710678118654752440)));
+      return 0.5 * x * (1 + std::erf(x * 0.70710678118654752440));
   }
   return value;
 }

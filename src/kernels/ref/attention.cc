@@ -4,23 +4,24 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/host/host_kv_store.h"
 #include "kernels/ref/ref_ops.h"
 #include "kernels/ref/values.h"
 
 namespace glmocr::ref {
 namespace {
 
-// One query against `count` keys: softmax(q·k·scale)·v, two passes over the keys and no memory for the scores
-// but one row. key_at and value_at give the offset of row i.
+// One query against `count` keys: softmax(q·k·scale)·v. offset(k, i) is where key i begins in k, and value i
+// in v.
 template <class Offset>
 void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tensor& v, Offset offset,
             std::int64_t count, std::int64_t dim, float scale, const Tensor& y, std::int64_t y_offset) {
-  std::vector<double> scores(static_cast<std::size_t>(count));
+  std::vector<double> scores(count);
   double largest = -std::numeric_limits<double>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
     double dot = 0;
     for (std::int64_t d = 0; d < dim; ++d) {
-      dot += static_cast<double>(get(q, q_offset + d)) * get(k, offset(k, i) + d);
+      dot += double{get(q, q_offset + d)} * get(k, offset(k, i) + d);
     }
     scores[i] = dot * scale;
     largest = std::max(largest, dot * scale);
@@ -30,7 +31,7 @@ void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tenso
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
     for (std::int64_t i = 0; i < count; ++i) sum += scores[i] * get(v, offset(v, i) + d);
-    put(y, y_offset + d, static_cast<float>(sum / total));
+    put(y, y_offset + d, sum / total);
   }
 }
 
@@ -39,7 +40,7 @@ void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tenso
 Tensor RefOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
-  for (std::size_t s = 0; s + 1 < options.segments.size(); ++s) {
+  for (std::int64_t s = 0; s + 1 < std::ssize(options.segments); ++s) {
     const std::int64_t begin = options.segments[s], end = options.segments[s + 1];
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t h = 0; h < heads; ++h) {
@@ -54,30 +55,17 @@ Tensor RefOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   return y;
 }
 
-void RefOps::kv_write(const Tensor& k, const Tensor& v, const PagedKv& cache, const Tensor& slots) {
-  const std::int64_t heads = k.size(1), dim = k.size(2), page_size = cache.keys.size(2);
-  for (std::int64_t r = 0; r < k.size(0); ++r) {
-    const std::int64_t page = slots.as<std::int32_t>()[r] / page_size,
-                       at = slots.as<std::int32_t>()[r] % page_size;
-    GLMOCR_CHECK(0 <= page && page < cache.keys.size(0));
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const std::int64_t to = ((page * heads + h) * page_size + at) * dim;
-      for (std::int64_t d = 0; d < dim; ++d) {
-        put(cache.keys, to + d, get(k, r * k.strides[0] + h * k.strides[1] + d));
-        put(cache.values, to + d, get(v, r * v.strides[0] + h * v.strides[1] + d));
-      }
-    }
-  }
-}
-
-Tensor RefOps::attention_paged(const Tensor& q, const PagedKv& cache, const PagedBatch& batch, float scale) {
+Tensor RefOps::attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
+                               float scale) {
+  const HostKvStore& own = HostKvStore::of(store, device_);
+  const Tensor keys = own.keys(layer), values = own.values(layer);
   const std::int64_t heads = q.size(1), dim = q.size(2);
-  const std::int64_t kv_heads = cache.keys.size(1), page_size = cache.keys.size(2);
-  const std::int64_t sequences = batch.context_lens.numel(), max_pages = batch.page_table.size(1);
+  const std::int64_t kv_heads = keys.size(1), page_size = own.page_size();
+  const std::int64_t sequences = batch.context_lens.numel();
   const std::int32_t* starts = batch.row_starts.as<std::int32_t>();
   const Tensor y = device_.scratch({q.size(0), heads * dim}, q.dtype);
   for (std::int64_t s = 0; s < sequences; ++s) {
-    const std::int32_t* pages = batch.page_table.as<std::int32_t>() + s * max_pages;
+    const std::int32_t* pages = batch.page_table.as<std::int32_t>() + s * batch.page_table.strides[0];
     const std::int64_t context = batch.context_lens.as<std::int32_t>()[s];
     for (std::int64_t r = starts[s]; r < starts[s + 1]; ++r) {
       for (std::int64_t h = 0; h < heads; ++h) {
@@ -85,11 +73,12 @@ Tensor RefOps::attention_paged(const Tensor& q, const PagedKv& cache, const Page
           return ((pages[i / page_size] * kv_heads + h / (heads / kv_heads)) * page_size + i % page_size) *
                  dim;
         };
-        attend(q, r * q.strides[0] + h * q.strides[1], cache.keys, cache.values, offset,
-               context - starts[s + 1] + r + 1, dim, scale, y, (r * heads + h) * dim);
+        attend(q, r * q.strides[0] + h * q.strides[1], keys, values, offset, context - starts[s + 1] + r + 1,
+               dim, scale, y, (r * heads + h) * dim);
       }
     }
   }
+  for (std::int64_t i = starts[sequences] * heads * dim; i < y.numel(); ++i) put(y, i, 0);
   return y;
 }
 

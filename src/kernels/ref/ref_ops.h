@@ -8,25 +8,35 @@ class RefOps final : public Ops {
  public:
   explicit RefOps(HostDevice& device) : device_(device) {}
 
-  Tensor embed(const Tensor& table, const Tensor& ids, DType compute) override;                 // embed.cc
-  Tensor gather_rows(const Tensor& x, const Tensor& indices) override;                          // embed.cc
-  void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) override;     // embed.cc
-  Tensor linear(const Tensor& x, const Tensor& weight, const LinearOptions& options) override;  // linear.cc
-  Tensor swiglu(const Tensor& gate, const Tensor& up) override;      // activation.cc
-  Tensor activate(const Tensor& x, Activation activation) override;  // activation.cc
-  Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;  // norm.cc
+  // embed.cc
+  Tensor embed(const Weight& table, const Tensor& ids, DType compute) override;
+  Tensor gather_rows(const Tensor& x, const Tensor& indices) override;
+  void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) override;
+  void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) override;
+  // linear.cc
+  Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
+  // activation.cc
+  Tensor swiglu(const Tensor& gate, const Tensor& up) override;
+  Tensor activate(const Tensor& x, Activation activation) override;
+  // norm.cc
+  Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;
   Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    const NormOptions& options) override;  // norm.cc
+                    const NormOptions& options) override;
+  // rope.cc
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
-                      DType precision) override;                                // rope.cc
-  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;  // rope.cc
+                      DType precision) override;
+  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;
+  // attention.cc
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                   const AttentionOptions& options) override;  // attention.cc
-  void kv_write(const Tensor& k, const Tensor& v, const PagedKv& cache, const Tensor& slots) override;
-  Tensor attention_paged(const Tensor& q, const PagedKv& cache, const PagedBatch& batch,
+                   const AttentionOptions& options) override;
+  Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                          float scale) override;
-  std::vector<SampledToken> sample(const Tensor& logits,
-                                   std::span<const SampleRow> rows) override;  // sample.cc
+  // patchify.cc
+  Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
+                  DType compute) override;
+  // sample.cc
+  void sample(const Tensor& logits, const SamplingTables& tables) override;
+  void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
 
  private:
   Tensor output(const Tensor& out, const Shape& shape, DType dtype) {

@@ -12,11 +12,11 @@ Tensor RefOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, con
   const Tensor table = device_.scratch({2, n, pairs}, DType::f32);
   for (std::int64_t r = 0; r < n; ++r) {
     for (std::int64_t p = 0; p < pairs; ++p) {
-      const std::int32_t position = positions.as<std::int32_t>()[axis.as<std::int32_t>()[p] * n + r];
-      const float angle = static_cast<float>(position) * inv_freq.as<float>()[p];
-      table.as<float>()[r * pairs + p] = rounded(precision, static_cast<float>(std::cos(double{angle})));
-      table.as<float>()[(n + r) * pairs + p] =
-          rounded(precision, static_cast<float>(std::sin(double{angle})));
+      const std::int32_t position =
+          positions.as<std::int32_t>()[axis.as<std::int32_t>()[p] * positions.strides[0] + r];
+      const float angle = position * inv_freq.as<float>()[p];
+      table.as<float>()[r * pairs + p] = rounded(precision, std::cos(double{angle}));
+      table.as<float>()[(n + r) * pairs + p] = rounded(precision, std::sin(double{angle}));
     }
   }
   return table;

@@ -5,17 +5,18 @@
 
 namespace glmocr::ref {
 
-std::vector<SampledToken> RefOps::sample(const Tensor& logits, std::span<const SampleRow> rows) {
-  GLMOCR_CHECK(logits.rows() == std::ssize(rows));
-  std::vector<SampledToken> tokens;
-  std::vector<float> row(static_cast<std::size_t>(logits.columns()));
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    for (std::size_t c = 0; c < row.size(); ++c) {
-      row[c] = get(logits, static_cast<std::int64_t>(r) * logits.row_stride() + static_cast<std::int64_t>(c));
-    }
-    tokens.push_back(sample_row(row, rows[r]));
+void RefOps::sample(const Tensor& logits, const SamplingTables& tables) {
+  const std::int64_t vocab = logits.columns();
+  check_sampling_tables(tables, logits.rows(), vocab);
+  for (std::int64_t r = 0; r < logits.rows(); ++r) {
+    const std::span<float> row = thread_logits(vocab);
+    for (std::int64_t c = 0; c < vocab; ++c) row[c] = get(logits, r * logits.row_stride() + c);
+    sample_row(row, tables, r);
   }
-  return tokens;
+}
+
+void RefOps::advance(const DecodeTables& tables, const SamplingTables& sampling) {
+  advance_tables(tables, sampling);
 }
 
 }  // namespace glmocr::ref

@@ -24,7 +24,7 @@ struct TextConfig {
   int num_nextn_predict_layers = 0;
   float rms_norm_eps = 1e-5f;
   double rope_theta = 10000;
-  std::array<int, 3> mrope_section{};  // pairs that turn with temporal, height, width position
+  std::array<int, 3> mrope_section{};  // pairs that turn with the temporal, height and width position
 };
 
 // vision_config: the CogViT encoder.
@@ -60,13 +60,13 @@ struct GlmOcrConfig {
   TokenId image_token_id = 0;
 };
 
-// Reads and checks config.json, generation_config.json and preprocessor_config.json (or
-// processor_config.json's image_processor) of a snapshot folder. Throws Error{model} naming file and key,
-// what was found and expected.
+// Reads and checks config.json, generation_config.json and preprocessor_config.json (or image_processor of
+// processor_config.json) in a snapshot's folder. Throws Error{model} naming file and key, what was found and
+// expected.
 GlmOcrConfig load_config(const std::filesystem::path& snapshot);
 
-// The special ids of config.json and the stop ids against the tokenizer's own tokens. Throws Error{model}
-// naming the key, its id, the token found there and the one expected.
+// Compares the special ids of config.json and the stop ids with the tokenizer's tokens. Throws Error{model}
+// naming the key, its id, the token with that id and the one expected.
 void check_special_tokens(const GlmOcrConfig& config, const Tokenizer& tokenizer);
 
 }  // namespace glmocr

@@ -1,47 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <span>
-
-#include "models/glm_ocr/weights.h"
+#include "models/glm_ocr/decoder_layer.h"
+#include "models/glm_ocr/rotary.h"
 #include "models/observer.h"
-#include "tensor/ops.h"
 
 namespace glmocr {
 
-// The rows one step runs, of any number of sequences.
-struct DecoderInput {
-  Tensor hidden;     // [rows, hidden]: token embeddings, vision rows in their places; overwritten
-  Tensor positions;  // [3, rows] i32
-  Tensor slots;      // [rows] i32: where each row's key and value go
-  PagedBatch batch;
-  std::span<const PagedKv> cache;  // one a layer
-};
-
-// The GLM decoder: docs/model.md, "Decoder".
+// The GLM decoder: docs/model.md, "Decoder". embed, forward and logits upload nothing and, without an
+// observer, take no memory but the arena's.
 class Decoder {
  public:
-  Decoder(const GlmOcrConfig& config, const DecoderWeights& weights, Device& device, DType compute)
-      : config_(config.text), weights_(weights), device_(device), compute_(compute) {}
+  Decoder(const GlmOcrConfig& config, const DecoderWeights& weights, Device& device, DType compute);
 
   Tensor embed(const Tensor& ids) const;  // [n] i32 → [n, hidden]
 
-  // → [rows, hidden] after the final norm: what lm_head and the MTP layer read.
+  // → [rows, hidden] after the final norm: what lm_head and the draft layer read.
   Tensor forward(const DecoderInput& input, const Observer& observer = {}) const;
 
-  Tensor logits(const Tensor& hidden) const;  // [n, hidden] → [n, vocab]
+  Tensor logits(const Tensor& hidden) const;  // [n, hidden] → [n, vocab], summed as RowClass::few
 
-  // Arena bytes that forward and logits take for so many rows, of which `logit_rows` get logits.
+  KvSpec kv_spec(std::int64_t pages, int page_size) const;
+
+  // Arena bytes that embed, forward and logits take for so many rows, of which `logit_rows` are gathered and
+  // get logits.
   std::int64_t workspace_bytes(std::int64_t rows, std::int64_t logit_rows) const;
 
  private:
-  Tensor rotary(const Tensor& positions) const;
-  void layer(const DecoderLayerWeights& w, const Tensor& x, const Tensor& rotary_table,
-             const DecoderInput& input, const PagedKv& cache) const;
-
   const TextConfig& config_;
   const DecoderWeights& weights_;
   Device& device_;
   DType compute_;
+  RotaryConstants rotary_;
 };
 
 }  // namespace glmocr

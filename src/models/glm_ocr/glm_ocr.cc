@@ -2,9 +2,18 @@
 #include "models/glm_ocr/glm_ocr.h"
 
 #include <utility>
-#include <vector>
 
 namespace glmocr {
+namespace {
+
+Buffer upload_normalized(const PreprocessConfig& config, Device& device) {
+  const NormalizedBytes values = normalized_bytes(config);
+  Buffer buffer = device.allocate(sizeof values);
+  device.upload(values.data(), buffer.view({3, 256}, DType::f32));
+  return buffer;
+}
+
+}  // namespace
 
 std::unique_ptr<GlmOcr> GlmOcr::load(const std::filesystem::path& snapshot, Device& device, DType compute) {
   GlmOcrConfig config = load_config(snapshot);
@@ -21,28 +30,32 @@ GlmOcr::GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device
       weights_(std::move(weights)),
       device_(device),
       compute_(compute),
+      normalized_(upload_normalized(config_.preprocess, device)),
       vision_(config_, weights_.vision, device),
       decoder_(config_, weights_.decoder, device, compute) {}
 
-Tensor GlmOcr::patches(std::span<const PreprocessedImage> images) const {
+Tensor GlmOcr::patches(std::span<const PreprocessedImage* const> images) const {
   const PreprocessConfig& c = config_.preprocess;
+  std::int64_t count = 0;
+  for (const PreprocessedImage* image : images) count += image->grid.patches();
   const std::int64_t width = 3 * std::int64_t{c.temporal_patch_size} * c.patch_size * c.patch_size;
-  std::int64_t rows = 0;
-  for (const PreprocessedImage& image : images) rows += image.grid.patches();
-  const Tensor patches = device_.scratch({rows, width}, compute_);
-  std::int64_t row = 0;
-  for (const PreprocessedImage& image : images) {
-    const Tensor part = patches.slice(0, row, row + image.grid.patches());
-    if (compute_ == DType::bf16) {
-      std::vector<std::uint16_t> values(static_cast<std::size_t>(part.numel()));
-      write_patches(image, c, values.data());
-      device_.upload(values.data(), part);
-    } else {
-      std::vector<float> values(static_cast<std::size_t>(part.numel()));
-      write_patches(image, c, values.data());
-      device_.upload(values.data(), part);
-    }
-    row += image.grid.patches();
+  const Tensor patches = device_.scratch({count, width}, compute_);
+  const Tensor normalized = normalized_.view({3, 256}, DType::f32);
+  std::int64_t begin = 0;
+  for (const PreprocessedImage* image : images) {
+    const Image& picture = image->resized;
+    GLMOCR_CHECK(picture.height == image->grid.h * c.patch_size &&
+                 picture.width == image->grid.w * c.patch_size);
+    const Tensor host(const_cast<std::uint8_t*>(picture.rgb.data()), {picture.height, picture.width, 3},
+                      DType::u8);
+    const std::int64_t end = begin + image->grid.patches();
+    device_.ops().patchify(device_.borrow(host), normalized,
+                           {.patch_size = c.patch_size,
+                            .frames = c.temporal_patch_size,
+                            .merge_size = c.merge_size,
+                            .out = patches.slice(0, begin, end)},
+                           compute_);
+    begin = end;
   }
   return patches;
 }

@@ -31,8 +31,9 @@ class GlmOcr {
   Device& device() const { return device_; }
   DType compute() const { return compute_; }
 
-  // Writes the patches of some pictures into the arena, [Σ patches, 3 · temporal · patch · patch].
-  Tensor patches(std::span<const PreprocessedImage> images) const;
+  // The normalised patches of some pictures in the arena, [Σ patches, 3 · temporal · patch · patch], in the
+  // order of Ops::patchify. The pictures stay as they are until the step has ended.
+  Tensor patches(std::span<const PreprocessedImage* const> images) const;
 
  private:
   GlmOcrConfig config_;
@@ -40,6 +41,7 @@ class GlmOcr {
   Weights weights_;
   Device& device_;
   DType compute_;
+  Buffer normalized_;  // [3, 256] f32: normalized_bytes of preprocess.h
   VisionEncoder vision_;
   Decoder decoder_;
 };

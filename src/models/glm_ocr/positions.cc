@@ -17,20 +17,21 @@ MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token
                                std::span<const GridTHW> grids, int merge_size) {
   MropePositions positions;
   std::int32_t current = 0;  // position of the next text token
-  std::size_t image = 0;
-  for (std::size_t i = 0; i < ids.size();) {
+  std::int64_t image = 0;
+  for (std::int64_t i = 0; i < std::ssize(ids);) {
     if (ids[i] != image_token_id) {
       positions.append(current, current, current);
       ++current;
       ++i;
       continue;
     }
-    if (image == grids.size())
+    if (image == std::ssize(grids)) {
       fail(ErrorCode::input, cat("the prompt holds image tokens for more than ", image, " pictures"));
+    }
     const int rows = grids[image].h / merge_size, columns = grids[image].w / merge_size;
     for (int r = 0; r < rows; ++r) {
       for (int c = 0; c < columns; ++c, ++i) {
-        if (i == ids.size() || ids[i] != image_token_id) {
+        if (i == std::ssize(ids) || ids[i] != image_token_id) {
           fail(ErrorCode::input, cat("picture ", image, " needs ", rows * columns,
                                      " image tokens in a row, the prompt holds ", r * columns + c));
         }
@@ -40,10 +41,11 @@ MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token
     current += std::max(rows, columns);  // not the number of tokens
     ++image;
   }
-  if (image != grids.size()) {
-    fail(ErrorCode::input, cat(grids.size(), " pictures, but image tokens for ", image));
+  if (image != std::ssize(grids)) {
+    fail(ErrorCode::input,
+         cat("the prompt holds image tokens for ", image, " pictures, expected ", grids.size()));
   }
-  positions.delta = current - static_cast<std::int32_t>(ids.size());
+  positions.delta = current - std::ssize(ids);
   return positions;
 }
 

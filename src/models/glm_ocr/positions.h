@@ -9,7 +9,7 @@
 
 namespace glmocr {
 
-// Three-axis rotary positions (M-RoPE) of a prompt: temporal, height, width, one entry a token.
+// Three-axis rotary positions (M-RoPE) of a prompt: temporal, height and width, one of each per token.
 struct MropePositions {
   std::vector<std::int32_t> temporal, height, width;  // [tokens] each
   std::int32_t delta = 0;  // a generated token at sequence index s has position s + delta on every axis

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a decoded picture to the rows that the vision tower reads: the size rule, the resize, normalisation
-// and patch order of transformers' Glm46VImageProcessor (torchvision backend).
+// From a decoded picture to the one that is cut into patches: the size rule, the resize and the normalisation
+// of transformers' Glm46VImageProcessor (torchvision backend). Ops::patchify does the cutting.
 #pragma once
 #include <array>
 #include <cstdint>
 
-#include "image/image.h"
 #include "image/resize.h"
 
 namespace glmocr {
@@ -24,15 +23,13 @@ struct PreprocessConfig {
   bool do_resize = true;
   bool do_rescale = true;
   bool do_normalize = true;
-  bool do_convert_rgb = true;  // pictures are RGB from decoding on; read for completeness
-  // Ours, absent in the published snapshot: pictures whose letters are lower than this, in pixels, are
+  // Our own key, absent in the published snapshot: pictures whose letters are lower than this, in pixels, are
   // enlarged before the size rule; 0: none are.
   int enlarge_letters_below = 0;
   ResizeFlavour flavour = ResizeFlavour::torchvision;
 
-  int block_size() const {
-    return patch_size * merge_size;
-  }  // side of a block of patches that makes one token
+  // The side, in pixels, of a block of patches that becomes one token.
+  int block_size() const { return patch_size * merge_size; }
 };
 
 struct ImageSize {
@@ -40,7 +37,7 @@ struct ImageSize {
   int width;
 };
 
-// The size a picture is stretched to: both sides multiples of block_size(), the area within the budgets.
+// The size that a picture is resized to: both sides multiples of block_size(), the area within the budgets.
 // Throws Error{input} naming the size where one side is more than 200 times the other.
 ImageSize smart_resize(int height, int width, const PreprocessConfig& config);
 
@@ -61,27 +58,20 @@ struct PreprocessedImage {
 
 enum class SmallPrint { as_it_is, enlarged };
 
-// By how much the sides of a picture with small print are to grow: 1, 1.25 or 1.5, so that its letters reach
-// enlarge_letters_below, as far as longest_edge allows. A token of a small model holds so many letters of
-// 10 px that it loses its place among them (train/README.md).
+// The factor by which the sides of a picture with small print grow: 1, 1.25 or 1.5, so that its letters reach
+// enlarge_letters_below, as far as longest_edge allows. Where letters are 10 pixels high, one token covers so
+// many of them that a small model loses its place (train/README.md).
 double enlargement(const Image& image, const PreprocessConfig& config);
 
-// Resizes by smart_resize, once; a picture with small print is taken for `enlargement` times as large. With
-// SmallPrint::as_it_is these are transformers' pixels. Throws Error{input} as smart_resize does, and where
-// do_resize is off and a side is no multiple of block_size().
+// Resizes once, to the size that smart_resize gives; with SmallPrint::enlarged, to the size it gives for the
+// picture enlarged by `enlargement`. With SmallPrint::as_it_is the pixels are those of transformers. Throws
+// Error{input} as smart_resize does, and where do_resize is off and a side is not a multiple of block_size().
 PreprocessedImage preprocess(const Image& image, const PreprocessConfig& config,
                              SmallPrint small_print = SmallPrint::as_it_is);
 
-// What a patch holds: every temporal frame, equal as they are, or one of them (for weights summed over the
-// frames).
-enum class Frames { all, one };
-
-// Writes the normalised patches: out [grid.patches(), 3 * frames * patch_size * patch_size], in a row
-// channel, frame, y, x from slowest to fastest; rows block by block (merge_size x merge_size patches), blocks
-// row by row. fp32, or bf16 rounded to nearest even from it. Throws Error{model} where image_std has a zero.
-void write_patches(const PreprocessedImage& image, const PreprocessConfig& config, float* out,
-                   Frames frames = Frames::all);
-void write_patches(const PreprocessedImage& image, const PreprocessConfig& config, std::uint16_t* out,
-                   Frames frames = Frames::all);
+// What a byte becomes in each channel, [3, 256], in fp32: torchvision's rescaling and normalisation, fused.
+// Throws Error{model} where a value of image_std is not above 0 in fp32.
+using NormalizedBytes = std::array<std::array<float, 256>, 3>;
+NormalizedBytes normalized_bytes(const PreprocessConfig& config);
 
 }  // namespace glmocr

@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/glm_ocr/prompt.h"
 
-#include "base/error.h"
+#include "base/json.h"
 
 namespace glmocr {
+
+std::string task_prompt(Task task, const std::string& schema) {
+  switch (task) {
+    case Task::text:
+      return kTextPrompt;
+    case Task::table:
+      return kTablePrompt;
+    case Task::formula:
+      return kFormulaPrompt;
+    case Task::extract:
+      break;
+  }
+  if (schema.empty()) {
+    fail(ErrorCode::input, "task extract needs a schema: a JSON template with empty strings");
+  }
+  parse_json(schema, "schema", ErrorCode::input);
+  return cat(kExtractPrompt, "\n", schema);
+}
 
 Prompt build_prompt(const GlmOcrConfig& config, const Tokenizer& tokenizer, std::span<const PromptPart> parts,
                     AddedTokens added_tokens) {
@@ -11,7 +29,7 @@ Prompt build_prompt(const GlmOcrConfig& config, const Tokenizer& tokenizer, std:
   std::vector<GridTHW> grids;
   const auto control = [&](const char* token) {
     const auto id = tokenizer.token_to_id(token);
-    GLMOCR_CHECK(id.has_value());  // check_special_tokens looked
+    GLMOCR_CHECK(id.has_value());  // check_special_tokens has made sure
     prompt.ids.push_back(*id);
   };
   const auto plain = [&](const std::string& text, AddedTokens match) {
@@ -29,7 +47,7 @@ Prompt build_prompt(const GlmOcrConfig& config, const Tokenizer& tokenizer, std:
     }
     const std::int64_t tokens = part.image->tokens(config.preprocess.merge_size);
     prompt.ids.push_back(config.image_start_token_id);
-    prompt.ids.insert(prompt.ids.end(), static_cast<std::size_t>(tokens), config.image_token_id);
+    prompt.ids.insert(prompt.ids.end(), tokens, config.image_token_id);
     prompt.ids.push_back(config.image_end_token_id);
     prompt.image_tokens += tokens;
     grids.push_back(*part.image);

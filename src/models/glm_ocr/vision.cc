@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/glm_ocr/rotary.h"
+#include "models/arena_size.h"
 
 namespace glmocr {
 namespace {
@@ -12,44 +12,58 @@ namespace {
 // Rows of the MLP that run together: its width is several times the hidden size, and a page has 24,576 rows.
 constexpr std::int64_t kMlpRows = 4096;
 
-// Eps of torch.nn.LayerNorm, which no config names.
+// The default eps of torch.nn.LayerNorm; config.json has no key for it.
 constexpr float kMergerNormEps = 1e-5f;
 
-// Rows of each picture: [pictures + 1] offsets.
+// A block of 2×2 patches becomes one token; config.cc accepts no other size.
+constexpr std::int64_t kMerged = 4;
+
+// The first quarter of a head's values turns with the patch's row, the second with its column.
+RotaryConstants make_rotary(const VisionConfig& c, Device& device) {
+  const int quarter = c.head_dim() / 4;
+  const std::vector<float> once = inverse_frequencies(c.rope_theta, c.head_dim() / 2, quarter);
+  std::vector<float> frequencies = once;
+  frequencies.insert(frequencies.end(), once.begin(), once.end());
+  std::vector<std::int32_t> axis(quarter, 0);
+  axis.insert(axis.end(), quarter, 1);
+  return {device, frequencies, axis};
+}
+
+// First row of each frame of each picture, and the end: [frames + 1].
 std::vector<std::int32_t> segment_offsets(std::span<const GridTHW> grids) {
   std::vector<std::int32_t> offsets{0};
   for (const GridTHW& grid : grids) {
-    for (int frame = 0; frame < grid.t; ++frame) {
-      offsets.push_back(offsets.back() + static_cast<std::int32_t>(grid.patches() / grid.t));
-    }
+    for (int frame = 0; frame < grid.t; ++frame) offsets.push_back(offsets.back() + grid.h * grid.w);
   }
   return offsets;
 }
 
 }  // namespace
 
+VisionEncoder::VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device)
+    : config_(config.vision), weights_(weights), device_(device), rotary_(make_rotary(config_, device)) {}
+
 Tensor VisionEncoder::encode(const Tensor& patches, std::span<const GridTHW> grids,
                              const Observer& observer) const {
-  Ops& ops = device_.ops();
   const std::vector<std::int32_t> segments = segment_offsets(grids);
   GLMOCR_CHECK(segments.back() == patches.size(0));
 
-  const Tensor merged = device_.scratch({patches.size(0) / 4, config_.out_hidden_size}, patches.dtype);
+  const Tensor merged = device_.scratch({patches.size(0) / kMerged, config_.out_hidden_size}, patches.dtype);
   const ArenaScope scope(device_);
-  const Tensor x = ops.linear(patches, weights_.patch_embed.weight, {.bias = weights_.patch_embed.bias});
+  const Tensor x = device_.ops().linear(patches, weights_.patch_embed);
   observe(observer, "vision.patch_embed", x);
-  const Tensor table = rotary(grids);
-  for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
-    block(weights_.blocks[i], x, table, segments);
-    observe(observer, cat("vision.blocks.", i), x);
+  const Tensor table = rotary_table(grids);
+  for (std::int64_t i = 0; i < std::ssize(weights_.blocks); ++i) {
+    attention(weights_.blocks[i], x, table, segments);
+    mlp(weights_.blocks[i], x);
+    observe(observer, "vision.blocks.", i, x);
   }
   merge(x, merged, observer);
   return merged;
 }
 
-// Pair p of a head turns with the patch's row for the first quarter of the head, with its column for the
-// second.
-Tensor VisionEncoder::rotary(std::span<const GridTHW> grids) const {
+// From the row and the column of each patch, in the order of the patches: block by block.
+Tensor VisionEncoder::rotary_table(std::span<const GridTHW> grids) const {
   std::vector<std::int32_t> rows, columns;
   const int merge = config_.spatial_merge_size;
   for (const GridTHW& grid : grids) {
@@ -64,52 +78,42 @@ Tensor VisionEncoder::rotary(std::span<const GridTHW> grids) const {
       }
     }
   }
-  const auto n = std::ssize(rows);
+  const std::int64_t n = std::ssize(rows);
   rows.insert(rows.end(), columns.begin(), columns.end());
-
-  const int quarter = config_.head_dim() / 4;
-  std::vector<float> frequencies = inverse_frequencies(config_.rope_theta, config_.head_dim() / 2, quarter);
-  frequencies.insert(frequencies.end(), frequencies.begin(), frequencies.begin() + quarter);
-  std::vector<std::int32_t> axis(frequencies.size(), 0);
-  std::fill(axis.begin() + quarter, axis.end(), 1);
-
-  const auto pairs = std::ssize(axis);
-  return device_.ops().rotary_table(device_.upload_array(rows.data(), {2, n}),
-                                    device_.upload_array(frequencies.data(), {pairs}),
-                                    device_.upload_array(axis.data(), {pairs}), DType::f32);
+  return rotary_.table(device_.ops(), device_.upload_array(rows.data(), {2, n}), DType::f32);
 }
 
-// x = x + attention(norm1(x)); x = x + mlp(norm2(x)), in place.
-void VisionEncoder::block(const VisionBlockWeights& w, const Tensor& x, const Tensor& table,
-                          std::span<const std::int32_t> segments) const {
+// x = x + attention(norm1(x))
+void VisionEncoder::attention(const VisionBlockWeights& w, const Tensor& x, const Tensor& table,
+                              std::span<const std::int32_t> segments) const {
   Ops& ops = device_.ops();
-  const std::int64_t n = x.size(0), hidden = config_.hidden_size, heads = config_.num_heads,
-                     head_dim = config_.head_dim();
+  const ArenaScope scope(device_);
+  const std::int64_t n = x.size(0), hidden = config_.hidden_size, head_dim = config_.head_dim();
   const NormOptions eps{.eps = config_.rms_norm_eps};
-  {
-    const ArenaScope scope(device_);
-    const Tensor h = ops.rms_norm(x, w.norm1, eps);
-    // Rows of the fused weight: q, k, v.
-    const auto part = [&](std::int64_t i) {
-      return ops
-          .linear(h, w.qkv.weight.slice(0, i * hidden, (i + 1) * hidden),
-                  {.bias = w.qkv.bias.slice(0, i * hidden, (i + 1) * hidden)})
-          .reshape({n, heads, head_dim});
-    };
-    const Tensor q = ops.rope(ops.rms_norm(part(0), w.q_norm, eps), table, RopeStyle::half_split);
-    const Tensor k = ops.rope(ops.rms_norm(part(1), w.k_norm, eps), table, RopeStyle::half_split);
-    const Tensor v = part(2);
-    const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-    const Tensor a = ops.attention(q, k, v, {.scale = scale, .segments = segments});
-    ops.linear(a, w.proj.weight, {.bias = w.proj.bias, .residual = x, .out = x});
-  }
+  const Tensor h = ops.rms_norm(x, w.norm1, eps);
+  // Rows of the fused weight: q, k, v.
+  const auto part = [&](std::int64_t i) {
+    return ops.linear(h, w.qkv.rows(i * hidden, (i + 1) * hidden)).reshape({n, config_.num_heads, head_dim});
+  };
+  const Tensor q = ops.rope(ops.rms_norm(part(0), w.q_norm, eps), table, RopeStyle::half_split);
+  const Tensor k = ops.rope(ops.rms_norm(part(1), w.k_norm, eps), table, RopeStyle::half_split);
+  const Tensor v = part(2);
+  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+  const Tensor a = ops.attention(q, k, v, {.scale = scale, .segments = segments});
+  ops.linear(a, w.proj, {.residual = x, .out = x});
+}
+
+// x = x + mlp(norm2(x))
+void VisionEncoder::mlp(const VisionBlockWeights& w, const Tensor& x) const {
+  Ops& ops = device_.ops();
+  const std::int64_t n = x.size(0);
   for (std::int64_t begin = 0; begin < n; begin += kMlpRows) {
     const ArenaScope scope(device_);
     const Tensor rows = x.slice(0, begin, std::min(begin + kMlpRows, n));
-    const Tensor h = ops.rms_norm(rows, w.norm2, eps);
-    const Tensor gate = ops.linear(h, w.gate.weight, {.bias = w.gate.bias});
-    const Tensor up = ops.linear(h, w.up.weight, {.bias = w.up.bias});
-    ops.linear(ops.swiglu(gate, up), w.down.weight, {.bias = w.down.bias, .residual = rows, .out = rows});
+    const Tensor h = ops.rms_norm(rows, w.norm2, {.eps = config_.rms_norm_eps});
+    const Tensor gate = ops.linear(h, w.gate);
+    const Tensor up = ops.linear(h, w.up);
+    ops.linear(ops.swiglu(gate, up), w.down, {.residual = rows, .out = rows});
   }
 }
 
@@ -120,30 +124,40 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   const Tensor normed = ops.rms_norm(x, w.post_layernorm, {.eps = config_.rms_norm_eps});
   observe(observer, "vision.post_layernorm", normed);
   // Four consecutive rows are one 2×2 block, so the convolution is a product with rows of four.
-  const Tensor blocks = normed.reshape({x.size(0) / 4, 4 * std::int64_t{config_.hidden_size}});
-  const Tensor down = ops.linear(blocks, w.downsample.weight, {.bias = w.downsample.bias});
+  const Tensor blocks = normed.reshape({x.size(0) / kMerged, kMerged * config_.hidden_size});
+  const Tensor down = ops.linear(blocks, w.downsample);
   observe(observer, "vision.downsample", down);
-  const Tensor y = ops.activate(ops.layer_norm(ops.linear(down, w.merger_proj.weight), w.merger_norm,
-                                               w.merger_norm_bias, {.eps = kMergerNormEps}),
-                                Activation::gelu);
-  const Tensor gate = ops.linear(y, w.merger_gate.weight);
-  const Tensor up = ops.linear(y, w.merger_up.weight);
-  ops.linear(ops.swiglu(gate, up), w.merger_down.weight, {.out = merged});
+  const Tensor projected = ops.layer_norm(ops.linear(down, w.merger_proj), w.merger_norm, w.merger_norm_bias,
+                                          {.eps = kMergerNormEps});
+  const Tensor y = ops.activate(projected, Activation::gelu);
+  const Tensor gate = ops.linear(y, w.merger_gate);
+  const Tensor up = ops.linear(y, w.merger_up);
+  ops.linear(ops.swiglu(gate, up), w.merger_down, {.out = merged});
   observe(observer, "vision.merger", merged);
 }
 
 std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, DType compute) const {
-  const std::int64_t hidden = config_.hidden_size, out = config_.out_hidden_size;
-  const std::int64_t input = std::int64_t{config_.in_channels} * config_.temporal_patch_size *
-                             config_.patch_size * config_.patch_size;
-  const std::int64_t attention = 9 * patches * hidden;  // norm, q k v, their norms, their turns, result
-  const std::int64_t mlp =
-      std::min(patches, kMlpRows) * (hidden + 3 * std::int64_t{config_.intermediate_size});
-  const std::int64_t merger = patches / 4 * (4 * hidden + 4 * out + 3 * out * config_.in_channels);
-  const std::int64_t values =
-      patches * (input + hidden) + patches / 4 * out + std::max({attention, mlp, merger});
-  const std::int64_t rotary = patches * config_.head_dim() * 4 + 2 * patches * 4;
-  return values * size_of(compute) + rotary;
+  const VisionConfig& c = config_;
+  const std::int64_t tokens = patches / kMerged, mlp_rows = std::min(patches, kMlpRows);
+  const std::int64_t picture = std::int64_t{c.in_channels} * c.patch_size * c.patch_size;
+  const auto tensor = [&](std::int64_t rows, std::int64_t width) {
+    return arena_bytes(rows * width, compute);
+  };
+  const std::int64_t hidden = tensor(patches, c.hidden_size), token = tensor(tokens, c.out_hidden_size);
+
+  // Norm; q and k, their norms and their rotations; v; the result. One more for the sums before a residual.
+  const std::int64_t attention = 10 * hidden;
+  // Norm; gate, up and their product; the sums before a residual.
+  const std::int64_t mlp = 2 * tensor(mlp_rows, c.hidden_size) + 3 * tensor(mlp_rows, c.intermediate_size);
+  // Norm; convolution, projection, its norm and activation; gate, up and their product.
+  const std::int64_t merger =
+      hidden + 4 * token + 3 * tensor(tokens, std::int64_t{c.out_hidden_size} * c.in_channels);
+
+  const std::int64_t input =
+      arena_bytes(patches * picture, DType::u8) + tensor(patches, picture * c.temporal_patch_size);
+  const std::int64_t rotary =
+      arena_bytes(2 * patches, DType::i32) + arena_bytes(patches * c.head_dim(), DType::f32);
+  return input + hidden + rotary + token + std::max({attention, mlp, merger}) + kOperationScratch;
 }
 
 }  // namespace glmocr

@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
 #include <span>
 
+#include "models/glm_ocr/rotary.h"
 #include "models/glm_ocr/weights.h"
 #include "models/observer.h"
-#include "tensor/ops.h"
 
 namespace glmocr {
 
-// CogViT encoder and merger: docs/model.md, "Vision".
+// CogViT encoder and merger: docs/model.md, "Vision". All products sum as RowClass::many, so a row does not
+// depend on how many rows there are.
 class VisionEncoder {
  public:
-  VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device)
-      : config_(config.vision), weights_(weights), device_(device) {}
+  VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device);
 
-  // patches [Σ t·h·w, 3 · temporal · patch · patch] of one or more pictures in the order of preprocess.h
+  // patches [Σ t·h·w, 3 · temporal · patch · patch] of one or more pictures, in the order of Ops::patchify
   // → [Σ t·h·w / merge², out_hidden] in the arena. Pictures do not see each other.
   Tensor encode(const Tensor& patches, std::span<const GridTHW> grids, const Observer& observer = {}) const;
 
-  // Arena bytes that encode takes for so many patches of type `compute`.
+  // Arena bytes that so many patches of type `compute` and encode take, with a copy of the pictures for a
+  // device whose borrow makes one.
   std::int64_t workspace_bytes(std::int64_t patches, DType compute) const;
 
  private:
-  Tensor rotary(std::span<const GridTHW> grids) const;
-  void block(const VisionBlockWeights& w, const Tensor& x, const Tensor& rotary_table,
-             std::span<const std::int32_t> segments) const;
+  Tensor rotary_table(std::span<const GridTHW> grids) const;
+  void attention(const VisionBlockWeights& w, const Tensor& x, const Tensor& rotary_table,
+                 std::span<const std::int32_t> segments) const;
+  void mlp(const VisionBlockWeights& w, const Tensor& x) const;
   void merge(const Tensor& x, const Tensor& merged, const Observer& observer) const;
 
   const VisionConfig& config_;
   const VisionWeights& weights_;
   Device& device_;
+  RotaryConstants rotary_;
 };
 
 }  // namespace glmocr

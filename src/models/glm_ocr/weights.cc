@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/glm_ocr/weights.h"
 
+#include <utility>
+
 #include "models/glm_ocr/tensor_names.h"
-#include "models/glm_ocr/weight_loader.h"
 
 namespace glmocr {
 namespace {
@@ -23,18 +24,18 @@ VisionBlockWeights load_block(WeightLoader& load, const std::string& prefix, con
 
 VisionWeights load_vision(WeightLoader& load, const VisionConfig& c) {
   const std::string prefix = "model.visual.";
-  const std::int64_t out = c.out_hidden_size,
-                     merger = out * c.in_channels;  // in_channels: a quirk of the original
+  const std::int64_t out = c.out_hidden_size;
+  const std::int64_t merger = out * c.in_channels;  // in_channels: as in transformers
   VisionWeights w;
-  w.patch_embed.weight =
-      load.convolution(prefix + "patch_embed.proj.weight",
-                       {c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size});
-  w.patch_embed.bias = load.vector(prefix + "patch_embed.proj.bias", c.hidden_size);
+  w.patch_embed =
+      load.convolution(prefix + "patch_embed.proj",
+                       {c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size},
+                       WeightLoader::Columns::channel_first);
   for (int i = 0; i < c.depth; ++i) w.blocks.push_back(load_block(load, cat(prefix, "blocks.", i, "."), c));
   w.post_layernorm = load.vector(prefix + "post_layernorm.weight", c.hidden_size);
-  w.downsample.weight = load.convolution_channels_last(
-      prefix + "downsample.weight", {out, c.hidden_size, c.spatial_merge_size, c.spatial_merge_size});
-  w.downsample.bias = load.vector(prefix + "downsample.bias", out);
+  w.downsample = load.convolution(prefix + "downsample",
+                                  {out, c.hidden_size, c.spatial_merge_size, c.spatial_merge_size},
+                                  WeightLoader::Columns::channel_last);
   w.merger_proj = load.linear(prefix + "merger.proj", out, out, false);
   w.merger_norm = load.vector(prefix + "merger.post_projection_norm.weight", out);
   w.merger_norm_bias = load.vector(prefix + "merger.post_projection_norm.bias", out);
@@ -61,7 +62,8 @@ DecoderLayerWeights load_layer(WeightLoader& load, const std::string& prefix, co
   return w;
 }
 
-// Names and shapes of the multi-token-prediction layer: a decoder layer and what leads into and out of it.
+// Names and shapes of the multi-token-prediction layer: a decoder layer, its inputs' projection and its own
+// head.
 std::vector<std::pair<std::string, Shape>> mtp_tensors(const TextConfig& c) {
   const std::int64_t hidden = c.hidden_size, head = c.head_dim, vocab = c.vocab_size;
   const std::int64_t q = head * c.num_attention_heads, kv = head * c.num_key_value_heads;
@@ -83,50 +85,52 @@ std::vector<std::pair<std::string, Shape>> mtp_tensors(const TextConfig& c) {
           {"mlp.down_proj.weight", {hidden, c.intermediate_size}}};
 }
 
-void set_mtp_aside(WeightLoader& load, Weights& weights, const TextConfig& c) {
+// Checks the multi-token-prediction layer, where there is one. True if it is complete.
+bool set_mtp_aside(WeightLoader& load, const TextConfig& c) {
   const std::string prefix = mtp_prefix(c.num_hidden_layers);
-  const auto& tensors = weights.files.tensors();
-  const std::string mark = prefix + "eh_proj.weight";
-  if (!tensors.contains(mark) && !tensors.contains(mlx_name(mark))) return;
+  if (!load.contains(prefix + "eh_proj.weight")) return false;
   load.begin_group("mtp");
-  std::string missing;
+  std::vector<std::string> missing;
   for (const auto& [name, shape] : mtp_tensors(c)) {
-    if (!load.set_aside(prefix + name, shape)) missing += (missing.empty() ? "" : ", ") + name;
+    if (!load.set_aside(prefix + name, shape)) missing.push_back(name);
   }
-  weights.has_mtp = missing.empty();
-  weights.notes.push_back(
-      missing.empty() ? cat("multi-token-prediction layer ", prefix, "* found and kept aside")
-                      : cat("multi-token-prediction layer ", prefix, "* is incomplete, it lacks ", missing));
+  load.note(cat("multi-token-prediction layer ", prefix, "* found, ",
+                missing.empty() ? "not used yet" : "but incomplete: it lacks " + join(missing, ", ")));
+  return missing.empty();
+}
+
+void refuse_quantised(const SafetensorsFiles& files) {
+  for (const auto& [name, stored] : files.tensors()) {
+    if (name.ends_with(".scales") || name.ends_with(".biases") || stored.dtype_name == "U32") {
+      fail(ErrorCode::model,
+           cat(stored.file, ": tensor ", name, " (", stored.dtype_name,
+               ") belongs to a quantised MLX snapshot, which is not supported: use one with "
+               "BF16, F16 or F32 weights"));
+    }
+  }
 }
 
 }  // namespace
 
 Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute) {
+  refuse_quantised(files);
+  const TextConfig& text = config.text;
   Weights weights;
-  weights.files = std::move(files);
-  for (const auto& [name, stored] : weights.files.tensors()) {
-    if (name.ends_with(".scales") || name.ends_with(".biases") || stored.dtype_name == "U32") {
-      fail(ErrorCode::model,
-           cat(stored.file, ": tensor ", name, " (", stored.dtype_name,
-               ") belongs to a quantised MLX snapshot, which is not supported: use one with BF16, "
-               "F16 or F32 weights"));
-    }
-  }
-  WeightLoader load(weights, device, compute);
+  WeightLoader load(std::move(files), device, compute, mlx_name);
   load.begin_group("vision");
   weights.vision = load_vision(load, config.vision);
   load.begin_group("decoder");
-  const TextConfig& text = config.text;
-  weights.decoder.embed_tokens =
-      load.matrix("model.language_model.embed_tokens.weight", text.vocab_size, text.hidden_size);
+  weights.decoder.embed_tokens = load.matrix("model.language_model.embed_tokens.weight", text.vocab_size,
+                                             text.hidden_size, WeightUse::embedding);
   for (int i = 0; i < text.num_hidden_layers; ++i) {
     weights.decoder.layers.push_back(load_layer(load, cat("model.language_model.layers.", i, "."), text));
   }
   weights.decoder.norm = load.vector("model.language_model.norm.weight", text.hidden_size);
   load.begin_group("lm_head");
   weights.decoder.lm_head = load.linear("lm_head", text.vocab_size, text.hidden_size, false);
-  set_mtp_aside(load, weights, text);
-  load.finish();
+  weights.has_mtp = set_mtp_aside(load, text);
+  LoadedTensors& loaded = weights;
+  loaded = load.finish();
   return weights;
 }
 

@@ -19,8 +19,8 @@ using testing::Not;
 
 TEST(ExitCode, FollowsTheErrorAndIsExplained) {
   const std::pair<ErrorCode, int> codes[] = {
-      {ErrorCode::usage, 2},  {ErrorCode::input, 3},       {ErrorCode::model, 4},    {ErrorCode::memory, 5},
-      {ErrorCode::device, 6}, {ErrorCode::cancelled, 130}, {ErrorCode::internal, 70}};
+      {ErrorCode::usage, 2},  {ErrorCode::input, 3}, {ErrorCode::model, 4},       {ErrorCode::memory, 5},
+      {ErrorCode::device, 6}, {ErrorCode::busy, 75}, {ErrorCode::cancelled, 130}, {ErrorCode::internal, 70}};
   for (const auto& [error, code] : codes) {
     EXPECT_EQ(exit_code(error), code);
     bool explained = false;
@@ -99,7 +99,7 @@ TEST(ProgressLine, SaysPagesSpeedAndTimeLeft) {
   EXPECT_THAT(progress_line({0, 1, 5, 7, 1}, 200), HasSubstr("0/1 page  "));
   EXPECT_THAT(progress_line({1, 1001, 5, 7, 10}, 200), HasSubstr("2:46:40 left"));
   for (const int columns : {0, 1, 20, 50, 60, 80}) {
-    EXPECT_LT(progress_line(state, columns).size(), static_cast<std::size_t>(std::max(columns, 1)));
+    EXPECT_LT(progress_line(state, columns).size(), std::max<std::size_t>(columns, 1));
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "unit/engine/test_model.h"
 
 namespace glmocr::engine {
@@ -12,30 +12,41 @@ namespace {
 
 constexpr EngineOptions kThreaded{.kv_memory = 1 << 20, .page_size = 8, .prefill_chunk = 16};
 
+// A core with a thread that runs its steps, as the public engine has.
+struct ThreadedCore {
+  explicit ThreadedCore(const EngineOptions& options) : core(test_model(), options) {}
+  ~ThreadedCore() {
+    core.close();
+    thread.join();
+  }
+  Core core;
+  std::thread thread{[this] { core.run(); }};
+};
+
 TEST(EngineThreads, SubmitsFromFourThreadsGetTheTextsTheyGetAlone) {
-  std::vector<Completion> alone;
+  std::vector<Result> alone;
   for (Request& request : mixed_requests(test_model())) {
     alone.push_back(run_alone(test_model(), std::move(request), kThreaded));
   }
   constexpr int kThreads = 4;
-  std::vector<std::vector<Completion>> results(kThreads);
+  std::vector<std::vector<Result>> results(kThreads);
   std::vector<std::string> streamed(kThreads);
   {
-    Engine engine(test_model(), kThreaded);
+    ThreadedCore engine(kThreaded);
     std::vector<std::thread> threads;
     for (std::size_t t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
-        std::vector<std::shared_ptr<RequestHandle>> handles;
+        std::vector<Job> handles;
         for (Request& request : mixed_requests(test_model()))
-          handles.push_back(engine.submit(std::move(request)));
-        while (const auto event = handles[0]->next()) streamed[t] += event->text;
-        for (const auto& handle : handles) results[t].push_back(handle->wait());
-        EXPECT_GE(engine.stats().finished_requests, std::ssize(handles));
+          handles.push_back(submit(engine.core, std::move(request)));
+        while (const auto event = handles[0].next()) streamed[t] += event->text;
+        for (const Job& handle : handles) results[t].push_back(handle.wait());
+        EXPECT_GE(engine.core.stats().finished, std::ssize(handles));
       });
     }
     for (std::thread& thread : threads) thread.join();
-    EXPECT_EQ(engine.stats().finished_requests, static_cast<std::int64_t>(kThreads * alone.size()));
-    EXPECT_EQ(engine.stats().failed_requests, 0);
+    EXPECT_EQ(engine.core.stats().finished, static_cast<std::int64_t>(kThreads * alone.size()));
+    EXPECT_EQ(engine.core.stats().failed, 0);
   }
   for (std::size_t t = 0; t < kThreads; ++t) {
     ASSERT_EQ(results[t].size(), alone.size());
@@ -48,41 +59,41 @@ TEST(EngineThreads, SubmitsFromFourThreadsGetTheTextsTheyGetAlone) {
 }
 
 TEST(EngineThreads, CancelFromAnotherThreadWhileItRuns) {
-  Engine engine(test_model(), kThreaded);
-  Request request = make_request(test_model(), "on and on", {}, 100000);
-  request.ignore_eos = true;
-  const auto handle = engine.submit(std::move(request));
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(handle->next());
-  std::thread([&] { handle->cancel(); }).join();
-  const Completion completion = handle->wait();
+  ThreadedCore engine(kThreaded);
+  Request request = test_request(test_model(), "on and on", {}, 100000);
+  request.stop_ids.clear();
+  const Job handle = submit(engine.core, std::move(request));
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(handle.next());
+  std::thread([&] { handle.cancel(); }).join();
+  const Result completion = handle.wait();
   EXPECT_EQ(completion.finish_reason, FinishReason::cancelled);
   EXPECT_GE(completion.completion_tokens, 5);
 }
 
 TEST(EngineThreads, TheEndOfTheEngineCancelsWhatRunsAndWhatWaits) {
-  std::vector<std::shared_ptr<RequestHandle>> handles;
+  std::vector<Job> handles;
   {
     EngineOptions options = kThreaded;
     options.max_sequences = 2;
-    Engine engine(test_model(), options);
+    ThreadedCore engine(options);
     for (int i = 0; i < 6; ++i) {
-      Request request = make_request(test_model(), "on and on", {}, 100000);
-      request.ignore_eos = true;
-      handles.push_back(engine.submit(std::move(request)));
+      Request request = test_request(test_model(), "on and on", {}, 100000);
+      request.stop_ids.clear();
+      handles.push_back(submit(engine.core, std::move(request)));
     }
-    ASSERT_TRUE(handles[0]->next());
+    ASSERT_TRUE(handles[0].next());
   }
-  for (const auto& handle : handles) {
-    ASSERT_TRUE(handle->done());
-    EXPECT_EQ(handle->wait().finish_reason, FinishReason::cancelled);
+  for (const Job& handle : handles) {
+    ASSERT_TRUE(handle.done());
+    EXPECT_EQ(handle.wait().finish_reason, FinishReason::cancelled);
   }
 }
 
 TEST(EngineThreads, TimingsAddUpToTheTimeThatPassed) {
-  Engine engine(test_model(), kThreaded);
+  ThreadedCore engine(kThreaded);
   const auto begin = std::chrono::steady_clock::now();
-  const auto handle = engine.submit(make_request(test_model(), "Text Recognition:", {{84, 112}}, 10));
-  const Completion completion = handle->wait();
+  const Job handle = submit(engine.core, test_request(test_model(), "Text Recognition:", {{84, 112}}, 10));
+  const Result completion = handle.wait();
   const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - begin;
   const Timings& t = completion.timings;
   const double sum = t.queue_ms + t.vision_ms + t.prefill_ms + t.decode_ms;

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "base/memory_budget.h"
 #include "kernels/kernels.h"
+#include "support/expect_error.h"
 
 namespace glmocr::engine {
 namespace {
@@ -60,44 +62,18 @@ TEST(PagePool, MoreThanThereAreIsOurOwnBug) {
   EXPECT_EQ(pool.free(), 2);
 }
 
-TextConfig small_config() {
-  TextConfig config;
-  config.num_hidden_layers = 3;
-  config.num_key_value_heads = 2;
-  config.head_dim = 12;
-  return config;
-}
-
-TEST(KvCache, GivesEveryLayerItsOwnPages) {
+TEST(KvCache, HasAPageForEachOfThePool) {
   const auto device = open_device("ref");
-  KvCache cache(small_config(), DType::bf16, 5, 7, *device);
-  const std::int64_t token = KvCache::bytes_per_token(small_config(), DType::bf16);
-  EXPECT_EQ(token, 2 * 3 * 2 * 12 * 2);
-  EXPECT_EQ(cache.bytes(), 5 * 7 * token);
-  ASSERT_EQ(cache.layers().size(), 3u);
-
-  std::vector<const std::byte*> begins;
-  for (const PagedKv& layer : cache.layers()) {
-    for (const Tensor& part : {layer.keys, layer.values}) {
-      EXPECT_EQ(part.shape, (Shape{5, 2, 7, 12}));
-      EXPECT_EQ(part.dtype, DType::bf16);
-      begins.push_back(static_cast<const std::byte*>(part.data));
-    }
-  }
-  const std::int64_t part_bytes = cache.layers()[0].keys.bytes();
-  std::sort(begins.begin(), begins.end());
-  for (std::size_t i = 1; i < begins.size(); ++i) EXPECT_EQ(begins[i] - begins[i - 1], part_bytes);
-  EXPECT_EQ(begins.back() + part_bytes, begins.front() + cache.bytes());
+  KvCache cache(*device, {.layers = 3, .kv_heads = 2, .head_dim = 12, .pages = 5, .page_size = 7});
+  EXPECT_EQ(cache.pool().size(), 5);
+  EXPECT_EQ(cache.page_size(), 7);
+  EXPECT_EQ(cache.store().spec().pages, 5);
 }
 
 TEST(KvCache, ReportsWhatTheDeviceCannotHold) {
-  const auto device = open_device("ref", {.threads = 1, .memory_limit = 1000});
-  try {
-    KvCache cache(small_config(), DType::f32, 5, 7, *device);
-    FAIL() << "10,080 bytes within 1,000";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::memory);
-  }
+  const auto device = open_device("ref", {.threads = 1, .memory = std::make_shared<MemoryBudget>(1000)});
+  const KvSpec spec{.layers = 3, .kv_heads = 2, .head_dim = 12, .pages = 5, .page_size = 7};
+  expect_error(ErrorCode::memory, {"keys and values"}, [&] { KvCache(*device, spec); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "support/recording_device.h"
 #include "unit/engine/test_model.h"
 
 namespace glmocr::engine {
@@ -27,17 +28,17 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
                    PenaltySees sees) {
   Device& device = model.device();
   const ArenaScope scope(device);
-  const auto n = std::ssize(ids);
+  const std::int64_t n = std::ssize(ids);
   DecoderInput input;
   input.hidden = model.decoder().embed(index_tensor(device, ids));
   if (!request.images.empty()) {
-    std::vector<GridTHW> grids;
-    for (const PreprocessedImage& image : request.images) grids.push_back(image.grid);
+    std::vector<const PreprocessedImage*> pictures;
+    for (const PreprocessedImage& image : request.images) pictures.push_back(&image);
     std::vector<std::int32_t> rows;
     for (std::size_t i = 0; i < request.prompt.ids.size(); ++i) {
       if (ids[i] == model.config().image_token_id) rows.push_back(static_cast<std::int32_t>(i));
     }
-    const Tensor features = model.vision().encode(model.patches(request.images), grids);
+    const Tensor features = model.vision().encode(model.patches(pictures), grids_of(request.images));
     device.ops().scatter_rows(features, index_tensor(device, rows), input.hidden);
   }
   const MropePositions& prompt = request.prompt.positions;
@@ -47,28 +48,33 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
     for (std::int64_t s = prompt.size(); s < n; ++s)
       positions.push_back(static_cast<std::int32_t>(s) + prompt.delta);
   }
+  const auto count = static_cast<std::int32_t>(n);
   input.positions = device.upload_array(positions.data(), {3, n});
   input.slots = index_tensor(device, count_up(n));
-  input.batch = {.row_starts = index_tensor(device, {0, static_cast<std::int32_t>(n)}),
-                 .context_lens = index_tensor(device, {static_cast<std::int32_t>(n)}),
+  input.batch = {.row_starts = index_tensor(device, {0, count}),
+                 .context_lens = index_tensor(device, {count}),
                  .page_table = index_tensor(device, {0}).reshape({1, 1}),
-                 .max_rows = static_cast<int>(n),
-                 .max_context = static_cast<int>(n)};
-  const TextConfig& text = model.config().text;
-  std::vector<PagedKv> cache;
-  for (int layer = 0; layer < text.num_hidden_layers; ++layer) {
-    const Shape shape{1, text.num_key_value_heads, n, text.head_dim};
-    cache.push_back({device.scratch(shape, model.compute()), device.scratch(shape, model.compute())});
-  }
-  input.cache = cache;
+                 .max_rows = count,
+                 .max_context = count};
+  const auto store = device.make_kv_store(model.decoder().kv_spec(1, count));
+  input.cache = store.get();
   const Tensor hidden = model.decoder().forward(input);
+  const Tensor logits = model.decoder().logits(hidden.slice(0, n - 1, n));
+  std::vector<float> values(logits.numel());
+  if (logits.dtype == DType::f32) {
+    device.download(logits, values.data());
+  } else {
+    std::vector<bf16> stored(values.size());
+    device.download(logits, stored.data());
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = to_float(stored[i]);
+  }
   const auto& counted = sees == PenaltySees::prompt ? request.prompt.ids : ids;
-  const std::set<TokenId> unique(counted.begin(), counted.end());
-  const std::vector<TokenId> seen(unique.begin(), unique.end());
-  const SampleRow greedy{.repetition_penalty = request.sampling.repetition_penalty,
-                         .seen = seen,
-                         .vocab_limit = model.tokenizer().size()};
-  return device.ops().sample(model.decoder().logits(hidden.slice(0, n - 1, n)), {&greedy, 1})[0].token;
+  const float penalty = request.options.sampling.repetition_penalty;
+  for (const TokenId id : std::set<TokenId>(counted.begin(), counted.end())) {
+    values[id] = values[id] > 0 ? values[id] / penalty : values[id] * penalty;
+  }
+  const auto end = values.begin() + model.tokenizer().size();
+  return static_cast<TokenId>(std::max_element(values.begin(), end) - values.begin());
 }
 
 }  // namespace
@@ -77,6 +83,14 @@ TestModel load_test_model(const std::string& device, const DeviceOptions& option
   TestModel loaded;
   loaded.device = open_device(device, options);
   loaded.model = GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", *loaded.device, compute);
+  return loaded;
+}
+
+TestModel load_recording_model(int depth) {
+  TestModel loaded;
+  loaded.device = std::make_unique<test::RecordingDevice>(depth);
+  loaded.model =
+      GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", *loaded.device, DType::f32);
   return loaded;
 }
 
@@ -92,51 +106,53 @@ Image test_picture(int height, int width, unsigned seed) {
   return image;
 }
 
-Request make_request(const GlmOcr& model, const std::string& text, const std::vector<PictureSize>& pictures,
+Request test_request(const GlmOcr& model, const std::string& text, const std::vector<PictureSize>& pictures,
                      int max_tokens) {
-  Request request;
-  request.max_tokens = max_tokens;
-  std::vector<GridTHW> grids;
-  unsigned seed = static_cast<unsigned>(text.size());
-  for (const PictureSize& size : pictures) {
-    request.images.push_back(
-        preprocess(test_picture(size.height, size.width, ++seed), model.config().preprocess));
-    grids.push_back(request.images.back().grid);
-  }
-  request.prompt = build_prompt(model.config(), model.tokenizer(), grids, text);
-  return request;
+  std::vector<Image> images;
+  auto seed = static_cast<unsigned>(text.size());
+  for (const PictureSize& size : pictures) images.push_back(test_picture(size.height, size.width, ++seed));
+  ReadOptions options;
+  options.prompt = text;
+  options.max_tokens = max_tokens;
+  return make_request(model, images, options);
 }
 
 std::vector<Request> mixed_requests(const GlmOcr& model) {
   std::vector<Request> requests;
-  requests.push_back(make_request(model, "Text Recognition:", {{84, 112}}, 14));
-  requests.push_back(make_request(model, "no picture at all", {}, 20));
-  requests.push_back(make_request(model, "two of them", {{84, 84}, {56, 168}}, 9));
-  requests.push_back(make_request(model, "a", {}, 3));
-  requests.push_back(make_request(model, "sampled", {{112, 84}}, 16));
-  requests.back().sampling = {.temperature = 1.5f, .top_p = 0.95f, .top_k = 200, .seed = 11, .logprobs = 3};
-  requests.push_back(make_request(model, "with a penalty, greedy, and a longer text in the prompt", {}, 16));
-  requests.back().sampling.repetition_penalty = 1.3f;
-  requests.push_back(make_request(model, "Table Recognition:", {{84, 112}}, 18));
-  requests.back().ignore_eos = true;
+  requests.push_back(test_request(model, "Text Recognition:", {{84, 112}}, 14));
+  requests.push_back(test_request(model, "no picture at all", {}, 20));
+  requests.push_back(test_request(model, "two of them", {{84, 84}, {56, 168}}, 9));
+  requests.push_back(test_request(model, "a", {}, 3));
+  requests.push_back(test_request(model, "sampled", {{112, 84}}, 16));
+  requests.back().options.sampling = {
+      .temperature = 1.5f, .top_p = 0.95f, .top_k = 200, .seed = 11, .logprobs = 3};
+  requests.push_back(test_request(model, "with a penalty, greedy, and a longer text in the prompt", {}, 16));
+  requests.back().options.sampling.repetition_penalty = 1.3f;
+  requests.push_back(test_request(model, "Table Recognition:", {{84, 112}}, 18));
+  requests.back().stop_ids.clear();
   return requests;
 }
 
-std::vector<Completion> run_together(const GlmOcr& model, std::vector<Request> requests,
-                                     EngineOptions options, EngineStats* stats) {
-  options.own_thread = false;
-  Engine engine(model, options);
-  std::vector<std::shared_ptr<RequestHandle>> handles;
-  for (Request& request : requests) handles.push_back(engine.submit(std::move(request)));
-  while (engine.step()) {
-  }
-  std::vector<Completion> completions;
-  for (const auto& handle : handles) completions.push_back(handle->wait());
-  if (stats) *stats = engine.stats();
-  return completions;
+std::int64_t kv_bytes_per_token(const GlmOcr& model) {
+  return model.device().kv_page_bytes(model.decoder().kv_spec(1, 1));
 }
 
-Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& options) {
+Job submit(Core& core, Request request) { return JobAccess::make(core.submit(std::move(request))); }
+
+std::vector<Result> run_together(const GlmOcr& model, std::vector<Request> requests,
+                                 const EngineOptions& options, EngineStats* stats) {
+  Core core(model, options);
+  std::vector<Job> jobs;
+  for (Request& request : requests) jobs.push_back(submit(core, std::move(request)));
+  while (core.step()) {
+  }
+  std::vector<Result> results;
+  for (const Job& job : jobs) results.push_back(job.wait());
+  if (stats) *stats = core.stats();
+  return results;
+}
+
+Result run_alone(const GlmOcr& model, Request request, const EngineOptions& options) {
   std::vector<Request> requests;
   requests.push_back(std::move(request));
   return run_together(model, std::move(requests), options)[0];

@@ -18,35 +18,49 @@ using ::testing::IsEmpty;
 const std::vector<TokenId> kPrompt{7, 3, 7, 7, 9};
 
 TEST(Sampler, PassesItsParametersOn) {
-  const Sampler sampler(
-      {.temperature = 0.5f, .top_p = 0.9f, .min_p = 0.1f, .top_k = 40, .seed = 77, .logprobs = 5}, kPrompt,
-      100);
-  const SampleRow row = sampler.row(12);
+  const Sampler sampler({.temperature = 0.5f,
+                         .top_p = 0.9f,
+                         .min_p = 0.1f,
+                         .top_k = 40,
+                         .seed = 77 + (std::uint64_t{5} << 32),
+                         .logprobs = 5},
+                        kPrompt, 100);
+  const SamplingRow row = sampler.row(12);
   EXPECT_EQ(row.temperature, 0.5f);
   EXPECT_EQ(row.top_p, 0.9f);
   EXPECT_EQ(row.min_p, 0.1f);
   EXPECT_EQ(row.top_k, 40);
   EXPECT_EQ(row.repetition_penalty, 1);
-  EXPECT_EQ(row.seed, 77u);
-  EXPECT_EQ(row.position, 12u);
+  EXPECT_EQ(row.seed_low, 77u);
+  EXPECT_EQ(row.seed_high, 5u);
+  EXPECT_EQ(row.position, 12);
   EXPECT_EQ(row.vocab_limit, 100);
   EXPECT_EQ(row.top_logprobs, 5);
-  EXPECT_THAT(row.seen, IsEmpty());
+  EXPECT_THAT(sampler.seen(), IsEmpty());
+}
+
+// The ids whose bits are set.
+std::vector<TokenId> seen(const Sampler& sampler) {
+  std::vector<TokenId> ids;
+  for (TokenId id = 0; id < 32 * std::ssize(sampler.seen()); ++id) {
+    if (sampler.seen()[id / 32] >> id % 32 & 1) ids.push_back(id);
+  }
+  return ids;
 }
 
 TEST(Sampler, ThePenaltySeesPromptAndOutputEachOnce) {
   Sampler sampler({.repetition_penalty = 1.1f}, kPrompt, 100);
-  EXPECT_THAT(sampler.row(5).seen, ElementsAre(7, 3, 9));
+  EXPECT_THAT(seen(sampler), ElementsAre(3, 7, 9));
   sampler.accept(3);
   sampler.accept(50);
   sampler.accept(50);
-  EXPECT_THAT(sampler.row(8).seen, ElementsAre(7, 3, 9, 50));
+  EXPECT_THAT(seen(sampler), ElementsAre(3, 7, 9, 50));
   EXPECT_EQ(sampler.row(8).repetition_penalty, 1.1f);
 }
 
-TEST(Sampler, PaddingIdsAreNotSeen) {
-  const Sampler sampler({.repetition_penalty = 2}, kPrompt, 8);
-  EXPECT_THAT(sampler.row(5).seen, ElementsAre(7, 3));
+TEST(Sampler, IdsBeyondTheTableAreNotSeen) {
+  const Sampler sampler({.repetition_penalty = 2}, std::vector<TokenId>{7, 31, 32, 5000}, 8);
+  EXPECT_THAT(seen(sampler), ElementsAre(7, 31));
 }
 
 TEST(Sampler, RefusesParametersOutOfRangeByName) {

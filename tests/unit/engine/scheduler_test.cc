@@ -16,18 +16,31 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr PlanLimits kLimits{.page_size = 4, .max_sequences = 3, .prefill_chunk = 8, .vision_patches = 100};
+constexpr EngineOptions kLimits{
+    .max_sequences = 3, .page_size = 4, .prefill_chunk = 8, .vision_patches = 100};
 
-SequenceState waiting(std::int64_t tokens, std::vector<std::int64_t> pictures = {}) {
-  return {.tokens = tokens, .pictures = std::move(pictures)};
+SequenceState waiting(std::int64_t prompt, std::vector<std::int64_t> pictures = {}) {
+  return {.prompt = prompt, .tokens = prompt, .pictures = std::move(pictures)};
 }
 
+// In the middle of its prompt.
+SequenceState prefilling(std::int64_t prompt, std::int64_t cached) {
+  return {.running = true,
+          .prompt = prompt,
+          .tokens = prompt,
+          .cached = cached,
+          .pages = pages_for(cached, kLimits.page_size)};
+}
+
+// Behind a prompt of 4 tokens; `cached` is smaller than tokens - 1 while it is recomputed.
 SequenceState running(std::int64_t tokens, std::int64_t cached) {
-  return {.running = true, .tokens = tokens, .cached = cached, .pages = pages_for(cached, kLimits.page_size)};
+  SequenceState state = prefilling(4, cached);
+  state.tokens = tokens;
+  return state;
 }
 
-PlannedRows rows(std::size_t sequence, std::int64_t begin, std::int64_t count, bool sample) {
-  return {sequence, begin, count, sample};
+StepRows rows(std::size_t sequence, std::int64_t begin, std::int64_t count, std::int64_t logits) {
+  return {sequence, begin, count, logits};
 }
 
 TEST(Plan, NothingToDo) { EXPECT_TRUE(plan({}, 10, kLimits).empty()); }
@@ -35,25 +48,50 @@ TEST(Plan, NothingToDo) { EXPECT_TRUE(plan({}, 10, kLimits).empty()); }
 TEST(Plan, AdmitsAndBeginsInTheSameStep) {
   const Plan p = plan(std::vector{waiting(5)}, 10, kLimits);
   EXPECT_THAT(p.admit, ElementsAre(0));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, true)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, 1)));
   EXPECT_THAT(p.preempt, IsEmpty());
 }
 
-TEST(Plan, PromptsComeInChunksAndOnlyTheLastIsSampled) {
-  EXPECT_THAT(plan(std::vector{waiting(20)}, 10, kLimits).rows, ElementsAre(rows(0, 0, 8, false)));
-  EXPECT_THAT(plan(std::vector{running(20, 8)}, 8, kLimits).rows, ElementsAre(rows(0, 8, 8, false)));
-  EXPECT_THAT(plan(std::vector{running(20, 16)}, 6, kLimits).rows, ElementsAre(rows(0, 16, 4, true)));
+TEST(Plan, PromptsComeInChunksAndOnlyTheLastGetsLogits) {
+  EXPECT_THAT(plan(std::vector{waiting(20)}, 10, kLimits).rows, ElementsAre(rows(0, 0, 8, 0)));
+  EXPECT_THAT(plan(std::vector{prefilling(20, 8)}, 8, kLimits).rows, ElementsAre(rows(0, 8, 8, 0)));
+  EXPECT_THAT(plan(std::vector{prefilling(20, 16)}, 6, kLimits).rows, ElementsAre(rows(0, 16, 4, 1)));
 }
 
 TEST(Plan, DecodingNeverWaitsForPrefill) {
-  const Plan p = plan(std::vector{running(100, 40), running(10, 9), waiting(6)}, 50, kLimits);
+  const Plan p = plan(std::vector{prefilling(100, 40), running(10, 9), waiting(6)}, 50, kLimits);
   EXPECT_THAT(p.admit, ElementsAre(2));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 40, 8, false), rows(1, 9, 1, true)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 40, 8, 0), rows(1, 9, 1, 1)));
 }
 
-TEST(Plan, TheOldestPromptsShareTheChunk) {
-  const Plan p = plan(std::vector{running(5, 0), running(5, 0), running(5, 0)}, 50, kLimits);
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, true), rows(1, 0, 3, false)));
+TEST(Plan, ChunksAreNotCutToShareAStep) {
+  const Plan p = plan(std::vector{prefilling(5, 0), prefilling(5, 0), prefilling(3, 0)}, 50, kLimits);
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, 1), rows(2, 0, 3, 1)));
+}
+
+// What a sequence runs is its own affair: the same rows alone and in any company.
+TEST(Plan, TheRowsOfASequenceDoNotDependOnTheOthers) {
+  const std::vector<SequenceState> mine{prefilling(20, 8), running(40, 4), running(40, 39)};
+  for (const SequenceState& state : mine) {
+    const Plan alone = plan(std::vector{state}, 50, kLimits);
+    ASSERT_EQ(alone.rows.size(), 1u);
+    for (const SequenceState& other : mine) {
+      for (const StepRows& r : plan(std::vector{other, state}, 50, kLimits).rows) {
+        if (r.sequence != 1) continue;
+        EXPECT_EQ(rows(0, r.begin, r.count, r.logits), alone.rows[0]);
+      }
+    }
+  }
+}
+
+TEST(Plan, OutputIsRecomputedInSmallGroups) {
+  EXPECT_THAT(plan(std::vector{running(40, 4)}, 50, kLimits).rows, ElementsAre(rows(0, 4, 16, 0)));
+  EXPECT_THAT(plan(std::vector{running(40, 36)}, 50, kLimits).rows, ElementsAre(rows(0, 36, 4, 1)));
+}
+
+TEST(Plan, DraftsGetLogitsOfTheirOwn) {
+  EXPECT_THAT(plan(std::vector{running(40, 36)}, 50, kLimits, 3).rows, ElementsAre(rows(0, 36, 4, 4)));
+  EXPECT_THAT(plan(std::vector{running(40, 35)}, 50, kLimits, 3).rows, ElementsAre(rows(0, 35, 5, 1)));
 }
 
 TEST(Plan, AtMostMaxSequencesRun) {
@@ -69,8 +107,8 @@ TEST(Plan, NobodyOvertakesOneThatDoesNotFitYet) {
 
 TEST(Plan, AdmissionCountsWhatRunningPromptsStillNeed) {
   // The first holds 2 pages and will need 5 more, of which it takes 2 now.
-  EXPECT_THAT(plan(std::vector{running(28, 8), waiting(3)}, 6, kLimits).admit, IsEmpty());
-  EXPECT_THAT(plan(std::vector{running(28, 8), waiting(3)}, 7, kLimits).admit, ElementsAre(1));
+  EXPECT_THAT(plan(std::vector{prefilling(28, 8), waiting(3)}, 6, kLimits).admit, IsEmpty());
+  EXPECT_THAT(plan(std::vector{prefilling(28, 8), waiting(3)}, 7, kLimits).admit, ElementsAre(1));
 }
 
 TEST(Plan, ARequestThatFillsThePoolIsAdmittedAlone) {
@@ -80,33 +118,37 @@ TEST(Plan, ARequestThatFillsThePoolIsAdmittedAlone) {
 TEST(Plan, TheYoungestIsPreemptedWhenPagesRunOut) {
   const Plan p = plan(std::vector{running(9, 8), running(9, 8), running(9, 8)}, 0, kLimits);
   EXPECT_THAT(p.preempt, ElementsAre(2));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 8, 1, true), rows(1, 8, 1, true)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 8, 1, 1), rows(1, 8, 1, 1)));
   EXPECT_THAT(p.admit, IsEmpty());
 }
 
 TEST(Plan, TheYoungestWaitsInsteadOfPreemptingItself) {
   const Plan p = plan(std::vector{running(6, 5), running(9, 8)}, 0, kLimits);
   EXPECT_THAT(p.preempt, IsEmpty());
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 5, 1, true)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 5, 1, 1)));
 }
 
 TEST(Plan, OneWithoutPagesIsNoVictim) {
-  SequenceState encoding = running(50, 0);
+  SequenceState encoding = prefilling(50, 0);
   encoding.pictures = {400, 400};
   const Plan p = plan(std::vector{running(9, 8), running(9, 8), encoding}, 0, kLimits);
   EXPECT_THAT(p.preempt, ElementsAre(1));
   EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{2, 1}));
 }
 
-TEST(Plan, APromptTakesWhatPagesThereAre) {
-  EXPECT_THAT(plan(std::vector{running(30, 4)}, 1, kLimits).rows, ElementsAre(rows(0, 4, 4, false)));
-  EXPECT_THAT(plan(std::vector{running(30, 6)}, 0, kLimits).rows, ElementsAre(rows(0, 6, 2, false)));
+TEST(Plan, AChunkWaitsForAllItsPages) {
+  EXPECT_THAT(plan(std::vector{prefilling(9, 8), prefilling(30, 8)}, 2, kLimits).rows,
+              ElementsAre(rows(0, 8, 1, 1)));
+  EXPECT_THAT(plan(std::vector{prefilling(9, 8), prefilling(30, 8)}, 3, kLimits).rows,
+              ElementsAre(rows(0, 8, 1, 1)));  // the chunk of the second has 8 rows, 7 are left in this step
+  EXPECT_THAT(plan(std::vector{running(9, 8), prefilling(30, 8)}, 3, kLimits).rows,
+              ElementsAre(rows(0, 8, 1, 1), rows(1, 8, 8, 0)));
 }
 
 TEST(Plan, AnOlderPromptTakesPagesOfYoungerTexts) {
-  const Plan p = plan(std::vector{running(30, 8), running(10, 9)}, 0, kLimits);
+  const Plan p = plan(std::vector{prefilling(30, 8), running(10, 9)}, 0, kLimits);
   EXPECT_THAT(p.preempt, ElementsAre(1));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 8, 8, false)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 8, 8, 0)));
 }
 
 TEST(Plan, PromptsWaitForTheirPictures) {
@@ -118,7 +160,7 @@ TEST(Plan, PromptsWaitForTheirPictures) {
 TEST(Plan, PicturesOfSeveralRequestsAreEncodedTogether) {
   const Plan p = plan(std::vector{waiting(6, {40}), waiting(6, {30, 20}), waiting(6, {20})}, 50, kLimits);
   EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{0, 1}, PlannedPictures{1, 2}));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 6, true), rows(1, 0, 2, false)));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 6, 1)));
 }
 
 TEST(Plan, ALargePictureGoesAlone) {
@@ -138,7 +180,7 @@ class Simulation {
     bool admitted_once = false;
   };
 
-  Simulation(std::vector<Job> jobs, std::int64_t pages, const PlanLimits& limits)
+  Simulation(std::vector<Job> jobs, std::int64_t pages, const EngineOptions& limits)
       : jobs_(std::move(jobs)), free_(pages), pages_(pages), limits_(limits) {}
 
   void run(int max_steps) {
@@ -158,7 +200,7 @@ class Simulation {
       Job& job = jobs_[j];
       if (job.arrival > step_ || job.generated == job.output) continue;
       if (job.state.tokens == 0) {
-        job.state.tokens = job.prompt;
+        job.state.prompt = job.state.tokens = job.prompt;
         job.state.pictures = job.pictures;
       }
       live.push_back(j);
@@ -202,20 +244,20 @@ class Simulation {
 
   void run_rows(const Plan& p, const std::vector<std::size_t>& live) {
     std::int64_t prefill = 0;
-    for (const PlannedRows& planned : p.rows) {
+    for (const StepRows& planned : p.rows) {
       Job& job = jobs_[live[planned.sequence]];
       SequenceState& s = job.state;
       ASSERT_TRUE(s.running && s.pictures.empty());
       ASSERT_EQ(planned.begin, s.cached);
       ASSERT_GT(planned.count, 0);
-      if (s.tokens - s.cached > 1) prefill += planned.count;
-      const std::int64_t pages = pages_for(planned.begin + planned.count, limits_.page_size);
+      if (s.cached < s.prompt) prefill += planned.count;
+      const std::int64_t pages = std::max(pages_for(planned.end(), limits_.page_size), s.pages);
       free_ -= pages - s.pages;
       ASSERT_GE(free_, 0) << "more pages than there are";
       s.pages = pages;
       s.cached += planned.count;
-      ASSERT_EQ(planned.sample, s.cached == s.tokens);
-      if (planned.sample) take_token(job);
+      ASSERT_EQ(planned.logits, s.cached == s.tokens ? 1 : 0);
+      if (planned.logits == 1) take_token(job);
     }
     EXPECT_LE(prefill, limits_.prefill_chunk);
   }
@@ -233,7 +275,7 @@ class Simulation {
     for (std::size_t i = 0; i < states.size(); ++i) {
       const SequenceState& s = states[i];
       const bool has_page = s.cached < s.pages * 4;
-      if (!s.running || s.tokens - s.cached != 1 || !has_page || !s.pictures.empty()) continue;
+      if (!s.running || s.cached < s.prompt || s.tokens - s.cached != 1 || !has_page) continue;
       const bool runs =
           std::any_of(p.rows.begin(), p.rows.end(), [&](const auto& r) { return r.sequence == i; });
       const bool preempted = std::find(p.preempt.begin(), p.preempt.end(), i) != p.preempt.end();
@@ -243,7 +285,7 @@ class Simulation {
 
   std::vector<Job> jobs_;
   std::int64_t free_, pages_;
-  PlanLimits limits_;
+  EngineOptions limits_;
   std::int64_t step_ = 0;
   std::size_t finished_ = 0;
 };
@@ -256,10 +298,10 @@ TEST(PlanSimulation, EveryRequestEndsInOrderOfAdmissionWhateverTheLoad) {
       return low + static_cast<int>(random() % unsigned(high - low + 1));
     };
     const std::int64_t pages = between(5, 40);
-    const PlanLimits limits{.page_size = 4,
-                            .max_sequences = between(1, 8),
-                            .prefill_chunk = between(1, 20),
-                            .vision_patches = between(1, 60)};
+    const EngineOptions limits{.max_sequences = between(1, 8),
+                               .page_size = 4,
+                               .prefill_chunk = between(1, 20),
+                               .vision_patches = between(1, 60)};
     std::vector<Simulation::Job> jobs;
     for (int j = 0; j < 25; ++j) {
       const int prompt = between(1, static_cast<int>(pages) * 4 - 1);
@@ -278,7 +320,8 @@ TEST(PlanSimulation, EveryRequestEndsInOrderOfAdmissionWhateverTheLoad) {
 
 TEST(PlanSimulation, PreemptionDoesNotRepeatItselfForEveryToken) {
   std::vector<Simulation::Job> jobs(4, {8, 60, {}, 0});
-  Simulation simulation(jobs, 30, {.page_size = 4, .max_sequences = 4, .prefill_chunk = 64});
+  Simulation simulation(jobs, 30,
+                        {.max_sequences = 4, .page_size = 4, .prefill_chunk = 64, .vision_patches = 100});
   simulation.run(2000);
   EXPECT_GT(simulation.preemptions, 0);
   EXPECT_LE(simulation.preemptions, 12);

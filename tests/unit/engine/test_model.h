@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/core.h"
 #include "kernels/kernels.h"
 #include "models/glm_ocr/glm_ocr.h"
 
@@ -20,6 +20,9 @@ struct TestModel {
 TestModel load_test_model(const std::string& device, const DeviceOptions& options = {.threads = 1},
                           DType compute = DType::f32);
 
+// The same on a device that records steps, with so many under way at a time.
+TestModel load_recording_model(int depth = 1);
+
 // Loaded once, on "ref" in fp32.
 const GlmOcr& test_model();
 
@@ -29,17 +32,22 @@ Image test_picture(int height, int width, unsigned seed);
 struct PictureSize {
   int height, width;
 };
-Request make_request(const GlmOcr& model, const std::string& text,
+Request test_request(const GlmOcr& model, const std::string& text,
                      const std::vector<PictureSize>& pictures = {}, int max_tokens = 12);
 
 // Requests of every kind: with none, one and two pictures, greedy and sampled, with a penalty, with
 // log-probabilities.
 std::vector<Request> mixed_requests(const GlmOcr& model);
 
-// Steps an engine without a thread until all have ended.
-std::vector<Completion> run_together(const GlmOcr& model, std::vector<Request> requests,
-                                     EngineOptions options = {}, EngineStats* stats = nullptr);
-Completion run_alone(const GlmOcr& model, Request request, const EngineOptions& options = {});
+// Bytes of keys and values of one token, in all layers.
+std::int64_t kv_bytes_per_token(const GlmOcr& model);
+
+Job submit(Core& core, Request request);
+
+// Steps a core until all have ended. Throws what a request failed with.
+std::vector<Result> run_together(const GlmOcr& model, std::vector<Request> requests,
+                                 const EngineOptions& options = {}, EngineStats* stats = nullptr);
+Result run_alone(const GlmOcr& model, Request request, const EngineOptions& options = {});
 
 // The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine. Of the
 // sampling parameters it knows the repetition penalty.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the corpus of pictures_test.cc does not hold: limits, options, messages, and formats written here byte
-// by byte.
+// What the pictures of pictures_test.cc do not cover: limits, options, messages, and formats written here
+// byte by byte.
 #include "image/decode.h"
 
 #include <gmock/gmock.h>
@@ -18,11 +18,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using namespace std::string_literals;
 
-DecodedImage decode(const std::string& bytes, const DecodeOptions& options = {}) {
+DecodedImage decode(const std::string& bytes, const ImageOptions& options = {}) {
   return decode_image(as_bytes(bytes), "some.file", options);
 }
 
-std::string failure(const std::string& bytes, const DecodeOptions& options = {}) {
+std::string failure(const std::string& bytes, const ImageOptions& options = {}) {
   try {
     decode(bytes, options);
   } catch (const Error& error) {
@@ -58,8 +58,8 @@ std::string bmp(int width, int height, int bits, int compression, const std::str
          extra + pixels;
 }
 
-// A grey 2 x 1 page for a TIFF that lies at `offset` of the file; `next` is where the following page lies, 0
-// for none.
+// A grey 2 x 1 page of a TIFF at `offset` in the file; `next` is the offset of the following page, 0 for
+// none.
 std::string tiff_page(std::uint32_t offset, std::uint32_t next, const std::string& pixels) {
   const auto tag = [](std::uint32_t id, std::uint32_t value) {
     return fields({{id, 2}, {3, 2}, {1, 4}, {value, 4}});
@@ -95,7 +95,7 @@ TEST(Decode, SniffsByContent) {
 
 TEST(Decode, RefusesWhatIsNoPicture) {
   EXPECT_EQ(failure(""), "some.file: empty file");
-  EXPECT_THAT(failure("%PDF-1.7\n"), HasSubstr("looks like a PDF, not a picture"));
+  EXPECT_THAT(failure("%PDF-1.7\n"), HasSubstr("is a PDF file, which is not supported"));
   EXPECT_THAT(failure("Hello"), HasSubstr("begins with 48 65 6c 6c 6f"));
   EXPECT_THAT(failure("\0\0\0\x18"
                       "ftypheic\0\0\0\0mif1heic"s),
@@ -103,7 +103,7 @@ TEST(Decode, RefusesWhatIsNoPicture) {
 }
 
 TEST(Decode, LimitsPixelsBeforeAllocating) {
-  DecodeOptions options;
+  ImageOptions options;
   options.max_pixels = 11;
   EXPECT_THAT(failure("P5 4 3 255\n123456789012", options),
               HasSubstr("size 4x3 exceeds the limit of 11 pixels"));
@@ -140,8 +140,8 @@ TEST(Decode, BmpChannels) {
   EXPECT_THAT(decode(bmp(1, 1, 16, 3, masks, "\x3f\xfc\0\0"s)).image.rgb, ElementsAre(255, 133, 255));
   EXPECT_THAT(decode(bmp(1, -2, 24, 0, "", "\1\2\3\0\4\5\6\0"s)).image.rgb, ElementsAre(3, 2, 1, 6, 5, 4));
   EXPECT_THAT(decode(bmp(1, 1, 32, 0, "", "\1\2\3\0"s)).image.rgb,
-              ElementsAre(3, 2, 1));  // the last is no alpha
-  EXPECT_THAT(failure(bmp(1, 1, 2, 0, "", "\0\0\0\0"s)), HasSubstr("2 bits a pixel"));
+              ElementsAre(3, 2, 1));  // the last byte is not alpha
+  EXPECT_THAT(failure(bmp(1, 1, 2, 0, "", "\0\0\0\0"s)), HasSubstr("2 bits per pixel"));
   EXPECT_THAT(failure(bmp(1, 1, 24, 4, "", "\0\0\0\0"s)), HasSubstr("compression 4"));
 }
 
@@ -158,7 +158,7 @@ TEST(Decode, FirstPageOfATiffWithAWarning) {
 
 TEST(Decode, BackgroundIsPutBehindAlpha) {
   const std::string bytes = read_file(data_path("pictures/rgb_alpha.png"));
-  DecodeOptions options;
+  ImageOptions options;
   options.background = {10, 20, 30};
   const DecodedImage plain = decode(bytes);
   const DecodedImage composed = decode(bytes, options);
@@ -177,7 +177,7 @@ TEST(Decode, PicturesThatLieInAlphaAlone) {
   EXPECT_THAT(std::span(dark.image.rgb).first(3), ElementsAre(255, 255, 255));
   EXPECT_EQ(*std::min_element(dark.image.rgb.begin(), dark.image.rgb.end()), 0);
 
-  // White on nothing, as a BMP with an alpha mask: two pixels, opaque and clear.
+  // White on a transparent ground, as a BMP with an alpha mask: one opaque and one transparent pixel.
   std::string light = bmp(2, 1, 32, 3, fields({{0xff0000, 4}, {0xff00, 4}, {0xff, 4}, {0xff000000, 4}}),
                           "\xff\xff\xff\xff\xff\xff\xff\0"s);
   light[14] = 56;

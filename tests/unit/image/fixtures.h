@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pictures of tests/data and what tools/make_pictures.py expects of them; its head explains the lists.
+// The pictures of tests/data and the results that tools/make_pictures.py wrote for them; it describes the
+// lists.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -10,8 +11,8 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "glmocr/image.h"
 #include "image/decode.h"
-#include "image/image.h"
 
 namespace glmocr {
 
@@ -55,7 +56,7 @@ inline std::int64_t byte_sum(std::span<const std::uint8_t> bytes) {
   return sum;
 }
 
-// The picture of noise that resize.json is about.
+// The picture of noise that resize.json describes.
 inline Image noise_image(int width, int height) {
   Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3)};
   std::uint32_t state = 65536u * static_cast<std::uint32_t>(height) + static_cast<std::uint32_t>(width);

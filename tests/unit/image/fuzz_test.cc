@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged pictures: whatever the bytes, a decoder answers with a picture or with Error{input}. Deterministic;
-// worth most under the address and undefined-behaviour sanitizers. GLMOCR_FUZZ_ROUNDS raises the number of
+// Damaged pictures: whatever the bytes, a decoder returns a picture or throws Error{input}. Deterministic;
+// most useful under the address and undefined-behaviour sanitizers. GLMOCR_FUZZ_ROUNDS raises the number of
 // rounds.
 #include <gtest/gtest.h>
 
@@ -29,8 +29,8 @@ class Random {
   std::uint64_t state_ = 20240229;
 };
 
-// Flips bytes, more often in the first 64, where the headers are; now and then cuts, repeats or drops a
-// piece.
+// Changes bytes, more often in the first 64, where the headers are; sometimes truncates the file, or repeats
+// or removes a part.
 std::string damaged(std::string bytes, Random& random) {
   const std::uint32_t flips = 1 + random.below(6);
   for (std::uint32_t i = 0; i < flips; ++i) {
@@ -70,7 +70,7 @@ TEST(Fuzz, DamagedPicturesGiveErrorsNotCrashes) {
   std::sort(files.begin(), files.end());
   ASSERT_GE(files.size(), 40u);
 
-  DecodeOptions options;
+  ImageOptions options;
   options.max_pixels = 1 << 18;
   Random random;
   std::map<std::string, int> outcomes;

@@ -11,7 +11,8 @@
 namespace glmocr {
 namespace {
 
-// The accuracy of the embedded model is measured with the estimate of train/letters.py: this must equal it.
+// The accuracy of the embedded model is measured with the estimate of train/letters.py, so ours must equal
+// it.
 TEST(LetterHeight, EqualsTheTrainingsEstimate) {
   const nlohmann::json list = read_list("pictures/letter_heights.json");
   ASSERT_GE(list.size(), 50u);

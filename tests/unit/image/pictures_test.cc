@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every picture of tests/data/pictures decodes to the bytes that Pillow gives; every one of tests/data/broken
-// is refused.
+// Every picture of tests/data/pictures decodes to the same bytes as with Pillow; every one of
+// tests/data/broken is refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,7 +33,7 @@ TEST(Pictures, DecodeAsPillow) {
   }
 }
 
-// Message fragments by kind of damage; "ratio" is a sound picture that only preprocessing refuses.
+// Parts of the message by kind of damage; "ratio" is an undamaged picture that only preprocessing refuses.
 std::string expected_words(const std::string& kind, const std::string& file) {
   if (kind == "empty") return "empty file";
   if (kind == "unknown format") return "not a picture";

@@ -8,7 +8,7 @@
 namespace glmocr {
 namespace {
 
-// Byte for byte what torchvision and Pillow (< 13) give on noise.
+// Every byte equals the result of torchvision and of Pillow (< 13) on noise.
 TEST(Resize, EqualsTorchvisionAndPillow) {
   const nlohmann::json list = read_list("pictures/resize.json");
   ASSERT_GE(list.at("cases").size(), 40u);
@@ -39,7 +39,7 @@ TEST(Resize, KeepsAConstantPicture) {
   }
 }
 
-// The rows of a horizontal pass are filtered in blocks: each must come out as it would alone.
+// The rows of a horizontal pass are filtered in blocks: each must be as if filtered alone.
 TEST(Resize, RowsAreIndependent) {
   const Image image = noise_image(40, 37);
   const Image whole = resize_bicubic(image, 28, 37);

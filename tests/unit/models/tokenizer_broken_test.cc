@@ -43,7 +43,7 @@ Json& steps(Json& json) { return json["pre_tokenizer"]["pretokenizers"]; }
 
 const std::vector<Broken>& broken() {
   static const std::vector<Broken> kCases = {
-      {"NoModel", [](Json& j) { j.erase("model"); }, {"model is null, expected an object"}},
+      {"NoModel", [](Json& j) { j.erase("model"); }, {"model is missing, expected an object"}},
       {"ModelType",
        [](Json& j) { j["model"]["type"] = "WordPiece"; },
        {"model.type", "WordPiece", "not supported"}},
@@ -53,13 +53,13 @@ const std::vector<Broken>& broken() {
                        {"vocab", Json::array({Json::array({"a", -1.5}), Json::array({"b", -2.5})})}};
        },
        {"model.type", "Unigram", "not supported"}},
-      {"NoVocab", [](Json& j) { j["model"].erase("vocab"); }, {"model.vocab is null, expected an object"}},
+      {"NoVocab", [](Json& j) { j["model"].erase("vocab"); }, {"model.vocab is missing, expected an object"}},
       {"VocabIsAList",
        [](Json& j) {
          j["model"]["vocab"] = {"a", "b"};
        },
        {"model.vocab", "expected an object"}},
-      {"NoMerges", [](Json& j) { j["model"].erase("merges"); }, {"model.merges is null, expected a list"}},
+      {"NoMerges", [](Json& j) { j["model"].erase("merges"); }, {"model.merges is missing, expected a list"}},
       {"IdIsText",
        [](Json& j) { j["model"]["vocab"]["th"] = "12"; },
        {"id of \"th\" is \"12\"", "expected an integer"}},
@@ -72,14 +72,12 @@ const std::vector<Broken>& broken() {
       {"IdTwice",
        [](Json& j) { j["model"]["vocab"]["th"] = 65; },
        {"id 65 is used twice", "\"A\"", "\"th\""}},
-      {"ByteMissing",
-       [](Json& j) { j["model"]["vocab"].erase("Ġ"); },
-       {"byte 32", "Ġ", "no piece of its own"}},
+      {"ByteMissing", [](Json& j) { j["model"]["vocab"].erase("Ġ"); }, {"lacks a piece for byte 32", "Ġ"}},
       {"ByteIsAnAddedToken",
        [](Json& j) {
          j["added_tokens"].push_back({{"id", 65}, {"content", "A"}});
        },
-       {"byte 65", "no piece of its own"}},
+       {"lacks a piece for byte 65"}},
       {"MergeOfUnknown",
        [](Json& j) {
          j["model"]["merges"].push_back({"zz", "e"});
@@ -131,7 +129,7 @@ const std::vector<Broken>& broken() {
        {"normalizer is \"NFC\"", "not supported"}},
       {"NoPreTokenizer",
        [](Json& j) { j["pre_tokenizer"] = nullptr; },
-       {"pre_tokenizer is null", "ByteLevel"}},
+       {"pre_tokenizer is missing", "ByteLevel"}},
       {"Metaspace",
        [](Json& j) {
          j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}};
@@ -152,12 +150,12 @@ const std::vector<Broken>& broken() {
       {"SplitInverted",
        [](Json& j) { steps(j)[0]["invert"] = true; },
        {"pretokenizers[0].invert", "not supported"}},
-      {"NoPattern", [](Json& j) { steps(j)[0].erase("pattern"); }, {"pretokenizers[0].pattern is null"}},
+      {"NoPattern", [](Json& j) { steps(j)[0].erase("pattern"); }, {"pretokenizers[0].pattern is missing"}},
       {"BadPattern",
        [](Json& j) { steps(j)[0]["pattern"]["Regex"] = "(a"; },
        {"pre_tokenizer: pattern \"(a\" cannot be compiled", "parenthesis"}},
       {"NestedClass", [](Json& j) { steps(j)[0]["pattern"]["Regex"] = "[a[b]]"; }, {"a class in a class"}},
-      {"NoDecoder", [](Json& j) { j["decoder"] = nullptr; }, {"decoder is null", "ByteLevel"}},
+      {"NoDecoder", [](Json& j) { j["decoder"] = nullptr; }, {"decoder is missing", "ByteLevel"}},
       {"Decoder",
        [](Json& j) {
          j["decoder"] = {{"type", "WordPiece"}};
@@ -166,10 +164,12 @@ const std::vector<Broken>& broken() {
       {"AddedTokensAreAnObject",
        [](Json& j) { j["added_tokens"] = Json::object(); },
        {"added_tokens", "expected a list"}},
-      {"AddedWithoutId", [](Json& j) { j["added_tokens"][0].erase("id"); }, {"id of \"<|user|>\" is null"}},
+      {"AddedWithoutId",
+       [](Json& j) { j["added_tokens"][0].erase("id"); },
+       {"id of \"<|user|>\" is missing"}},
       {"AddedWithoutContent",
        [](Json& j) { j["added_tokens"][0].erase("content"); },
-       {"added_tokens[0].content is null"}},
+       {"added_tokens[0].content is missing"}},
       {"AddedIsEmpty",
        [](Json& j) { j["added_tokens"][0]["content"] = ""; },
        {"added_tokens[0].content is empty"}},
@@ -190,7 +190,7 @@ const std::vector<Broken>& broken() {
        [](Json& j) {
          j["added_tokens"].push_back({{"id", 300}, {"content", "th"}});
        },
-       {"\"th\" is there twice", "256", "300"}},
+       {"\"th\" occurs twice", "256", "300"}},
   };
   return kCases;
 }
@@ -214,13 +214,14 @@ TEST(BrokenTokenizerText, NotJson) {
   expect_error("[1, 2]", {"expected an object"});
   expect_error("{\"model\": \"\xFF\"}", {"not valid JSON at byte 12"});
   expect_error(std::string(100'000, '['), {"nested deeper than 64"});
+  expect_error(R"({"model": {"type": "BPE", "type": "BPE"}})", {"key \"type\"", "twice"});
 }
 
 TEST(BrokenTokenizerText, APieceGivenTwice) {
   std::string json = make_tokenizer().dump();
   const std::string vocab = "\"vocab\":{";
   json.insert(json.find(vocab) + vocab.size(), "\"A\":300,");
-  expect_error(json, {"\"A\" is there twice", "300", "65"});
+  expect_error(json, {"\"A\" occurs twice", "300", "65"});
 }
 
 TEST(BrokenTokenizerText, EveryTruncationIsAnError) {

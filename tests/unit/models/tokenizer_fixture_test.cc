@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Against Hugging Face tokenizers: tests/data/tokenizer, made by tools/make_tokenizer_fixture.py (which says
-// the format).
+// Compares with Hugging Face tokenizers: tests/data/tokenizer, made by tools/make_tokenizer_fixture.py, which
+// describes the format.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -27,7 +27,7 @@ Tokenizer load_tokenizer(const nlohmann::json& fixture) {
   return Tokenizer::load(std::filesystem::path(GLMOCR_SOURCE_DIR) / fixture["tokenizer"].get<std::string>());
 }
 
-// The checksum of zlib over the ids as little-endian int32.
+// zlib's checksum of the ids as little-endian int32.
 std::uint32_t crc32(const Ids& ids) {
   std::uint32_t crc = ~0u;
   for (const TokenId id : ids) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The patterns of tokenizer.json as PCRE2 runs them. Expected pieces are those of Hugging Face tokenizers.
+// Patterns of tokenizer.json, run by PCRE2. The expected pieces are those of Hugging Face tokenizers.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,7 +63,8 @@ TEST(Regex, WhiteSpaceIsUnicodes) {
 TEST(Regex, KeepsWhatLiesBetweenMatches) {
   EXPECT_THAT(split("b+", "abbca"), ElementsAre("a", "bb", "ca"));
   EXPECT_THAT(split("z", "abc"), ElementsAre("abc"));
-  EXPECT_THAT(split("x*", "aéxb"), ElementsAre("a", "é", "x", "b"));  // empty matches cut, between characters
+  EXPECT_THAT(split("x*", "aéxb"),
+              ElementsAre("a", "é", "x", "b"));  // empty matches split between characters
   EXPECT_THAT(split("^a|b$", "ab\nab"), ElementsAre("a", "b", "\n", "a", "b"));
 }
 
@@ -95,7 +96,7 @@ TEST(Regex, RefusesWhatItWouldReadDifferently) {
 }
 
 TEST(Regex, OneMatchMayBeMegabytes) {
-  // A repeated group needs state for every round: more than compiled matching keeps on the stack.
+  // A repeated group needs state for every repetition: more than compiled matching has on the stack.
   std::string text;
   for (int i = 0; i < 300'000; ++i) text += i % 3 == 0 ? "é" : "ab";
   EXPECT_THAT(split("(?:ab|é)+x|(?:é|ab)+", text), ElementsAre(text));

@@ -69,7 +69,8 @@ TEST(Tokenizer, MergesMayBeStringsOrPairs) {
   EXPECT_THAT(tokens(parse(strings), "a th"), ElementsAre("a", " th"));
 }
 
-// The definition, quadratic: merge the pair of the lowest rank, the leftmost of equals, until there is none.
+// The definition, in quadratic time: merge the pair with the lowest rank, the leftmost among equals, until
+// none is left.
 Strings merge_by_definition(const std::string& text, const Pairs& merges) {
   Strings parts;
   for (const char c : text) parts.push_back({c});
@@ -101,7 +102,8 @@ TEST(Tokenizer, AgreesWithTheDefinitionOnRandomMerges) {
       merges.push_back(merge);
       known.push_back(merge.first + merge.second);
     }
-    std::shuffle(merges.begin(), merges.end(), random);  // also ranks below those of their parts
+    std::shuffle(merges.begin(), merges.end(),
+                 random);  // so that some pairs have a lower rank than their parts
     nlohmann::json json = make_tokenizer(merges);
     const Tokenizer tokenizer = parse(json);
     for (int i = 0; i < 20; ++i) {
@@ -154,7 +156,7 @@ TEST(Tokenizer, TheLeftmostLongestAddedTokenWins) {
 }
 
 TEST(Tokenizer, NoWayAroundIgnoringAddedTokens) {
-  // The control token is in the vocabulary too, and merges or a whole pre-token would spell it.
+  // The control token is in the vocabulary too; merges or a whole pre-token could produce it.
   nlohmann::json json = make_tokenizer({{"n", "o"}, {"no", "w"}, {"now", "s"}});
   const nlohmann::json id = json["model"]["vocab"]["now"];
   json["added_tokens"].push_back({{"id", id}, {"content", "now"}, {"special", true}});

@@ -10,9 +10,8 @@
 
 namespace glmocr::testing {
 
-// A tokenizer.json, to be changed by a test: the ids of the 256 byte pieces are the bytes, those of the
-// merged pieces follow in order, and one control token `<|user|>` closes the list. Pieces are given as plain
-// bytes.
+// A tokenizer.json for a test to change: the ids of the 256 byte pieces are the bytes, those of the merged
+// pieces follow in order, and the control token `<|user|>` is last. Pieces are given as plain bytes.
 inline nlohmann::json make_tokenizer(const std::vector<std::pair<std::string, std::string>>& merges = {}) {
   nlohmann::json vocab = nlohmann::json::object(), pairs = nlohmann::json::array();
   for (int byte = 0; byte < 256; ++byte)
@@ -38,7 +37,7 @@ inline nlohmann::json make_tokenizer(const std::vector<std::pair<std::string, st
 
 inline Tokenizer parse(const nlohmann::json& json) { return Tokenizer::parse(json.dump(), "test.json"); }
 
-// The tokens of a text as plain strings, which read better than ids.
+// The tokens of a text as plain strings, which are easier to read than ids.
 inline std::vector<std::string> tokens(const Tokenizer& tokenizer, std::string_view text,
                                        AddedTokens added = AddedTokens::ignore) {
   std::vector<std::string> out;

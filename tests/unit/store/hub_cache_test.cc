@@ -19,7 +19,7 @@ using testing::HasSubstr;
 constexpr const char* kVariables[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME",
                                       "HOME"};
 
-// Every test has a folder of its own and none of the variables that a developer may have set.
+// Every test has its own folder and none of the variables that a developer may have set.
 class HubCache : public testing::Test {
  protected:
   HubCache() {

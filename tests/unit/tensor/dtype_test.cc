@@ -39,10 +39,10 @@ TEST(Bf16, RoundsToNearestEven) {
 TEST(Bf16, SpecialValues) {
   EXPECT_EQ(to_bf16(std::numeric_limits<float>::infinity()).bits, 0x7F80);
   EXPECT_EQ(to_bf16(-std::numeric_limits<float>::infinity()).bits, 0xFF80);
-  EXPECT_EQ(to_bf16(std::numeric_limits<float>::max()).bits,
-            0x7F80);  // nearer to 2^128 than to the last bf16
+  // Nearer to 2^128 than to the largest bf16.
+  EXPECT_EQ(to_bf16(std::numeric_limits<float>::max()).bits, 0x7F80);
   EXPECT_EQ(to_bf16(-0.0f).bits, 0x8000);
-  // A NaN whose payload lies in the low half only must not become infinity.
+  // A NaN with its payload in the low half only must not become infinity.
   EXPECT_TRUE(std::isnan(to_float(to_bf16(from_bits(0x7F800001)))));
   EXPECT_TRUE(std::isnan(to_float(to_bf16(from_bits(0xFFFFFFFF)))));
   EXPECT_EQ(round_to_bf16(1.00390625f), 1.0f);  // 1 + 2^-8: a tie, 1 is even
@@ -50,8 +50,8 @@ TEST(Bf16, SpecialValues) {
 
 TEST(F16, EveryValueFollowsTheFormat) {
   for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
-    const int exponent = static_cast<int>(bits >> 10 & 0x1F);
-    const double mantissa = static_cast<double>(bits & 0x3FF) / 1024, sign = bits & 0x8000 ? -1 : 1;
+    const int exponent = bits >> 10 & 0x1F;
+    const double mantissa = (bits & 0x3FF) / 1024.0, sign = bits & 0x8000 ? -1 : 1;
     const float value = to_float(f16{static_cast<std::uint16_t>(bits)});
     if (exponent == 31) {
       if (mantissa == 0) {
@@ -69,11 +69,11 @@ TEST(F16, EveryValueFollowsTheFormat) {
 }
 
 TEST(DType, SizesAndNames) {
-  EXPECT_EQ(size_of(DType::f32), 4u);
-  EXPECT_EQ(size_of(DType::bf16), 2u);
-  EXPECT_EQ(size_of(DType::f16), 2u);
-  EXPECT_EQ(size_of(DType::i32), 4u);
-  EXPECT_EQ(size_of(DType::u8), 1u);
+  EXPECT_EQ(size_of(DType::f32), 4);
+  EXPECT_EQ(size_of(DType::bf16), 2);
+  EXPECT_EQ(size_of(DType::f16), 2);
+  EXPECT_EQ(size_of(DType::i32), 4);
+  EXPECT_EQ(size_of(DType::u8), 1);
   EXPECT_EQ(to_string(DType::bf16), "BF16");
   EXPECT_EQ(dtype_of<bf16>, DType::bf16);
   EXPECT_EQ(dtype_of<std::int32_t>, DType::i32);

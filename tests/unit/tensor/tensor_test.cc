@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tensor/buffer.h"
+#include "tensor/weight.h"
 
 namespace glmocr {
 namespace {
@@ -34,7 +35,7 @@ TEST(Tensor, ContiguousStrides) {
   EXPECT_EQ(t.row_stride(), 4);
   EXPECT_EQ(t.bytes(), 96);
   EXPECT_FALSE(Tensor());
-  EXPECT_TRUE(static_cast<bool>(t));
+  EXPECT_TRUE(t);
 }
 
 TEST(Tensor, SlicesShareMemory) {
@@ -74,6 +75,23 @@ TEST(Tensor, TypedPointersMustFit) {
   EXPECT_THROW(tensor({3}).as<bf16>(), Error);
 }
 
+TEST(Weight, RowsTakeTheirPartOfTheBias) {
+  Weight weight;
+  EXPECT_FALSE(weight);
+  weight.data = tensor({6, 10});
+  weight.out_features = 6;
+  weight.in_features = 10;
+  EXPECT_FALSE(weight.rows(1, 3).bias);
+  weight.bias = Tensor(memory.data() + 100, {6}, DType::f32);
+  const Weight part = weight.rows(2, 5);
+  EXPECT_EQ(part.data.data, memory.data() + 20);
+  EXPECT_EQ(part.bias.data, memory.data() + 102);
+  EXPECT_EQ(part.out_features, 3);
+  EXPECT_EQ(part.in_features, 10);
+  EXPECT_EQ(part.bias.numel(), 3);
+  EXPECT_THROW(weight.rows(5, 7), Error);
+}
+
 TEST(Buffer, ViewsAreChecked) {
   int deleted = 0;
   {
@@ -81,7 +99,7 @@ TEST(Buffer, ViewsAreChecked) {
     EXPECT_EQ(buffer.view({4, 2}, DType::f32, 32).data, memory.data() + 8);
     EXPECT_THROW(buffer.view({4, 2}, DType::f32, 36), Error);
     const Buffer moved = std::move(buffer);
-    EXPECT_TRUE(static_cast<bool>(moved));
+    EXPECT_TRUE(moved);
     EXPECT_EQ(deleted, 0);
   }
   EXPECT_EQ(deleted, 1);

@@ -102,13 +102,23 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"model_type", kConfig, "/model_type", "llama", {"model_type", "llama", "glm_ocr"}},
         BadValue{"quantised", kConfig, "/quantization", Json{{"bits", 4}}, {"quantization", "not supported"}},
         BadValue{"no_text", kConfig, "/text_config", nullptr, {"text_config is missing"}},
-        BadValue{"text_is_a_list", kConfig, "/text_config", Json::array(), {"text_config", "array"}},
+        BadValue{"text_is_a_list",
+                 kConfig,
+                 "/text_config",
+                 Json::array(),
+                 {"text_config is []", "expected an object"}},
         BadValue{
             "no_head_dim", kConfig, "/text_config/head_dim", nullptr, {"text_config.head_dim is missing"}},
         BadValue{"odd_head_dim", kConfig, "/text_config/head_dim", 47, {"head_dim", "47", "even"}},
         BadValue{"hidden_is_text", kConfig, "/text_config/hidden_size", "35", {"hidden_size", "integer"}},
         BadValue{"hidden_is_zero", kConfig, "/text_config/hidden_size", 0, {"hidden_size", "is 0"}},
         BadValue{"hidden_is_huge", kConfig, "/text_config/hidden_size", 1e12, {"hidden_size"}},
+        BadValue{"hidden_is_larger_than_64_bits",
+                 kConfig,
+                 "/text_config/hidden_size",
+                 UINT64_MAX,
+                 {"hidden_size is 18446744073709551615", "an integer from 1 to"}},
+        BadValue{"positions", kConfig, "/text_config/max_position_embeddings", 0, {"an integer from 1 up"}},
         BadValue{"kv_heads",
                  kConfig,
                  "/text_config/num_key_value_heads",
@@ -143,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "generation_config.json",
                  "/eos_token_id",
                  Json{470, 9999},
-                 {"eos_token_id", "9999", "503"}},
+                 {"eos_token_id[1] is 9999", "0 to 502"}},
         BadValue{
             "no_eos", "generation_config.json", "/eos_token_id", Json::array(), {"eos_token_id is empty"}},
         BadValue{"patch_size", kPreprocessor, "/patch_size", 16, {"patch_size", "16", "14"}},
@@ -159,11 +169,20 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Config, NamesDocumentsThatAreNoJson) {
   expect_error(ErrorCode::model, {"config.json", "not valid JSON"},
                [] { load_with("config.json", "{\"a\": "); });
-  expect_error(ErrorCode::model, {"config.json", "array"}, [] { load_with("config.json", "[]"); });
+  expect_error(ErrorCode::model, {"config.json: the document is []", "expected an object"},
+               [] { load_with("config.json", "[]"); });
   expect_error(ErrorCode::model, {"\"model_type\"", "twice"},
                [] { load_with("config.json", R"({"model_type":"glm_ocr","model_type":"glm_ocr"})"); });
   const TemporaryFolder empty;
   expect_error(ErrorCode::model, {"config.json", "cannot be opened"}, [&] { load_config(empty.path()); });
+}
+
+// Deep nesting neither crashes the parser nor the printing of values.
+TEST(Config, NestingIsLimited) {
+  const std::string deep = R"({"x":)" + std::string(200'000, '[') + std::string(200'000, ']') + "}";
+  for (const char* file : {"config.json", "generation_config.json", "preprocessor_config.json"}) {
+    expect_error(ErrorCode::model, {file, "nested deeper than 64 levels"}, [&] { load_with(file, deep); });
+  }
 }
 
 TEST(SpecialTokens, MismatchNamesBothSides) {

@@ -17,7 +17,7 @@ std::vector<TokenId> ids_of(int before, int image, int after) {
   return ids;
 }
 
-// The worked example of the reference, section 4.5.
+// An example worked out by hand.
 TEST(MropePositions, WorkedExample) {
   const std::vector<TokenId> ids = ids_of(5, 900, 7);
   const GridTHW grids[] = {{1, 60, 60}};
@@ -59,7 +59,7 @@ TEST(MropePositions, CountsMustAgree) {
                [&] { mrope_positions(ids_of(1, 3, 1), kImage, grids, 2); });
   expect_error(ErrorCode::input, {"more than 1 picture"},
                [&] { mrope_positions(ids_of(1, 5, 1), kImage, grids, 2); });
-  expect_error(ErrorCode::input, {"1 picture", "0"},
+  expect_error(ErrorCode::input, {"image tokens for 0 pictures, expected 1"},
                [&] { mrope_positions(ids_of(1, 0, 1), kImage, grids, 2); });
 }
 

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/memory_budget.h"
 #include "kernels/kernels.h"
 #include "models/glm_ocr/glm_ocr.h"
 #include "models/glm_ocr/tensor_names.h"
@@ -20,7 +21,7 @@ namespace {
 
 const std::filesystem::path kAwkward = std::filesystem::path(GLMOCR_TEST_DATA) / "awkward";
 
-// A tensor in memory, to be written again under another name, shape or type.
+// A tensor that a test writes again with another name, shape or type.
 struct Entry {
   std::string dtype;
   std::vector<std::int64_t> shape;
@@ -49,7 +50,9 @@ void write_safetensors(const TemporaryFolder& folder, const Entries& entries, co
                     {"data_offsets", {data.size(), data.size() + entry.bytes.size()}}};
     data += entry.bytes;
   }
-  const std::string text = header.dump() + pad;
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // as most writers align the data
+  text += pad;
   std::uint64_t size = text.size();
   std::string file(sizeof size, '\0');
   std::memcpy(file.data(), &size, sizeof size);
@@ -76,16 +79,13 @@ std::vector<float> values_of(const Tensor& t) {
 }
 
 std::vector<std::vector<float>> some_values(const Weights& w) {
-  return {values_of(w.vision.patch_embed.weight),
-          values_of(w.vision.downsample.weight),
-          values_of(w.vision.blocks[2].down.weight),
-          values_of(w.vision.merger_norm_bias),
-          values_of(w.decoder.layers[1].gate_up_proj.weight),
-          values_of(w.decoder.lm_head.weight),
-          values_of(w.decoder.norm)};
+  return {values_of(w.vision.patch_embed.data),    values_of(w.vision.downsample.data),
+          values_of(w.vision.blocks[2].down.data), values_of(w.vision.blocks[2].down.bias),
+          values_of(w.vision.merger_norm_bias),    values_of(w.decoder.layers[1].gate_up_proj.data),
+          values_of(w.decoder.lm_head.data),       values_of(w.decoder.norm)};
 }
 
-// Moves the channel of a convolution kernel from the second to the last place.
+// The convolution kernel with its channel moved from the second to the last place.
 Entry channels_last(const Entry& entry) {
   const std::int64_t out = entry.shape[0], in = entry.shape[1];
   Entry turned{entry.dtype, {out}, std::string(entry.bytes.size(), '\0')};
@@ -157,7 +157,7 @@ TEST_F(WeightsTest, StoredF32AndF16GiveTheSameNumbers) {
       entry.dtype = "F32";
     }
   });
-  EXPECT_EQ(wide.decoder.lm_head.weight.dtype, DType::f32);
+  EXPECT_EQ(wide.decoder.lm_head.data.dtype, DType::f32);
   EXPECT_EQ(some_values(wide), some_values(official));
   const Weights half = load([](Entries& entries) {
     Entry& entry = entries.at("lm_head.weight");
@@ -165,8 +165,8 @@ TEST_F(WeightsTest, StoredF32AndF16GiveTheSameNumbers) {
       entry.bytes.replace(i, 2, std::string("\x00\x3c", 2));
     entry.dtype = "F16";  // 0x3c00 is one
   });
-  EXPECT_EQ(half.decoder.lm_head.weight.dtype, DType::f16);
-  EXPECT_EQ(values_of(half.decoder.lm_head.weight)[5], 1.0f);
+  EXPECT_EQ(half.decoder.lm_head.data.dtype, DType::f16);
+  EXPECT_EQ(values_of(half.decoder.lm_head.data)[5], 1.0f);
 }
 
 TEST_F(WeightsTest, Bf16ComputeTurnsOtherTypesIntoBf16) {
@@ -178,20 +178,52 @@ TEST_F(WeightsTest, Bf16ComputeTurnsOtherTypesIntoBf16) {
         entry.dtype = "F16";
       },
       DType::bf16);
-  EXPECT_EQ(w.decoder.lm_head.weight.dtype, DType::bf16);
-  EXPECT_EQ(values_of(w.decoder.lm_head.weight)[5], 1.0f);
+  EXPECT_EQ(w.decoder.lm_head.data.dtype, DType::bf16);
+  EXPECT_EQ(values_of(w.decoder.lm_head.data)[5], 1.0f);
 }
 
-// Nothing makes a file begin its data at an even byte.
+// The data of a file may begin at any byte.
 TEST_F(WeightsTest, MisalignedDataIsReadRight) {
   const Weights official = load([](Entries&) {});
-  for (const std::string pad : {"", " "}) {  // one of the two headers has an odd length
+  for (const std::string pad : {"", " "}) {
     const TemporaryFolder folder;
     write_safetensors(folder, awkward_tensors(), pad);
     const Weights w =
         load_weights(SafetensorsFiles::open(folder.path()), load_config(kAwkward), *device_, DType::f32);
     EXPECT_EQ(some_values(w), some_values(official));
   }
+}
+
+// Only what could not be used where the file is mapped takes memory, and the budget sees it.
+TEST_F(WeightsTest, CopiesCountAgainstTheBudget) {
+  const auto as_f32 = [](Entries& entries) {
+    Entry& entry = entries.at("lm_head.weight");
+    entry.bytes.resize(2 * entry.bytes.size());
+    entry.dtype = "F32";
+  };
+  std::int64_t copied[2], used[2];
+  for (const int converted : {0, 1}) {
+    const std::int64_t before = device_->memory()->used();
+    const Weights w = converted ? load(as_f32, DType::bf16) : load([](Entries&) {}, DType::bf16);
+    copied[converted] = w.copied_bytes;
+    used[converted] = device_->memory()->used() - before;
+    EXPECT_GE(used[converted], w.copied_bytes);
+    EXPECT_GT(w.mapped_bytes, 0);
+  }
+  EXPECT_EQ(copied[1] - copied[0], 503 * 35 * 2);
+  EXPECT_GE(used[1] - used[0], 503 * 35 * 2);
+  EXPECT_EQ(device_->memory()->used(), 0);
+}
+
+TEST_F(WeightsTest, NestingOfAHeaderIsLimited) {
+  const std::string header = R"({"x":)" + std::string(200'000, '[') + std::string(200'000, ']') + "}";
+  const std::uint64_t size = header.size();
+  std::string file(sizeof size, '\0');
+  std::memcpy(file.data(), &size, sizeof size);
+  const TemporaryFolder folder;
+  folder.write("model.safetensors", file + header);
+  expect_error(ErrorCode::model, {"model.safetensors", "nested deeper than 64 levels"},
+               [&] { SafetensorsFiles::open(folder.path()); });
 }
 
 TEST_F(WeightsTest, MissingTensorsAreNamed) {
@@ -218,7 +250,7 @@ TEST_F(WeightsTest, UnexpectedTensorsAreNamed) {
                  [](Entries& entries) {
                    entries["model.language_model.layers.7.mlp.down_proj.weight"] = {"BF16", {2}, "abcd"};
                  });
-  // Without its eh_proj, a layer behind the last is no draft layer.
+  // Without its eh_proj, a layer after the last one is not a draft layer.
   expect_failure({"unexpected", "layers.2."},
                  [](Entries& entries) { entries.erase(mtp_prefix(2) + "eh_proj.weight"); });
 }

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "document/page_queue.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <new>
+#include <utility>
+
+#include "base/error.h"
+
+namespace glmocr {
+namespace {
+
+// Decoding takes a hundredth of the time that reading takes: two threads keep any engine supplied.
+constexpr std::int64_t kLoaders = 2;
+constexpr std::int64_t kMaxPixelsWaiting = std::int64_t{1} << 26;  // 192 MiB of RGB
+// How long to wait before submitting to a busy engine again, unless a page of this queue gets its first token
+// sooner: the queue does not learn when requests of others end.
+constexpr std::chrono::milliseconds kBusyWait(100);
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Folders and PDF files cannot be read yet: says so, rather than that they are no pictures.
+void refuse_documents(const std::string& file) {
+  std::error_code error;
+  if (file == "-") return;
+  if (std::filesystem::is_directory(file, error)) {
+    fail(ErrorCode::input, cat(file, ": is a folder; folders cannot be read yet: name the pictures in it"));
+  }
+  if (!std::filesystem::is_regular_file(file, error)) return;  // a pipe can be read only once
+  char head[5] = {};
+  std::ifstream(file, std::ios::binary).read(head, sizeof head);
+  if (std::string_view(head, sizeof head) == "%PDF-") {
+    fail(ErrorCode::input,
+         cat(file, ": is a PDF file; PDF files cannot be read yet: convert its pages to pictures first"));
+  }
+}
+
+// The exception being handled, as an Error.
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::memory, "not enough memory");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, error.what());
+  }
+}
+
+}  // namespace
+
+PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
+    : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
+  const std::int64_t count = std::min(kLoaders, size());
+  for (std::int64_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
+}
+
+PageQueue::~PageQueue() {
+  cancel();
+  for (std::thread& loader : loaders_) loader.join();
+  // The engine may still call on_token of a cancelled page until that has ended.
+  for (const Slot& slot : slots_) {
+    if (!slot.job) continue;
+    while (slot.job->next()) {
+    }
+  }
+}
+
+bool PageQueue::may_load() const {
+  return pages_waiting_ < options_.pages_ahead && pixels_waiting_ < kMaxPixelsWaiting;
+}
+
+void PageQueue::load_pages() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return cancelled_ || next_to_load_ == size() || may_load(); });
+    if (cancelled_ || next_to_load_ == size()) return;
+    const std::int64_t index = next_to_load_++;
+    ++pages_waiting_;
+    slots_[index].state = Slot::State::loading;
+    lock.unlock();
+    load(index);
+  }
+}
+
+void PageQueue::load(std::int64_t index) {
+  Page page;
+  page.file = files_[index];
+  std::optional<Job> job;
+  try {
+    job = decode_and_submit(index, page);
+  } catch (...) {
+    page.error = current_error();
+  }
+  const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[index];
+  slot.page = std::move(page);
+  slot.job = std::move(job);
+  slot.state = slot.job ? Slot::State::submitted : Slot::State::failed;
+  if (!slot.job) stop_waiting(slot);
+  if (slot.job && cancelled_) slot.job->cancel();
+  changed_.notify_all();
+}
+
+Job PageQueue::decode_and_submit(std::int64_t index, Page& page) {
+  refuse_documents(page.file);
+  const auto start = std::chrono::steady_clock::now();
+  Image image = load_image(page.file, options_.image, &page.warnings);
+  page.decode_image_ms = milliseconds_since(start);
+  page.width = image.width;
+  page.height = image.height;
+  {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slots_[index];
+    slot.pixels = std::int64_t{image.width} * image.height;
+    pixels_waiting_ += slot.pixels;
+  }
+  ReadOptions read = options_.read;
+  read.on_token = [this, index](const TokenEvent& event) {
+    if (event.token >= 0) on_token(index);
+  };
+  std::vector<Image> images;
+  images.push_back(std::move(image));
+  return submit(images, read);
+}
+
+Job PageQueue::submit(const std::vector<Image>& images, const ReadOptions& read) {
+  for (;;) {
+    try {
+      return engine_.submit(images, read);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::busy) throw;
+    }
+    std::unique_lock lock(mutex_);
+    if (!cancelled_) changed_.wait_for(lock, kBusyWait);
+    if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
+  }
+}
+
+void PageQueue::on_token(std::int64_t index) {
+  ++tokens_;
+  Slot& slot = slots_[index];
+  const std::lock_guard lock(mutex_);
+  if (!slot.begun) stop_waiting(slot);
+}
+
+void PageQueue::stop_waiting(Slot& slot) {
+  if (slot.begun) return;
+  slot.begun = true;
+  --pages_waiting_;
+  pixels_waiting_ -= slot.pixels;
+  changed_.notify_all();
+}
+
+std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>& on_text) {
+  std::unique_lock lock(mutex_);
+  if (next_to_take_ == size()) return std::nullopt;
+  Slot& slot = slots_[next_to_take_];
+  const auto ready = [&] {
+    return slot.state == Slot::State::submitted || slot.state == Slot::State::failed;
+  };
+  changed_.wait(lock, [&] { return ready() || cancelled_; });
+  Page page;
+  if (ready()) {
+    page = std::move(slot.page);
+  } else {
+    page.file = files_[next_to_take_];
+    page.error = Error(ErrorCode::cancelled, "interrupted");
+  }
+  const std::optional<Job> job = slot.job;
+  lock.unlock();
+  if (job) finish(page, *job, on_text);
+  lock.lock();
+  if (job) {
+    stop_waiting(slot);  // a request may end without a token
+    slot.job.reset();
+    slot.state = Slot::State::taken;
+  }
+  ++next_to_take_;
+  return page;
+}
+
+void PageQueue::finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text) {
+  if (on_text || options_.collect_events) {
+    while (const auto event = job.next()) {
+      if (on_text) on_text(event->text);
+      if (options_.collect_events && event->token >= 0) page.events.push_back(*event);
+    }
+  }
+  try {
+    page.result = job.wait();
+  } catch (...) {
+    page.error = current_error();
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (cancelled_ && page.result.finish_reason == FinishReason::cancelled) {
+    page.error = Error(ErrorCode::cancelled, "interrupted");
+  }
+}
+
+void PageQueue::cancel() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  for (const Slot& slot : slots_) {
+    if (slot.job) slot.job->cancel();
+  }
+  changed_.notify_all();
+}
+
+std::int64_t PageQueue::finished() const {
+  const std::lock_guard lock(mutex_);
+  std::int64_t count = next_to_take_;
+  for (std::int64_t i = next_to_take_; i < next_to_load_; ++i) {
+    const Slot& slot = slots_[i];
+    if (slot.state == Slot::State::failed || (slot.job && slot.job->done())) ++count;
+  }
+  return count;
+}
+
+}  // namespace glmocr

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "document/page.h"
+
+namespace glmocr {
+
+struct PageQueueOptions {
+  ImageOptions image;
+  ReadOptions read;
+  int pages_ahead = 64;         // pages that are loading or waiting for their first token
+  bool collect_events = false;  // fill Page::events
+};
+
+// Reads many pictures through an engine and gives them back in input order. The queue's own threads decode
+// pictures and submit them ahead, bounded by number and pixels, so that ten thousand inputs are never in
+// memory at once. Where the engine is busy, they wait and submit again.
+class PageQueue {
+ public:
+  // The engine must outlive the queue.
+  PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options);
+  ~PageQueue();  // cancels what still runs
+  PageQueue(const PageQueue&) = delete;
+  PageQueue& operator=(const PageQueue&) = delete;
+
+  // The next page in input order, waiting for it; nothing after the last. `on_text` receives its text as it
+  // is generated. One caller at a time.
+  std::optional<Page> take(const std::function<void(std::string_view)>& on_text = {});
+
+  // Any thread. Stops what runs and loads nothing more: pages that have not ended come as Error{cancelled}.
+  void cancel();
+
+  std::int64_t size() const { return std::ssize(files_); }
+  std::int64_t finished() const;                   // pages that have ended, taken or not
+  std::int64_t tokens() const { return tokens_; }  // generated so far
+
+ private:
+  // A page on its way. Everything but `page` of a slot that is loading is guarded by mutex_.
+  struct Slot {
+    enum class State { waiting, loading, submitted, failed, taken };
+    State state = State::waiting;
+    bool begun = false;  // its first token has come, or it ended without one
+    std::int64_t pixels = 0;
+    std::optional<Job> job;
+    Page page;
+  };
+
+  void load_pages();
+  bool may_load() const;
+  void load(std::int64_t index);
+  Job decode_and_submit(std::int64_t index, Page& page);
+  Job submit(const std::vector<Image>& images, const ReadOptions& read);
+  void on_token(std::int64_t index);
+  void stop_waiting(Slot& slot);
+  void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text);
+
+  Engine& engine_;
+  const std::vector<std::string> files_;
+  const PageQueueOptions options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Slot> slots_;          // one per file
+  std::int64_t next_to_load_ = 0;    // guarded by mutex_
+  std::int64_t next_to_take_ = 0;    // guarded by mutex_
+  int pages_waiting_ = 0;            // guarded by mutex_; loading, or submitted and not begun
+  std::int64_t pixels_waiting_ = 0;  // guarded by mutex_
+  bool cancelled_ = false;           // guarded by mutex_
+  std::atomic<std::int64_t> tokens_ = 0;
+  std::vector<std::thread> loaders_;
+};
+
+}  // namespace glmocr

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/core.h"
+
+#include <algorithm>
+
+#include "base/memory.h"
+
+namespace glmocr::engine {
+
+using Clock = Sequence::Clock;
+
+Core::Core(const GlmOcr& model, const EngineOptions& options)
+    : model_(model),
+      limits_(engine_limits(model, options, model.device().memory()->used())),
+      max_waiting_(options.max_waiting),
+      depth_(model.device().step_sizes().depth),
+      cache_(model.device(), model.decoder().kv_spec(limits_.pages, options.page_size)),
+      runner_(model, cache_, limits_.step()) {
+  model.device().reserve_arena(limits_.workspace);
+  counters_.total_pages = limits_.pages;
+  counters_.page_bytes = limits_.page_bytes;
+  publish_stats();
+}
+
+Core::~Core() {
+  take_inbox();
+  in_flight_.clear();
+  for (const auto& sequence : sequences_) finish(*sequence, FinishReason::cancelled);
+  remove_finished();
+}
+
+std::shared_ptr<JobState> Core::submit(Request request) {
+  check_request(request, model_, limits_);
+  MemoryShare memory = memory_for(request);
+  auto sequence = std::make_unique<Sequence>(std::move(request), model_.config(), model_.tokenizer(),
+                                             limits_.context, std::move(memory));
+  std::shared_ptr<JobState> job = sequence->job();
+  {
+    const std::lock_guard lock(mutex_);
+    check_waiting_locked();
+    inbox_.push_back(std::move(sequence));
+  }
+  wake_.notify_all();
+  return job;
+}
+
+void Core::check_waiting() const {
+  const std::lock_guard lock(mutex_);
+  check_waiting_locked();
+}
+
+void Core::check_waiting_locked() const {
+  const std::int64_t waiting = stats_.waiting + std::ssize(inbox_);
+  if (waiting < max_waiting_) return;
+  fail(ErrorCode::busy,
+       cat(waiting, " requests are waiting, as many as max_waiting allows: try again later"));
+}
+
+// What pixels and features take of the budget. Room for one request is always left by limits_, so others hold it.
+MemoryShare Core::memory_for(const Request& request) const {
+  const std::int64_t bytes = picture_bytes(model_, request);
+  MemoryShare share = MemoryShare::try_take(model_.device().memory(), bytes);
+  if (!share) {
+    fail(ErrorCode::busy, cat("the pictures of other requests fill the memory: ", size_text(bytes),
+                              " are needed; try again later"));
+  }
+  return share;
+}
+
+void Core::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  wake_.notify_all();
+}
+
+void Core::run() {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return closing_ || !inbox_.empty() || !sequences_.empty(); });
+      if (closing_) return;
+    }
+    step();
+  }
+}
+
+bool Core::take_inbox() {
+  const std::lock_guard lock(mutex_);
+  for (auto& sequence : inbox_) sequences_.push_back(std::move(sequence));
+  if (!inbox_.empty()) stats_.waiting += std::ssize(inbox_);  // until the next publish_stats
+  inbox_.clear();
+  return !sequences_.empty();
+}
+
+// While a step is under way only the same rows can be launched again; everything else waits for its results.
+bool Core::step() {
+  try {
+    if (in_flight_.empty()) {
+      if (!take_inbox()) return false;
+      end_interrupted();
+      const Plan plan = make_plan();
+      make_room(plan);
+      encode(plan);
+      run_rows(plan);
+    } else {
+      launch_ahead();
+      collect();
+    }
+  } catch (...) {
+    fail_step(std::current_exception());  // our own bug: nobody waits for ever because of it
+  }
+  ++counters_.steps;
+  remove_finished();
+  return true;
+}
+
+void Core::end_interrupted() {
+  const Clock::time_point now = Clock::now();
+  for (const auto& sequence : sequences_) {
+    if (sequence->interrupted(now)) finish(*sequence, FinishReason::cancelled);
+  }
+  remove_finished();
+}
+
+Plan Core::make_plan() const {
+  std::vector<SequenceState> states;
+  std::int64_t waiting = 0;
+  for (const auto& sequence : sequences_) {
+    states.push_back(sequence->state());
+    if (!states.back().running && ++waiting == limits_.plan.max_sequences) break;  // no more can be admitted
+  }
+  Plan result = plan(states, cache_.pool().free(), limits_.plan);
+  GLMOCR_CHECK(states.empty() || !result.empty());
+  return result;
+}
+
+void Core::make_room(const Plan& plan) {
+  for (const std::size_t i : plan.preempt) {
+    cache_.pool().give_back(sequences_[i]->pages());
+    sequences_[i]->preempt();
+    runner_.restage();
+    ++counters_.preemptions;
+  }
+  for (const std::size_t i : plan.admit) sequences_[i]->admit(Clock::now());
+}
+
+void Core::encode(const Plan& plan) {
+  std::vector<PictureJob> jobs;
+  for (const PlannedPictures& planned : plan.pictures) {
+    Sequence& sequence = *sequences_[planned.sequence];
+    try {
+      runner_.reserve_features(sequence);
+    } catch (...) {
+      finish(sequence, FinishReason::cancelled, std::current_exception());
+      continue;
+    }
+    const std::int64_t first = sequence.pictures_encoded();
+    for (std::int64_t i = 0; i < std::int64_t(planned.count); ++i) jobs.push_back({&sequence, first + i});
+  }
+  encode(jobs);
+}
+
+// What fails together is tried in halves, so that only the request whose picture is at fault ends.
+void Core::encode(std::span<const PictureJob> jobs) {
+  if (jobs.empty()) return;
+  const Clock::time_point begin = Clock::now();
+  try {
+    runner_.encode(jobs);
+  } catch (...) {
+    if (jobs.size() == 1) return finish(*jobs[0].sequence, FinishReason::cancelled, std::current_exception());
+    encode(jobs.first(jobs.size() / 2));
+    encode(jobs.subspan(jobs.size() / 2));
+    return;
+  }
+  const std::chrono::duration<double> seconds = Clock::now() - begin;
+  counters_.vision_seconds += seconds.count();
+  const Sequence* last = nullptr;
+  for (const PictureJob& job : jobs) {
+    job.sequence->picture_done();
+    counters_.patches += job.sequence->picture(job.picture).grid.patches();
+    if (job.sequence != last) job.sequence->add_vision_time(seconds.count() * 1000);
+    last = job.sequence;
+  }
+}
+
+void Core::run_rows(const Plan& plan) {
+  std::vector<StepRows> rows;
+  for (const StepRows& planned : plan.rows) {
+    if (sequence(planned).finished()) continue;  // its pictures failed
+    std::vector<std::int32_t>& pages = sequence(planned).pages();
+    cache_.pool().take(pages_for(planned.end(), cache_.page_size()) - std::ssize(pages), pages);
+    rows.push_back(planned);
+  }
+  run_rows(rows);
+}
+
+// What fails together is tried in halves, as with pictures.
+void Core::run_rows(std::span<const StepRows> rows) {
+  if (rows.empty()) return;
+  try {
+    launch(rows);
+    while (std::ssize(in_flight_) >= depth_) collect();
+  } catch (...) {
+    in_flight_.clear();
+    runner_.restage();
+    if (rows.size() == 1) {
+      return finish(sequence(rows[0]), FinishReason::cancelled, std::current_exception());
+    }
+    run_rows(rows.first(rows.size() / 2));
+    run_rows(rows.subspan(rows.size() / 2));
+  }
+}
+
+void Core::launch(std::span<const StepRows> rows) {
+  const Clock::time_point begin = Clock::now();
+  const StepRunner::Ticket ticket = runner_.launch(rows, sequences_);
+  in_flight_.push_back({ticket, {rows.begin(), rows.end()}, begin});
+}
+
+// Launches the step under way once more, one token on, where that is certain to be the next step: all its sequences
+// decode and have room, and nobody else wants to run.
+bool Core::launch_ahead() {
+  if (std::ssize(in_flight_) >= depth_) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_ || !inbox_.empty()) return false;
+  }
+  std::vector<StepRows> rows = in_flight_.back().rows;
+  if (rows.size() != sequences_.size()) return false;
+  std::int64_t pages_needed = 0;
+  const Clock::time_point now = Clock::now();
+  for (StepRows& r : rows) {
+    ++r.begin;
+    const Sequence& s = sequence(r);
+    if (s.finished() || s.interrupted(now) || !s.has_room_after(r.end())) return false;
+    pages_needed += pages_for(r.end(), cache_.page_size()) - std::ssize(s.pages());
+  }
+  if (!runner_.continues(rows) || pages_needed > cache_.pool().free()) return false;
+  for (const StepRows& r : rows) {
+    std::vector<std::int32_t>& pages = sequence(r).pages();
+    cache_.pool().take(pages_for(r.end(), cache_.page_size()) - std::ssize(pages), pages);
+  }
+  launch(rows);
+  return true;
+}
+
+void Core::collect() {
+  const InFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  take_results(step, runner_.collect(step.ticket, step.rows, sequences_));
+}
+
+void Core::take_results(const InFlight& step, std::span<const SampledToken> tokens) {
+  const std::chrono::duration<double> seconds = Clock::now() - step.begin;
+  bool decodes_only = true;
+  std::int64_t next = 0, generated = 0;
+  for (const StepRows& r : step.rows) {
+    const std::int64_t first = std::exchange(next, next + r.logits);
+    Sequence& s = sequence(r);
+    if (s.finished()) continue;  // it ended with the step before
+    const bool decodes = r.begin >= s.prompt_tokens() && r.logits > 0;
+    decodes_only = decodes_only && decodes;
+    if (!decodes) counters_.prompt_tokens += r.count;
+    s.rows_done(r.end());
+    for (std::int64_t i = first; i < next && !s.finished(); ++i, ++generated) accept(s, tokens[i]);
+  }
+  counters_.completion_tokens += generated;
+  if (decodes_only) {
+    counters_.decode_tokens += generated;
+    ++counters_.decode_steps;
+  }
+  (decodes_only ? counters_.decode_seconds : counters_.prefill_seconds) += seconds.count();
+}
+
+void Core::accept(Sequence& sequence, const SampledToken& token) {
+  try {
+    if (const auto reason = sequence.accept(token, Clock::now())) finish(sequence, *reason);
+  } catch (...) {
+    finish(sequence, FinishReason::cancelled, std::current_exception());
+  }
+}
+
+void Core::finish(Sequence& sequence, FinishReason reason, std::exception_ptr error) {
+  if (sequence.finished()) return;
+  sequence.finish(reason, std::move(error), Clock::now());
+  ++(sequence.failed() ? counters_.failed : counters_.finished);
+}
+
+// Ends those that took part, and the first, so that the next step is another one.
+void Core::fail_step(const std::exception_ptr& error) {
+  in_flight_.clear();
+  runner_.restage();
+  for (const auto& sequence : sequences_) {
+    if (sequence->running() || sequence == sequences_.front())
+      finish(*sequence, FinishReason::cancelled, error);
+  }
+}
+
+// Not while a step is under way, which may write to the pages of what has finished. Counters first: who has waited
+// for a request finds it in them.
+void Core::remove_finished() {
+  if (!in_flight_.empty()) return;
+  for (const auto& sequence : sequences_) {
+    if (sequence->finished()) cache_.pool().give_back(sequence->pages());
+  }
+  publish_stats();
+  for (const auto& sequence : sequences_) {
+    if (sequence->finished()) sequence->complete_job();
+  }
+  if (std::erase_if(sequences_, [](const auto& sequence) { return sequence->finished(); }) > 0)
+    runner_.restage();
+}
+
+void Core::publish_stats() {
+  counters_.running = counters_.waiting = 0;
+  for (const auto& sequence : sequences_) {
+    if (!sequence->finished()) ++(sequence->running() ? counters_.running : counters_.waiting);
+  }
+  counters_.free_pages = cache_.pool().free();
+  counters_.peak_pages = cache_.pool().peak();
+  counters_.peak_workspace_bytes = model_.device().arena_peak_bytes();
+  counters_.peak_memory_bytes = model_.device().memory()->peak();
+  const std::lock_guard lock(mutex_);
+  stats_ = counters_;
+}
+
+EngineStats Core::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.waiting += std::ssize(inbox_);
+  return stats;
+}
+
+}  // namespace glmocr::engine

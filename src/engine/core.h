@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/admission.h"
+#include "engine/kv_cache.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "engine/step_runner.h"
+
+namespace glmocr::engine {
+
+// The engine without a thread: requests come in from any thread, and one thread runs the steps. It owns the device,
+// the pages and the plan, and everything here but what is guarded by mutex_.
+class Core {
+ public:
+  // The model and its device outlive the core, and only the core's thread uses the device meanwhile. Throws as the
+  // constructor of Engine does.
+  Core(const GlmOcr& model, const EngineOptions& options);
+  ~Core();  // cancels what still runs
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // Any thread. Throws Error{busy} where no request more may wait: asked before one is prepared.
+  void check_waiting() const;
+  // Any thread; as Engine::submit.
+  std::shared_ptr<JobState> submit(Request request);
+  EngineStats stats() const;
+  // Any thread. Ends run().
+  void close();
+
+  // The thread of the steps: one step, false when there was nothing to do; or all steps until close().
+  bool step();
+  void run();
+
+  const EngineLimits& limits() const { return limits_; }
+
+ private:
+  struct InFlight {
+    StepRunner::Ticket ticket;
+    std::vector<StepRows> rows;
+    Sequence::Clock::time_point begin;
+  };
+
+  void check_waiting_locked() const;
+  MemoryShare memory_for(const Request& request) const;
+  bool take_inbox();
+
+  // The parts of a step, in their order.
+  void end_interrupted();
+  Plan make_plan() const;
+  void make_room(const Plan& plan);
+  void encode(const Plan& plan);
+  void run_rows(const Plan& plan);
+  void remove_finished();
+
+  void encode(std::span<const PictureJob> jobs);
+  void run_rows(std::span<const StepRows> rows);
+  void launch(std::span<const StepRows> rows);
+  bool launch_ahead();
+  void collect();
+  void take_results(const InFlight& step, std::span<const SampledToken> tokens);
+  void accept(Sequence& sequence, const SampledToken& token);
+  void finish(Sequence& sequence, FinishReason reason, std::exception_ptr error = nullptr);
+  void fail_step(const std::exception_ptr& error);
+  void publish_stats();
+
+  Sequence& sequence(const StepRows& rows) { return *sequences_[rows.sequence]; }
+
+  const GlmOcr& model_;
+  const EngineLimits limits_;
+  const std::int64_t max_waiting_;
+  const int depth_;
+  KvCache cache_;
+  StepRunner runner_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // in order of arrival; those that run come first
+  std::deque<InFlight> in_flight_;  // steps that were launched and not collected, oldest first
+  EngineStats counters_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::unique_ptr<Sequence>> inbox_;
+  EngineStats stats_;
+  bool closing_ = false;
+};
+
+}  // namespace glmocr::engine

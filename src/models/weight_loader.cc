@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/weight_loader.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "base/numbers.h"
+
+namespace glmocr {
+namespace {
+
+constexpr std::int64_t kPoolBytes = 1 << 18;   // vectors share buffers of this size
+constexpr std::int64_t kPoolAlignment = 64;    // of a vector in its buffer
+constexpr std::int64_t kBlockBytes = 1 << 18;  // converted and uploaded together
+constexpr std::int64_t kListed = 10;           // tensors that an error names of each kind
+
+// The type of a tensor, which `find` has checked.
+DType type_of(const StoredTensor& stored) {
+  return stored.dtype_name == "BF16" ? DType::bf16 : stored.dtype_name == "F16" ? DType::f16 : DType::f32;
+}
+
+float value_at(const std::byte* data, DType dtype, std::int64_t i) {
+  const std::byte* at = data + i * size_of(dtype);  // may be misaligned
+  if (dtype == DType::f32) {
+    float value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return dtype == DType::bf16 ? to_float(bf16{bits}) : to_float(f16{bits});
+}
+
+// [out, in, a, b] becomes [out, a, b, in].
+Shape channel_last(const Shape& kernel) {
+  Shape turned = kernel;
+  for (int i = 2; i < kernel.rank(); ++i) turned[i - 1] = kernel[i];
+  turned[-1] = kernel[1];
+  return turned;
+}
+
+std::vector<int> as_stored(const Shape& shape) {
+  std::vector<int> order(shape.rank());
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+// For every value of a row, in the order of the result, its place in the stored row.
+std::vector<std::int64_t> places_in_row(const Shape& stored, const std::vector<int>& order) {
+  std::vector<std::int64_t> strides(order.size(), 1);
+  for (int i = stored.rank() - 1; i > 0; --i) strides[i - 1] = strides[i] * stored[i];
+  std::vector<std::int64_t> places{0};
+  for (const int dim : order) {
+    if (dim == 0) continue;
+    std::vector<std::int64_t> longer;
+    for (const std::int64_t place : places) {
+      for (std::int64_t i = 0; i < stored[dim]; ++i) longer.push_back(place + i * strides[dim]);
+    }
+    places = std::move(longer);
+  }
+  return places;
+}
+
+std::string list(const std::string& what, const std::vector<std::string>& items) {
+  if (items.empty()) return "";
+  const std::int64_t shown = std::min(std::ssize(items), kListed);
+  std::string text =
+      cat("\n", what, " (", items.size(), "):\n  ", join(std::span(items).first(shown), "\n  "));
+  if (std::ssize(items) > shown) text += cat("\n  and ", std::ssize(items) - shown, " more");
+  return text;
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(SafetensorsFiles files, Device& device, DType compute, Spelling spelling)
+    : device_(device), compute_(compute), spelling_(std::move(spelling)) {
+  loaded_.files = std::move(files);
+}
+
+const WeightLoader::Named* WeightLoader::find_name(const std::string& name) const {
+  const auto& tensors = loaded_.files.tensors();
+  auto found = tensors.find(name);
+  if (found == tensors.end() && spelling_) found = tensors.find(spelling_(name));
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+// The tensor, if it has one of these shapes and a type we can read.
+const StoredTensor* WeightLoader::find(const std::string& name, const std::vector<Shape>& shapes,
+                                       bool required) {
+  const Named* found = find_name(name);
+  if (found == nullptr) {
+    if (required) missing_.push_back(cat(name, " ", to_string(shapes[0])));
+    return nullptr;
+  }
+  const auto& [stored_name, stored] = *found;
+  taken_.insert(stored_name);
+  if (std::find(shapes.begin(), shapes.end(), stored.shape) == shapes.end()) {
+    misshapen_.push_back(cat(stored_name, " in ", stored.file, ": found ", to_string(stored.shape),
+                             ", expected ", to_string(shapes[0])));
+    return nullptr;
+  }
+  if (stored.dtype_name != "BF16" && stored.dtype_name != "F16" && stored.dtype_name != "F32") {
+    fail(ErrorCode::model, cat(stored.file, ": tensor ", stored_name, " is stored as ", stored.dtype_name,
+                               ", expected BF16, F16 or F32"));
+  }
+  TensorGroup& group = loaded_.groups.back();
+  ++group.tensors;
+  group.parameters += stored.shape.numel();
+  group.bytes += stored.bytes;
+  return &stored;
+}
+
+void WeightLoader::keep(Buffer buffer) { loaded_.buffers.push_back(std::move(buffer)); }
+
+// Memory for a vector, in a buffer that many share.
+Tensor WeightLoader::small_memory(const Shape& shape, DType dtype) {
+  const std::int64_t bytes = round_up(shape.numel() * size_of(dtype), kPoolAlignment);
+  if (!pool_ || pool_.size(0) < bytes) {
+    Buffer buffer = device_.allocate(std::max(bytes, kPoolBytes));
+    pool_ = buffer.view({buffer.bytes()}, DType::u8);
+    keep(std::move(buffer));
+  }
+  const Tensor memory(pool_.data, shape, dtype, pool_.device);
+  pool_ = pool_.slice(0, bytes, pool_.size(0));
+  return memory;
+}
+
+// A copy in memory of the device, converted and reordered some rows at a time.
+Tensor WeightLoader::convert(const StoredTensor& stored, const std::vector<int>& order, DType target,
+                             Buffer& owner) {
+  const DType source = type_of(stored);
+  const std::int64_t rows = stored.shape[0], columns = stored.shape.numel() / rows;
+  const std::vector<std::int64_t> places = places_in_row(stored.shape, order);
+  owner = device_.allocate(rows * columns * size_of(target));
+  const Tensor matrix = owner.view({rows, columns}, target);
+  const std::int64_t row_bytes = columns * size_of(target);
+  const std::int64_t block = std::clamp<std::int64_t>(kBlockBytes / row_bytes, 1, rows);
+  std::vector<std::byte> values(block * row_bytes);
+  for (std::int64_t begin = 0; begin < rows; begin += block) {
+    const std::int64_t end = std::min(begin + block, rows);
+    std::byte* to = values.data();
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::byte* from = stored.data + row * columns * size_of(source);
+      for (const std::int64_t place : places) {
+        if (source == target) {
+          std::memcpy(to, from + place * size_of(source), size_of(source));
+        } else {
+          const bf16 value = to_bf16(value_at(from, source, place));
+          std::memcpy(to, &value, sizeof value);
+        }
+        to += size_of(target);
+      }
+    }
+    device_.upload(values.data(), matrix.slice(0, begin, end));
+  }
+  return matrix;
+}
+
+Weight WeightLoader::prepare(const StoredTensor& stored, const std::vector<int>& order, WeightUse use) {
+  const DType source = type_of(stored);
+  const DType target = compute_ == DType::bf16 ? DType::bf16 : source;
+  const std::int64_t rows = stored.shape[0];
+  const bool reorder = !std::is_sorted(order.begin(), order.end());
+  Buffer converted, prepared;
+  Tensor matrix(const_cast<std::byte*>(stored.data), {rows, stored.shape.numel() / rows}, source);
+  if (reorder || source != target) matrix = convert(stored, order, target, converted);
+  if (source != target) ++converted_;
+  const Weight weight = device_.prepare(matrix, use, prepared);
+  // A device that made a copy of its own does not need the converted one.
+  Buffer& owner = prepared ? prepared : converted;
+  if (owner) {
+    loaded_.copied_bytes += owner.bytes();
+    keep(std::move(owner));
+  } else {
+    loaded_.mapped_bytes += stored.bytes;
+  }
+  return weight;
+}
+
+Weight WeightLoader::matrix(const std::string& name, std::int64_t out_features, std::int64_t in_features,
+                            WeightUse use) {
+  const StoredTensor* stored = find(name, {{out_features, in_features}});
+  return stored ? prepare(*stored, as_stored(stored->shape), use) : Weight();
+}
+
+Tensor WeightLoader::vector(const std::string& name, std::int64_t size) {
+  const StoredTensor* stored = find(name, {Shape{size}});
+  if (!stored) return Tensor();
+  std::vector<float> values(size);
+  for (std::int64_t i = 0; i < size; ++i) {
+    const float value = value_at(stored->data, type_of(*stored), i);
+    values[i] = compute_ == DType::bf16 ? round_to_bf16(value) : value;
+  }
+  const Tensor vector = small_memory({size}, DType::f32);
+  device_.upload(values.data(), vector);
+  loaded_.copied_bytes += vector.bytes();
+  return vector;
+}
+
+Weight WeightLoader::linear(const std::string& prefix, std::int64_t out_features, std::int64_t in_features,
+                            bool bias) {
+  Weight weight = matrix(prefix + ".weight", out_features, in_features);
+  if (bias) weight.bias = vector(prefix + ".bias", out_features);
+  return weight;
+}
+
+Weight WeightLoader::convolution(const std::string& prefix, const Shape& kernel, Columns columns) {
+  const StoredTensor* stored = find(prefix + ".weight", {kernel, channel_last(kernel)});
+  Weight weight;
+  if (stored) {
+    const int last = kernel.rank() - 1;
+    const bool is_last = stored->shape != kernel, wants_last = columns == Columns::channel_last;
+    std::vector<int> order = as_stored(kernel);
+    if (is_last && !wants_last) std::rotate(order.begin() + 1, order.begin() + last, order.end());
+    if (!is_last && wants_last) std::rotate(order.begin() + 1, order.begin() + 2, order.end());
+    weight = prepare(*stored, order, WeightUse::linear);
+  }
+  weight.bias = vector(prefix + ".bias", kernel[0]);
+  return weight;
+}
+
+bool WeightLoader::set_aside(const std::string& name, const Shape& shape) {
+  return find(name, {shape}, false) != nullptr;
+}
+
+LoadedTensors WeightLoader::finish() {
+  std::vector<std::string> unexpected;
+  for (const auto& [name, stored] : loaded_.files.tensors()) {
+    if (!taken_.contains(name))
+      unexpected.push_back(cat(name, " ", to_string(stored.shape), " in ", stored.file));
+  }
+  const std::string text =
+      list("missing", missing_) + list("of another shape", misshapen_) + list("unexpected", unexpected);
+  if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json:" + text);
+  if (converted_ > 0) note(cat(converted_, " matrices were converted to bf16"));
+  return std::move(loaded_);
+}
+
+}  // namespace glmocr

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/safetensors.h"
+
+namespace glmocr {
+
+// How many tensors make up one part of a model, as `glm-ocr info` shows it.
+struct TensorGroup {
+  std::string name;
+  std::int64_t tensors = 0, parameters = 0, bytes = 0;  // as stored
+};
+
+// What a loader leaves behind: the owners of the memory that weights refer to, and a summary for the user.
+struct LoadedTensors {
+  SafetensorsFiles files;
+  std::vector<Buffer> buffers;
+  std::vector<TensorGroup> groups;
+  std::vector<std::string> notes;  // what a user may want to know, such as conversions
+  std::int64_t mapped_bytes = 0;   // tensors used where their file is mapped
+  std::int64_t copied_bytes = 0;   // tensors that had to be converted, reordered or copied to the device
+};
+
+// Takes tensors out of a snapshot one by one, checks their shapes and hands them to the device. Missing,
+// misshapen and unexpected tensors are collected, so that one error lists them all; what was asked for is
+// empty then.
+//
+// Matrices keep their stored type, except that a bf16 `compute` type turns F16 and F32 into bf16. Vectors
+// become f32, rounded to bf16 first where `compute` is bf16.
+class WeightLoader {
+ public:
+  // Another name under which a snapshot may store a tensor. Empty: there is none.
+  using Spelling = std::function<std::string(const std::string& name)>;
+
+  WeightLoader(SafetensorsFiles files, Device& device, DType compute, Spelling spelling = {});
+
+  // Tensors taken from now on are counted in this group.
+  void begin_group(const std::string& name) { loaded_.groups.push_back({name}); }
+
+  Weight matrix(const std::string& name, std::int64_t out_features, std::int64_t in_features,
+                WeightUse use = WeightUse::linear);
+  Tensor vector(const std::string& name, std::int64_t size);
+
+  // `prefix`.weight [out_features, in_features] and, with `bias`, `prefix`.bias [out_features].
+  Weight linear(const std::string& prefix, std::int64_t out_features, std::int64_t in_features, bool bias);
+
+  // The columns of a convolution that is computed as a product.
+  enum class Columns {
+    channel_first,  // [out, in · …]: the order of the kernel
+    channel_last,   // [out, … · in]
+  };
+  // `prefix`.weight, a kernel [out, in, …] stored in this order or as [out, …, in], and `prefix`.bias [out].
+  Weight convolution(const std::string& prefix, const Shape& kernel, Columns columns);
+
+  bool contains(const std::string& name) const { return find_name(name) != nullptr; }
+  // Counts a tensor that is not loaded. False if it is missing.
+  bool set_aside(const std::string& name, const Shape& shape);
+
+  void note(const std::string& text) { loaded_.notes.push_back(text); }
+
+  // The end of loading. Throws Error{model} that lists missing, misshapen and unexpected tensors.
+  LoadedTensors finish();
+
+ private:
+  using Named = std::map<std::string, StoredTensor>::value_type;
+  const Named* find_name(const std::string& name) const;
+  const StoredTensor* find(const std::string& name, const std::vector<Shape>& shapes, bool required = true);
+
+  // The tensor as a matrix whose rows are its slices along the first dimension, each with its dimensions in
+  // the given order.
+  Weight prepare(const StoredTensor& stored, const std::vector<int>& order, WeightUse use);
+  Tensor convert(const StoredTensor& stored, const std::vector<int>& order, DType target, Buffer& owner);
+  Tensor small_memory(const Shape& shape, DType dtype);
+  void keep(Buffer buffer);
+
+  LoadedTensors loaded_;
+  Device& device_;
+  DType compute_;
+  Spelling spelling_;
+  std::set<std::string> taken_;
+  std::vector<std::string> missing_, misshapen_;
+  std::int64_t converted_ = 0;  // matrices whose type changed
+  Tensor pool_;                 // [bytes] u8: what is left of the buffer that vectors share
+};
+
+}  // namespace glmocr

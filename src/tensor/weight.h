@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "tensor/tensor.h"
+
+namespace glmocr {
+
+// What a weight is used for: Ops::linear, or Ops::embed. A device may keep the two differently.
+enum class WeightUse : std::uint8_t { linear, embedding };
+
+// The layout of a weight in memory. Only the device that prepared it needs to know; devices add their own.
+enum class WeightLayout : std::uint8_t { rows };  // [out_features, in_features], one row after the other
+
+// A matrix of a model as a device keeps it, with its bias. Device::prepare makes it once, at load; models
+// hold it and hand it back to Ops::linear or Ops::embed. Like a tensor it is a view that owns nothing.
+struct Weight {
+  Tensor data;  // the matrix, f32, bf16 or f16, in the device's layout
+  Tensor bias;  // [out_features] f32, or none
+  std::int64_t out_features = 0, in_features = 0;
+  WeightUse use = WeightUse::linear;
+  WeightLayout layout = WeightLayout::rows;
+
+  explicit operator bool() const { return data.data != nullptr; }
+
+  // The output features [begin, end): a part of a fused matrix.
+  Weight rows(std::int64_t begin, std::int64_t end) const {
+    GLMOCR_CHECK(layout == WeightLayout::rows && 0 <= begin && begin <= end && end <= out_features);
+    Weight part = *this;
+    part.data = data.slice(0, begin, end);
+    if (bias) part.bias = bias.slice(0, begin, end);
+    part.out_features = end - begin;
+    return part;
+  }
+};
+
+}  // namespace glmocr

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue over a real engine with a small model, whose texts mean nothing.
+#include "document/page_queue.h"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+
+#include "support/temporary_folder.h"
+
+namespace glmocr {
+namespace {
+
+using testing::HasSubstr;
+
+std::string picture(const std::string& name) { return std::string(GLMOCR_TEST_DATA) + "/pictures/" + name; }
+
+const std::string kWord = picture("word_112x56.png");
+const std::string kLine = picture("line_308x84.png");
+const std::string kLong = picture("paragraph_448x140.png");
+
+const Model& model() {
+  static const Model model = [] {
+    LoadOptions options;
+    options.dtype = ComputeType::fp32;
+    return Model::load(std::string(GLMOCR_SOURCE_DIR) + "/tests/data/narrow", options);
+  }();
+  return model;
+}
+
+PageQueueOptions short_texts() {
+  PageQueueOptions options;
+  options.read.max_tokens = 4;
+  return options;
+}
+
+std::vector<Page> take_all(PageQueue& queue) {
+  std::vector<Page> pages;
+  while (std::optional<Page> page = queue.take()) pages.push_back(std::move(*page));
+  return pages;
+}
+
+TEST(PageQueue, PagesComeInInputOrderAndOnesThatFailDoNotStopTheOthers) {
+  const TemporaryFolder folder;
+  const std::string document = folder.write("document.png", "%PDF-1.7\n").string();
+  const std::vector<std::string> files = {
+      kLong, folder / "missing.png", kWord, folder.path().string(), document, kLine};
+  Engine engine(model());
+  PageQueue queue(engine, files, short_texts());
+  EXPECT_EQ(queue.size(), 6);
+  const std::vector<Page> pages = take_all(queue);
+  ASSERT_EQ(pages.size(), files.size());
+  std::int64_t tokens = 0;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    EXPECT_EQ(pages[i].file, files[i]);
+    if (files[i] == kLong || files[i] == kWord || files[i] == kLine) {
+      ASSERT_FALSE(pages[i].error) << pages[i].error->what();
+      EXPECT_EQ(pages[i].result.completion_tokens, 4);
+      EXPECT_TRUE(pages[i].events.empty());
+      tokens += pages[i].result.completion_tokens;
+    } else {
+      ASSERT_TRUE(pages[i].error);
+      EXPECT_EQ(pages[i].error->code(), ErrorCode::input);
+      EXPECT_THAT(pages[i].error->what(), HasSubstr(files[i]));
+    }
+  }
+  EXPECT_EQ(pages[2].width, 112);
+  EXPECT_EQ(pages[2].height, 56);
+  EXPECT_GT(pages[2].decode_image_ms, 0);
+  EXPECT_THAT(pages[3].error->what(), HasSubstr("is a folder"));
+  EXPECT_THAT(pages[4].error->what(), HasSubstr("is a PDF file"));
+  EXPECT_EQ(queue.finished(), queue.size());
+  EXPECT_EQ(queue.tokens(), tokens);
+  EXPECT_FALSE(queue.take());
+}
+
+TEST(PageQueue, TextIsStreamedAndEventsAreCollected) {
+  Engine engine(model());
+  PageQueueOptions options = short_texts();
+  options.collect_events = true;
+  PageQueue queue(engine, {kLine}, options);
+  std::string streamed;
+  const std::optional<Page> page = queue.take([&](std::string_view piece) { streamed += piece; });
+  ASSERT_TRUE(page && !page->error);
+  EXPECT_EQ(streamed, page->result.text);
+  ASSERT_EQ(page->events.size(), page->result.tokens.size());
+  for (std::size_t i = 0; i < page->events.size(); ++i) {
+    EXPECT_EQ(page->events[i].token, page->result.tokens[i]);
+  }
+}
+
+constexpr EngineOptions kNarrow{.max_sequences = 1, .max_waiting = 1};
+
+// An engine that is busy, because its thread stays in a callback, until it is told to go on.
+class BusyEngine {
+ public:
+  BusyEngine() {
+    ReadOptions options;
+    options.max_tokens = 2;
+    options.on_token = [this](const TokenEvent&) { go_on_.wait(); };
+    const std::vector<Image> images = {load_image(kWord)};
+    try {
+      for (int i = 0; i < 100; ++i) jobs_.push_back(engine_.submit(images, options));
+      ADD_FAILURE() << "the engine was never busy";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::busy) << error.what();
+    }
+  }
+  ~BusyEngine() { go_on(); }
+  void go_on() {
+    if (!went_on_) may_go_on_.set_value();
+    went_on_ = true;
+  }
+  Engine& engine() { return engine_; }
+  const std::vector<Job>& jobs() const { return jobs_; }
+
+ private:
+  bool went_on_ = false;
+  std::promise<void> may_go_on_;
+  std::shared_future<void> go_on_ = may_go_on_.get_future().share();
+  Engine engine_{model(), kNarrow};
+  std::vector<Job> jobs_;
+};
+
+TEST(PageQueue, WaitsWhileTheEngineIsBusy) {
+  BusyEngine busy;
+  PageQueue queue(busy.engine(), std::vector<std::string>(8, kWord), short_texts());
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(queue.finished(), 0);
+  busy.go_on();
+  const std::vector<Page> pages = take_all(queue);
+  ASSERT_EQ(pages.size(), 8u);
+  for (const Page& page : pages) {
+    ASSERT_FALSE(page.error) << page.error->what();
+    EXPECT_EQ(page.result.text, pages[0].result.text);
+  }
+  for (const Job& job : busy.jobs()) EXPECT_EQ(job.wait().completion_tokens, 2);
+}
+
+TEST(PageQueue, CancelEndsTheWaitForABusyEngine) {
+  BusyEngine busy;
+  {
+    PageQueue queue(busy.engine(), {kWord, kWord}, {});
+    queue.cancel();
+    for (const Page& page : take_all(queue)) {
+      ASSERT_TRUE(page.error);
+      EXPECT_EQ(page.error->code(), ErrorCode::cancelled);
+    }
+  }
+}
+
+TEST(PageQueue, CancelEndsWhatRunsWhatWaitsAndWhatIsNotLoaded) {
+  Engine engine(model(), kNarrow);
+  PageQueue queue(engine, std::vector<std::string>(40, kLong), {});
+  int pieces = 0;
+  std::optional<Page> page = queue.take([&](std::string_view) {
+    if (++pieces == 3) queue.cancel();
+  });
+  int taken = 0, cancelled = 0;
+  for (; page; page = queue.take()) {
+    ++taken;
+    EXPECT_EQ(page->file, kLong);
+    if (!page->error) continue;  // it had ended before
+    ++cancelled;
+    EXPECT_EQ(page->error->code(), ErrorCode::cancelled);
+  }
+  EXPECT_EQ(taken, 40);
+  EXPECT_GT(cancelled, 20);
+}
+
+TEST(PageQueue, ItsEndCancelsWhatWasNotTaken) {
+  Engine engine(model(), kNarrow);
+  {
+    PageQueueOptions options;
+    options.pages_ahead = 3;
+    const PageQueue queue(engine, std::vector<std::string>(40, kLong), options);
+    while (queue.tokens() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  // The engine updates its figures after a request has ended.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (engine.stats().waiting + engine.stats().running > 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(engine.stats().waiting, 0);
+  EXPECT_EQ(engine.stats().running, 0);
+  EXPECT_LE(engine.stats().finished, 4);
+}
+
+}  // namespace
+}  // namespace glmocr
