@@ -25,15 +25,14 @@ struct ReadOptions {
   // Control tokens written in `prompt` are matched instead of being read as plain text.
   bool allow_control_tokens = false;
 
-  // Enlarges pictures whose letters are lower than the snapshot asks for (enlarge_letters_below in its
-  // preprocessor_config.json; the published one asks for nothing). Off: the pixels that transformers would
-  // give.
+  // Enlarges pictures whose letters are smaller than enlarge_letters_below in the snapshot's
+  // preprocessor_config.json (absent in the published one). Off: the pixels are those of transformers.
   bool enlarge_small_print = true;
 
   SamplingParams sampling;
   int max_tokens = 8192;
   std::vector<std::string> stop;  // the text ends before the first of them
-  // Counted from submit. The request then ends as FinishReason::cancelled.
+  // From submit on. A request that exceeds it ends with FinishReason::cancelled.
   std::optional<std::chrono::steady_clock::duration> time_limit;
   // Called on the engine's thread for every token; must not block. If it throws, its own request ends with
   // that error.
@@ -56,19 +55,19 @@ struct Result {
 struct EngineOptions {
   int max_sequences = 32;      // requests that run at once; the others wait
   int max_waiting = 256;       // requests that may wait
-  std::int64_t kv_memory = 0;  // bytes for keys and values; 0: from the memory limit and what is available
+  std::int64_t kv_memory = 0;  // bytes for keys and values; 0: derived from the memory limit or free memory
   int page_size = 32;          // tokens per page of keys and values
   int prefill_chunk = 0;       // prompt rows per step; 0: what suits the device
-  std::int64_t vision_patches =
-      0;  // patches per vision step, larger pictures alone; 0: what suits the device
+  // Patches per vision step; a larger picture is encoded alone. 0: what suits the device.
+  std::int64_t vision_patches = 0;
 };
 
-// What the engine holds now, and counters since it was made.
+// The engine's current state, and counters since it was made.
 struct EngineStats {
   std::int64_t waiting = 0, running = 0;  // requests
   std::int64_t finished = 0, failed = 0, preemptions = 0;
 
-  std::int64_t total_pages = 0, free_pages = 0, peak_pages = 0;  // of keys and values
+  std::int64_t total_pages = 0, free_pages = 0, peak_pages = 0;  // of keys and values; peak: most in use
   std::int64_t page_bytes = 0;
   std::int64_t peak_workspace_bytes = 0;  // of the device
   std::int64_t peak_memory_bytes = 0;     // of everything that LoadOptions::memory_limit counts
@@ -90,18 +89,18 @@ struct NextEvent {
   TokenEvent event;  // only where kind is event
 };
 
-// A submitted request. Cheap to copy. Any thread may use it, also after the engine is gone.
+// A submitted request. Cheap to copy. Any thread may use it, even after the engine was destroyed.
 class GLMOCR_API Job {
  public:
-  // Waits for the end. Throws the Error the request failed with. A cancelled request returns what it has so
-  // far.
+  // Waits for the end. Throws the Error that the request failed with. A cancelled request returns the text it
+  // has so far.
   Result wait() const;
   bool done() const;
   void cancel() const;
-  // The next token, waiting for it; none once the request has ended and all were taken. Each event is given
-  // once.
+  // Waits for the next token. nullopt once the request has ended and all events were taken. Each event is
+  // returned once, to one caller.
   std::optional<TokenEvent> next() const;
-  // The same, waiting no longer than `timeout`.
+  // The same, but waits no longer than `timeout`.
   NextEvent next(std::chrono::steady_clock::duration timeout) const;
 
  private:
@@ -122,9 +121,9 @@ class GLMOCR_API Engine {
   Engine& operator=(Engine&&) noexcept;
 
   // Any thread. The pictures are not needed after the call. Throws Error{input} for a picture or option that
-  // cannot be used (naming it and its range), Error{memory} naming the size needed and the size available
-  // when the request could never run, Error{busy} when max_waiting requests wait already or their pictures
-  // fill the memory.
+  // cannot be used (naming it and its range), Error{memory} for a request that could never run (naming the
+  // size needed and the size available), Error{busy} when max_waiting requests are already waiting or the
+  // pictures of other requests fill the memory.
   Job submit(const std::vector<Image>& images, const ReadOptions& options = {});
 
   EngineStats stats() const;  // any thread

@@ -8,9 +8,9 @@
 
 namespace glmocr {
 
-// What went wrong, as the caller sees it. The program's exit codes follow from it.
+// What went wrong, as the caller sees it. Each code has an exit code of the program.
 enum class ErrorCode {
-  usage,      // a call or a command line that cannot be obeyed
+  usage,      // an invalid call, option or command line
   input,      // a picture, prompt or schema that cannot be read
   model,      // a snapshot that cannot be used: config, tokenizer, index, tensors
   memory,     // a request or model that does not fit the memory it may use

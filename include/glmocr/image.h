@@ -22,16 +22,15 @@ struct Image {
 struct ImageOptions {
   // Larger pictures are refused before memory is allocated for them.
   std::int64_t max_pixels = std::int64_t{1} << 28;
-  // The colour put behind transparent pixels. Without one, alpha is dropped as Pillow's convert("RGB") does;
-  // only a picture whose content lies in the alpha plane alone is put on white.
+  // The background colour of transparent pixels. Without one, alpha is dropped as Pillow's convert("RGB")
+  // does, except that a picture whose content is in the alpha plane alone is put on white.
   std::optional<std::array<std::uint8_t, 3>> background;
 };
 
 // Reads a picture file: PNG, JPEG, WebP, TIFF, GIF (first picture), BMP, PNM, and HEIC or AVIF where the
 // library was built with libheif. The format is detected from the content. The orientation stored in the file
-// is applied. The path "-" stands for standard input. What a user should know about a picture that could be
-// read is appended to `warnings`, if given. Throws Error{input} naming the file, what was found and what is
-// wrong with it.
+// is applied. The path "-" means standard input. Warnings about a picture that was read nevertheless are
+// appended to `warnings`, if given. Throws Error{input} naming the file and what is wrong with it.
 GLMOCR_API Image load_image(const std::string& path, const ImageOptions& options = {},
                             std::vector<std::string>* warnings = nullptr);
 

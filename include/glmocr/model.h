@@ -23,7 +23,7 @@ struct LoadOptions {
   std::string device = "cpu";  // one of devices(): "cpu", "cpu:avx2", "ref", …
   ComputeType dtype = ComputeType::automatic;
   int threads = 0;  // 0: as many as the process may use, CPU affinity and cgroup quota included
-  // Bytes that the model and everything that runs on it may hold: converted weights, keys and values, picture
+  // Bytes that the model and everything that runs on it may take: converted weights, keys and values, picture
   // features, workspace, pictures of waiting requests. Weights used where their file is mapped are not
   // counted. 0: no limit.
   std::int64_t memory_limit = 0;
@@ -76,8 +76,8 @@ struct ModelInfo {
   MemoryPlan memory;
 };
 
-// A loaded snapshot on a device. Cheap to copy: copies share it. Its functions may be called from any thread;
-// forward runs one call at a time, and throws Error{usage} while an Engine uses the model.
+// A loaded snapshot on a device. Cheap to copy: copies share it. Its functions may be called from any thread.
+// forward runs one call at a time and throws Error{usage} while an Engine uses the model.
 class GLMOCR_API Model {
  public:
   // `path`: a snapshot folder, or a hub name such as "zai-org/GLM-OCR", which is looked up in the local
@@ -86,10 +86,12 @@ class GLMOCR_API Model {
   static Model load(const std::string& path, const LoadOptions& options = {});
 
   // One deterministic pass over the prompt, without decoding: the pictures first, then `text`, in the chat
-  // template. Small print is not enlarged: the model sees the pixels that transformers would give it.
+  // template. Small print is not enlarged: the pixels are those of transformers. Throws Error{input} for a
+  // picture that cannot be used or a prompt longer than the context, Error{memory}.
   Logits forward(std::span<const Image> images, const std::string& text, const TensorSink& sink = {}) const;
 
-  // The ids of a text. Control tokens written in it are plain text unless `match_added_tokens`.
+  // The ids of a text. Control tokens written in it are plain text unless `match_added_tokens`. Throws
+  // Error{input} where the text is not UTF-8.
   std::vector<TokenId> tokenize(const std::string& text, bool match_added_tokens = false) const;
   std::string detokenize(std::span<const TokenId> ids, bool skip_special = true) const;
   std::string token_text(TokenId id) const;  // as the vocabulary spells it; "" for an id without a token
@@ -105,8 +107,8 @@ class GLMOCR_API Model {
 };
 
 // The model to use when none is named: GLMOCR_MODEL, else the embedded one, share/glm-ocr/models/mini next to
-// the folder (bin, lib) of this library or of the running program. Throws Error{model} naming every place it
-// looked at.
+// the folder (bin, lib) of this library or of the running program. Throws Error{model} naming every place
+// that was searched.
 GLMOCR_API std::string default_model_path();
 
 // The names that LoadOptions::device accepts on this machine, best first.

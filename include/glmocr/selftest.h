@@ -12,7 +12,7 @@ struct SelftestCheck {
   std::string name;
   bool passed = false;
   double error = 0, tolerance = 0;  // largest difference found, and allowed
-  std::string detail;
+  std::string detail;               // for the forward pass: the most probable tokens
 };
 
 // Checks a device: every operation against its definition (the device "ref") over a table of shapes and

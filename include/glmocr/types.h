@@ -32,12 +32,12 @@ GLMOCR_API std::string_view to_string(FinishReason reason);
 // How tokens are chosen. Greedy by default.
 struct SamplingParams {
   float temperature = 0;         // 0: the most probable token
-  float top_p = 1;               // 0 … 1; the most probable token always stays
+  float top_p = 1;               // 0 … 1; the most probable token is always kept
   float min_p = 0;               // 0 … 1, relative to the probability of the most probable token
   int top_k = 0;                 // 0: all
   float repetition_penalty = 1;  // as in Hugging Face transformers: over ids of prompt and output, each once
   std::uint64_t seed = 0;        // the random number of a token depends on the seed and its index alone
-  int logprobs = 0;              // most probable tokens to report beside each chosen one, 0 … kMaxLogprobs
+  int logprobs = 0;              // most probable tokens to report for each position, 0 … kMaxLogprobs
 };
 
 inline constexpr int kMaxLogprobs = 100;
@@ -45,13 +45,13 @@ inline constexpr int kMaxLogprobs = 100;
 // One token of the output, as it is generated.
 struct TokenEvent {
   TokenId token = -1;  // -1: no token, only text that was held back when the request was ended from outside
-  std::string text;    // new text that is safe to show: whole UTF-8, never part of a stop string; often empty
+  std::string text;    // new text: complete UTF-8 characters, never part of a stop string; often empty
   float logprob = 0;   // natural logarithm, after the repetition penalty, before the temperature
   std::vector<std::pair<TokenId, float>> top;  // the SamplingParams::logprobs most probable, best first
 };
 
-// Wall-clock milliseconds, so they include work for other requests in the same steps. Their sum is the time
-// from submit to the end.
+// Wall-clock milliseconds; they include work for other requests in the same steps. Their sum is the time from
+// submit to the end.
 struct Timings {
   double queue_ms = 0;    // until the request was admitted
   double vision_ms = 0;   // steps that encoded its pictures

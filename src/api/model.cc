@@ -55,8 +55,8 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
           {"stop_token_ids", list(c.generation.eos_token_id)}};
 }
 
-// The file that holds this code: a shared library, or the program it is linked into. Nothing where that is
-// not known: a program is known by the name that it was called by, which may lack the folder.
+// The file that contains this code: a shared library, or the program it is linked into. nullopt where the
+// folder is not known: a program is known by the name under which it was started.
 std::optional<fs::path> file_of_this_code() {
   static const char here = 0;
   Dl_info info{};
@@ -93,7 +93,8 @@ std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const L
   return state;
 }
 
-// Even the converted weights do not fit the limit: loads them without one, to name the least that would do.
+// Called when not even the converted weights fit the limit: loads them without one, to name the smallest that
+// would do.
 [[noreturn]] void fail_with_least_limit(const fs::path& snapshot, LoadOptions options) {
   const std::int64_t limit = std::exchange(options.memory_limit, 0);
   const auto state = load_state(snapshot, options);

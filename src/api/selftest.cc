@@ -130,13 +130,13 @@ class Operands {
 // How a result may differ from that of ref.
 enum class Rounding {
   sums,   // sums of products, rounded to the compute type
-  exact,  // values that are only moved, or computed alike on every device
+  exact,  // values that are only moved, or computed the same way on every device
 };
 
 struct OpCheck {
   std::string name;
   Rounding rounding;
-  double terms;  // products that one result sums up: its rounding error grows with their root
+  double terms;  // products in the sum of one result: the rounding error grows with its square root
   std::function<void(Operands&)> run;
 };
 

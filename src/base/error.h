@@ -16,7 +16,7 @@ std::string cat(const Args&... args) {
   return out.str();
 }
 
-// join(items, ", ") is "a, b" for the items "a" and "b"; of any type that can be streamed.
+// join({"a", "b"}, ", ") is "a, b". The items are of any type that can be streamed.
 template <class Items>
 std::string join(const Items& items, std::string_view separator) {
   std::ostringstream out;

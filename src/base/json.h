@@ -22,15 +22,15 @@ namespace glmocr {
 
 using Json = nlohmann::json;
 
-// Sees the events of a parse and returns whether the value (or the member of a key) is kept. It keeps every
-// object.
+// Called for every event of a parse; returns whether the value (or the member of a key) is kept. It must keep
+// every object.
 using JsonFilter = std::function<bool(int depth, Json::parse_event_t event, Json& value)>;
 
-// Levels that a document may be nested: printing and comparing values is recursive.
+// The deepest nesting allowed: printing and comparing values is recursive.
 inline constexpr int kMaxJsonDepth = 64;
 
 // Parses a JSON document. Throws Error{code} naming the document where it is not JSON, where it is nested too
-// deeply, and where a key that the filter keeps stands twice in one object, because readers disagree on which
+// deeply, and where a key that the filter keeps occurs twice in one object, because readers disagree on which
 // one counts.
 inline Json parse_json(std::string_view text, const std::string& name, ErrorCode code = ErrorCode::model,
                        const JsonFilter& filter = {}) {
@@ -42,7 +42,7 @@ inline Json parse_json(std::string_view text, const std::string& name, ErrorCode
     if (event == Event::object_end) keys.pop_back();
     if (filter && !filter(depth, event, value)) return false;
     if (event == Event::key && !keys.back().insert(value.get<std::string>()).second) {
-      fail(code, cat(name, ": key \"", value.get<std::string>(), "\" stands twice in one object"));
+      fail(code, cat(name, ": key \"", value.get<std::string>(), "\" occurs twice in one object"));
     }
     return true;
   };
@@ -135,12 +135,12 @@ class JsonCursor {
   }
   double positive_number_or(double fallback) const { return *this ? positive_number() : fallback; }
 
-  // For keys of which only one value is implemented; absent means that one.
+  // For keys of which only one value is implemented, which is also the default.
   void expect(const Json& only) const {
     if (*this && value() != only) unsupported(only.dump());
   }
 
-  // What errors show of the value: its type member, or the beginning of its text.
+  // What errors show of the value: its member "type", or the beginning of its text.
   std::string shown() const {
     constexpr std::size_t kShown = 60;
     if (!*this) return "missing";

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -40,6 +41,37 @@ std::int64_t regular_file_size(int fd, const std::filesystem::path& path) {
   if (S_ISDIR(info.st_mode)) fail(ErrorCode::input, cat(path.string(), ": is a folder, expected a file"));
   return info.st_size;
 }
+
+// A new file in the folder of `path` under a name of its own, removed unless it becomes `path`. The name is
+// short, so that every name that the folder takes can be written.
+class TemporaryFile {
+ public:
+  // The process's umask is taken off the mode, by the system.
+  TemporaryFile(const std::filesystem::path& path, mode_t mode) {
+    static std::atomic<unsigned> count = 0;
+    do {
+      name_ = path.parent_path() / cat(".", ::getpid(), "-", count++, ".tmp");
+      fd_ = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    } while (fd_ < 0 && errno == EEXIST);
+    if (fd_ < 0) fail_system(path, "cannot be written");
+  }
+  ~TemporaryFile() {
+    ::close(fd_);
+    if (!name_.empty()) ::unlink(name_.c_str());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  int get() const { return fd_; }
+  void become(const std::filesystem::path& path) {
+    if (::rename(name_.c_str(), path.c_str()) != 0) fail_system(path, "cannot be written");
+    name_.clear();
+  }
+
+ private:
+  std::filesystem::path name_;
+  int fd_ = -1;
+};
 
 }  // namespace
 
@@ -82,25 +114,18 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  std::string temporary = path.string() + ".XXXXXX";
-  const FileDescriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (file.get() < 0) fail_system(path, "cannot be written");
-  const auto give_up = [&](const char* what) {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    errno = reason;
-    fail_system(path, what);
-  };
+  struct stat old {};
+  const bool replaces = ::stat(path.c_str(), &old) == 0;
+  TemporaryFile file(path, replaces ? old.st_mode & 0777 & ~S_IRWXG & ~S_IRWXO : 0666);
   while (!content.empty()) {
     const ssize_t put = ::write(file.get(), content.data(), content.size());
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) give_up("cannot be written");
+    if (put < 0) fail_system(path, "cannot be written");
     content.remove_prefix(put);
   }
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  if (::fchmod(file.get(), 0666 & ~mask) != 0 || ::fsync(file.get()) != 0) give_up("cannot be written");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) give_up("cannot be written");
+  if (replaces && ::fchmod(file.get(), old.st_mode & 0777) != 0) fail_system(path, "cannot be written");
+  if (::fsync(file.get()) != 0) fail_system(path, "cannot be written");
+  file.become(path);
 }
 
 }  // namespace glmocr

@@ -29,7 +29,8 @@ class MappedFile {
 std::string read_file(const std::filesystem::path& path);
 
 // Writes a file so that a reader sees either the old content or all of the new: a temporary file next to it,
-// fsync, rename. Throws Error{input} naming the file, and then leaves no temporary file.
+// fsync, rename. A file that exists keeps its permissions; a new one gets those of the process's umask.
+// Throws Error{input} naming the file, and then leaves no temporary file.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace glmocr

@@ -5,11 +5,11 @@
 
 namespace glmocr {
 
-// Bytes this process could still take: what the system calls available, capped by the cgroup's limit. 0 where
-// neither can be read.
+// Bytes this process could still allocate: the system's available memory, capped by the cgroup's limit. 0
+// where neither can be read.
 std::int64_t available_memory();
 
-// Bytes as a person reads them: "512 B", "1.5 KiB", "64.0 MiB".
+// A size in bytes as text: "512 B", "1.5 KiB", "64.0 MiB".
 std::string size_text(std::int64_t bytes);
 
 }  // namespace glmocr

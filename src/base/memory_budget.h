@@ -8,13 +8,14 @@
 
 namespace glmocr {
 
-// Bytes that one model and what runs on it may hold together: converted weights, keys and values, picture features,
-// workspace and the pictures of waiting requests. Weights used where their file is mapped are not counted.
+// Limits the bytes that one model and what runs on it take together: converted weights, keys and values,
+// picture features, workspace and the pictures of requests. Weights used where their file is mapped are not
+// counted. Any thread.
 class MemoryBudget {
  public:
   explicit MemoryBudget(std::int64_t limit = 0) : limit_(limit) {}  // 0: no limit
 
-  // Throws Error{memory} naming `what`, the bytes asked for, in use and allowed; nothing is taken then.
+  // Throws Error{memory} naming `what`, the bytes asked for, in use and allowed, and then takes nothing.
   void take(std::int64_t bytes, std::string_view what);
   bool try_take(std::int64_t bytes);
   void give_back(std::int64_t bytes);
@@ -29,13 +30,13 @@ class MemoryBudget {
   std::int64_t used_ = 0, peak_ = 0;  // guarded by mutex_
 };
 
-// Bytes of a budget, given back with the object. Move-only.
+// Bytes taken from a budget; the destructor gives them back. Move-only.
 class MemoryShare {
  public:
   MemoryShare() = default;
   // Takes the bytes. Throws as MemoryBudget::take does.
   MemoryShare(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what);
-  // Nothing where the budget has no room.
+  // Empty where the budget has no room.
   static MemoryShare try_take(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes);
 
   MemoryShare(MemoryShare&& other) noexcept { swap(other); }

@@ -3,7 +3,7 @@
 
 namespace glmocr {
 
-// For count >= 0 and unit > 0: the parts of `unit` that hold `count`, and their size together.
+// For count >= 0 and unit > 0: count / unit rounded up, and count rounded up to a multiple of unit.
 template <class T>
 constexpr T divide_up(T count, T unit) {
   return (count + unit - 1) / unit;

@@ -20,8 +20,8 @@
 namespace glmocr {
 namespace {
 
-// The CPUs that the cgroup allows, rounded up; 0 where there is no limit. Version 2 has one file, with
-// "max 100000" or "200000 100000"; version 1 has two.
+// The CPUs that the cgroup allows, rounded up; 0 where there is no limit. Version 2 has one file, with "max
+// 100000" or "200000 100000"; version 1 has two.
 int cgroup_cpu_limit() {
   const auto to_threads = [](double quota, double period) -> int {
     return quota > 0 && period > 0 ? (quota + period - 1) / period : 0;

@@ -6,7 +6,8 @@
 
 namespace glmocr {
 
-// Threads this process may really use: the affinity mask, capped by the cgroup's CPU quota (rounded up).
+// The number of threads this process may use: the affinity mask, capped by the cgroup's CPU quota (rounded
+// up).
 int default_thread_count();
 
 // A fixed set of workers for data-parallel loops. The calling thread takes part, so a pool of one has no
@@ -14,7 +15,7 @@ int default_thread_count();
 // started inside the body of another, of whichever pool, runs on the calling thread alone.
 class ThreadPool {
  public:
-  // Throws Error{device} where the system cannot start so many threads.
+  // Throws Error{device} where the system cannot start that many threads.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -33,8 +34,8 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-// The pool of this many threads that the process shares: made at the first call, gone with its last user.
-// Devices that use it do not run more threads together than one of them does.
+// The process's shared pool of this many threads: made at the first call, destroyed with its last user.
+// Devices that share it never run more threads than one of them would.
 std::shared_ptr<ThreadPool> shared_thread_pool(int threads);
 
 }  // namespace glmocr

@@ -19,8 +19,8 @@ std::u32string decode_utf8(std::string_view text);
 // Replaces every maximal ill-formed part with U+FFFD, as Rust's and Python's lossy decoders do.
 std::string to_valid_utf8(std::string_view bytes);
 
-// Turns a stream of bytes into a stream of well-formed UTF-8: holds back a tail that may still become a
-// character, and replaces bytes that cannot with U+FFFD.
+// Turns a stream of bytes into a stream of well-formed UTF-8: keeps an incomplete character back until it is
+// complete, and replaces bytes that cannot become one with U+FFFD.
 class Utf8Stream {
  public:
   std::string push(std::string_view bytes);

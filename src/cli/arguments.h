@@ -79,4 +79,7 @@ int run_selftest(const SelftestArguments& arguments, Console& console);
 // Loads the model that --model names, or the default model.
 Model load_model(const ModelArguments& arguments);
 
+// Prints the exception that is being handled and returns its exit code.
+int report_failure(Console& console);
+
 }  // namespace glmocr::cli

@@ -12,7 +12,7 @@ enum class Verbosity { quiet, normal, verbose, debug };
 // split a message into lines.
 std::string printable(std::string_view text);
 
-// Everything the program says besides its result: lines on standard error and, on a terminal, a status line
+// Everything the program prints besides its result: lines on standard error and, on a terminal, a status line
 // below them that is erased before anything else is written. Any thread.
 class Console {
  public:

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <new>
+#include <system_error>
 #include <variant>
 
 #include "base/error.h"
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
+#include "cli/signals.h"
 #include "cli/standard_streams.h"
 
 namespace glmocr::cli {
@@ -34,6 +36,16 @@ int run(int argc, const char* const* argv, Console& console) {
     set_log_sink(
         [&console](LogLevel level, const std::string& message) { show_log(console, level, message); });
     return std::visit(Run{console}, arguments->command);
+  } catch (...) {
+    return report_failure(console);
+  }
+}
+
+}  // namespace
+
+int report_failure(Console& console) {
+  try {
+    throw;
   } catch (const OutputClosed&) {
     return kOutputClosed;
   } catch (const OutputError& error) {
@@ -46,13 +58,15 @@ int run(int argc, const char* const* argv, Console& console) {
   } catch (const std::bad_alloc&) {
     console.error("not enough memory");
     return kOutOfMemory;
+  } catch (const std::system_error& error) {
+    const bool threads = error.code() == std::errc::resource_unavailable_try_again;
+    console.error(cat(threads ? "a thread cannot be started: " : "internal error: ", error.code().message()));
+    return threads ? kDeviceUnusable : kInternal;
   } catch (const std::exception& error) {
     console.error(cat("internal error: ", error.what()));
     return kInternal;
   }
 }
-
-}  // namespace
 
 Model load_model(const ModelArguments& arguments) {
   return Model::load(arguments.path.empty() ? default_model_path() : arguments.path, arguments.load);
@@ -62,6 +76,7 @@ Model load_model(const ModelArguments& arguments) {
 
 int main(int argc, char** argv) {
   glmocr::cli::keep_standard_streams_open();
+  glmocr::cli::handle_lost_files();
   glmocr::cli::Console console;
   const int code = glmocr::cli::run(argc, argv, console);
   glmocr::set_log_sink({});  // threads of the library may outlive the console

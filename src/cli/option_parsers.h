@@ -19,7 +19,7 @@ std::array<std::uint8_t, 3> parse_colour(const std::string& text);
 // skipped), or each ended by a NUL.
 std::vector<std::string> parse_name_list(std::string_view text, bool null_separated);
 
-// The word of `words` that `word` is probably a misspelling of, or "".
+// The word in `words` of which `word` is probably a misspelling, or "".
 std::string closest_word(const std::string& word, const std::vector<std::string>& words);
 
 }  // namespace glmocr::cli

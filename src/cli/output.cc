@@ -157,7 +157,11 @@ class FolderOutput : public Output {
     std::string content;
     const auto output = make_output(format_, false, [&content](std::string_view piece) { content += piece; });
     output->add(page);
-    write_output_file(path, content);
+    try {
+      write_output_file(path, content);
+    } catch (const OutputError& error) {
+      throw PageOutputError(error.what());
+    }
     console_.note(cat(page.file, ": written to ", path.string()));
   }
 

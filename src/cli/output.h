@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,11 @@
 #include "document/page.h"
 
 namespace glmocr::cli {
+
+// Thrown when one page cannot be written; others may be.
+struct PageOutputError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // Where the pages are written, in their order, and in which format. A page that failed is left out of text;
 // in JSON it is an object with "error".
@@ -21,7 +27,7 @@ class Output {
 };
 
 // What --output and --format ask for. Throws Error{usage} for a place that cannot be written to, before any
-// work is done. The functions of Output throw OutputError and OutputClosed.
+// work is done. The functions of Output throw OutputError and OutputClosed, and add() PageOutputError.
 std::unique_ptr<Output> open_output(const ReadArguments& arguments, Console& console);
 
 }  // namespace glmocr::cli

@@ -25,7 +25,7 @@ struct ProgressState {
 // "[#####-----] 12/40 pages  5678 tokens  345 tok/s  1:05 left", shorter than `columns`.
 std::string progress_line(const ProgressState& state, int columns);
 
-// While one lives, a thread of its own redraws the console's status line, on a terminal only.
+// While an object exists, a thread of its own redraws the console's status line, on a terminal only.
 class Progress {
  public:
   // `state` returns pages and tokens, and is called until the destructor returns.

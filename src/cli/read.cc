@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 
 #include "base/error.h"
 #include "cli/arguments.h"
@@ -71,33 +72,54 @@ class Report {
     if (arguments_.stats) console_.print(stats.page_line(page));
   }
 
+  // A page that was added, and read, could not be written.
+  void add_unwritten(const Page& page, const std::string& why) {
+    console_.error(why);
+    unwritten_ = true;
+    ++failed_;
+    if (!page.error) --read_;
+  }
+
   int read() const { return read_; }
 
-  // 0 if none failed, 1 if some were read, else the code of the first failure.
+  // 0 if none failed, 1 if some were read or could not be written, else the code of the first failure.
   int exit_code() const {
     if (failed_ == 0) return kOk;
-    return read_ > 0 ? int{kSomeFailed} : cli::exit_code(first_failure_);
+    return read_ > 0 || unwritten_ ? int{kSomeFailed} : cli::exit_code(first_failure_);
   }
 
  private:
   const ReadArguments& arguments_;
   Console& console_;
   int read_ = 0, failed_ = 0;
+  bool unwritten_ = false;
   ErrorCode first_failure_ = ErrorCode::internal;
 };
 
 // Takes every page and writes it. Interrupted pages are dropped, except that a streamed text gets its
 // newline.
 void read_pages(PageQueue& queue, const ReadArguments& arguments, double load_ms, Output& output,
-                Report& report, Stats& stats) {
+                std::mutex& output_mutex, Report& report, Stats& stats) {
   std::function<void(std::string_view)> on_text;
-  if (arguments.stream) on_text = [&output](std::string_view piece) { output.stream(std::string(piece)); };
+  if (arguments.stream) {
+    on_text = [&](std::string_view piece) {
+      const std::lock_guard lock(output_mutex);
+      output.stream(std::string(piece));
+    };
+  }
   while (std::optional<Page> page = queue.take(on_text)) {
     page->load_ms = load_ms;
     const bool interrupted = page->error && page->error->code() == ErrorCode::cancelled;
+    const std::lock_guard lock(output_mutex);
     if (!interrupted) report.add(*page, stats);
-    if (!interrupted || arguments.stream) output.add(*page);
+    if (interrupted && !arguments.stream) continue;
+    try {
+      output.add(*page);
+    } catch (const PageOutputError& error) {
+      report.add_unwritten(*page, error.what());
+    }
   }
+  const std::lock_guard lock(output_mutex);
   output.finish();
 }
 
@@ -114,10 +136,22 @@ int run_read(const ReadArguments& arguments, Console& console) {
   Stats stats(info, load_ms);
   Engine engine(model, arguments.engine);
   PageQueue queue(engine, arguments.files, queue_options(arguments));
-  const InterruptWatcher watcher([&] {
+  std::mutex output_mutex;  // held while pages are written, which happens on two threads where a file is lost
+  const auto on_interrupt = [&] {
     console.note("interrupted: writing the pages that are finished");
     queue.cancel();
-  });
+  };
+  const auto on_lost_file = [&](const std::string& file) {
+    const std::lock_guard lock(output_mutex);
+    console.error(lost_file_message(file.empty() ? info.path : file));
+    try {
+      output->finish();
+    } catch (...) {
+      report_failure(console);
+    }
+    std::_Exit(kModelUnusable);
+  };
+  const InterruptWatcher watcher(on_interrupt, on_lost_file);
 
   const Clock::time_point start = Clock::now();
   Report report(arguments, console);
@@ -128,7 +162,13 @@ int run_read(const ReadArguments& arguments, Console& console) {
         return ProgressState{queue.finished(), queue.size(), queue.tokens(), 0, 0};
       });
     }
-    read_pages(queue, arguments, load_ms, *output, report, stats);
+    try {
+      read_pages(queue, arguments, load_ms, *output, output_mutex, report, stats);
+    } catch (...) {
+      // Without running destructors: a thread may be waiting for a picture from a pipe.
+      progress.reset();
+      std::_Exit(report_failure(console));
+    }
   }
   if (watcher.signal() != 0) {
     console.error(cat("interrupted: ", report.read(), " of ", queue.size(), " pages read"));

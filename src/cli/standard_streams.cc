@@ -2,6 +2,7 @@
 #include "cli/standard_streams.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -24,6 +25,12 @@ void write_standard_output(std::string_view text) {
   while (!text.empty()) {
     const ssize_t put = ::write(STDOUT_FILENO, text.data(), text.size());
     if (put < 0 && errno == EINTR) continue;
+    if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      // The caller shares a pipe or terminal that somebody made non-blocking.
+      pollfd ready{STDOUT_FILENO, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
     if (put < 0 && errno == EPIPE) throw OutputClosed{};
     if (put < 0) throw OutputError(cat("standard output: cannot be written: ", std::strerror(errno)));
     text.remove_prefix(put);

@@ -6,7 +6,7 @@
 
 namespace glmocr::cli {
 
-// Thrown when nobody reads standard output any more: the program ends without a message.
+// Thrown when standard output is closed by its reader: the program ends without a message.
 struct OutputClosed {};
 
 // Thrown when a result cannot be written: a full disk, a folder without permission. The exit code is then 1.
@@ -18,7 +18,8 @@ struct OutputError : std::runtime_error {
 // number.
 void keep_standard_streams_open();
 
-// Writes all of `text` to standard output, unbuffered. Throws OutputClosed or OutputError.
+// Writes all of `text` to standard output, unbuffered, waiting where it is non-blocking. Throws OutputClosed
+// or OutputError.
 void write_standard_output(std::string_view text);
 
 // Standard input up to its end.

@@ -15,12 +15,12 @@ struct Page {
   double load_ms = 0;          // loading the model, the same for all pages; set by the caller
   double decode_image_ms = 0;  // reading and decoding the picture
   std::vector<std::string> warnings;
-  Result result;                   // where there is no error
-  std::vector<TokenEvent> events;  // the tokens of the result, where they were asked for
+  Result result;                   // valid unless there is an error
+  std::vector<TokenEvent> events;  // the tokens of the result, with PageQueueOptions::collect_events
   std::optional<Error> error;
 };
 
-// What messages call an input.
+// The name of an input in messages.
 inline std::string display_name(const std::string& file) { return file == "-" ? "standard input" : file; }
 
 }  // namespace glmocr

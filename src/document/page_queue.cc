@@ -6,25 +6,26 @@
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "image/decode.h"
 
 namespace glmocr {
 namespace {
 
-// Decoding takes a hundredth of the time that reading takes: two threads keep any engine supplied.
+// Decoding a picture takes a hundredth of the time of reading it: two threads keep any engine busy.
 constexpr std::int64_t kLoaders = 2;
-constexpr std::int64_t kMaxPixelsWaiting = std::int64_t{1} << 26;  // 192 MiB of RGB
 // How long to wait before submitting to a busy engine again, unless a page of this queue gets its first token
-// sooner: the queue does not learn when requests of others end.
+// sooner. The queue is not notified when requests of others end.
 constexpr std::chrono::milliseconds kBusyWait(100);
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Folders and PDF files cannot be read yet: says so, rather than that they are no pictures.
+// Folders and PDF files get a message of their own, rather than that they are not pictures.
 void refuse_documents(const std::string& file) {
   std::error_code error;
   if (file == "-") return;
@@ -58,7 +59,14 @@ Error current_error() {
 PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
     : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
   const std::int64_t count = std::min(kLoaders, size());
-  for (std::int64_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
+  try {
+    for (std::int64_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
+  } catch (const std::system_error& error) {
+    if (loaders_.empty()) {
+      fail(ErrorCode::device,
+           cat("a thread that loads pictures cannot be started: ", error.code().message()));
+    }
+  }
 }
 
 PageQueue::~PageQueue() {
@@ -72,14 +80,11 @@ PageQueue::~PageQueue() {
   }
 }
 
-bool PageQueue::may_load() const {
-  return pages_waiting_ < options_.pages_ahead && pixels_waiting_ < kMaxPixelsWaiting;
-}
-
 void PageQueue::load_pages() {
   for (;;) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return cancelled_ || next_to_load_ == size() || may_load(); });
+    changed_.wait(
+        lock, [&] { return cancelled_ || next_to_load_ == size() || pages_waiting_ < options_.pages_ahead; });
     if (cancelled_ || next_to_load_ == size()) return;
     const std::int64_t index = next_to_load_++;
     ++pages_waiting_;
@@ -111,23 +116,39 @@ void PageQueue::load(std::int64_t index) {
 Job PageQueue::decode_and_submit(std::int64_t index, Page& page) {
   refuse_documents(page.file);
   const auto start = std::chrono::steady_clock::now();
-  Image image = load_image(page.file, options_.image, &page.warnings);
-  page.decode_image_ms = milliseconds_since(start);
-  page.width = image.width;
-  page.height = image.height;
-  {
-    const std::lock_guard lock(mutex_);
-    Slot& slot = slots_[index];
-    slot.pixels = std::int64_t{image.width} * image.height;
-    pixels_waiting_ += slot.pixels;
-  }
+  double waited_ms = 0;
+  DecodedImage decoded = decode_file(page.file, options_.image, [&](std::int64_t pixels) {
+    const auto wait_start = std::chrono::steady_clock::now();
+    reserve_pixels(index, pixels);
+    waited_ms = milliseconds_since(wait_start);
+  });
+  page.decode_image_ms = milliseconds_since(start) - waited_ms;
+  page.width = decoded.image.width;
+  page.height = decoded.image.height;
+  page.warnings = std::move(decoded.warnings);
   ReadOptions read = options_.read;
   read.on_token = [this, index](const TokenEvent& event) {
     if (event.token >= 0) on_token(index);
   };
   std::vector<Image> images;
-  images.push_back(std::move(image));
+  images.push_back(std::move(decoded.image));
   return submit(images, read);
+}
+
+// Waits until the pixels fit beside those of other pages: called by the decoder, which has read the size
+// only. What holds pixels gives them back without any page being taken, so the wait ends.
+void PageQueue::reserve_pixels(std::int64_t index, std::int64_t pixels) {
+  std::unique_lock lock(mutex_);
+  reserving_.insert(index);
+  changed_.wait(lock, [&] {
+    const bool fits = pixels_waiting_ == 0 || pixels_waiting_ + pixels <= options_.pixels_ahead;
+    return cancelled_ || (*reserving_.begin() == index && fits);
+  });
+  reserving_.erase(index);
+  changed_.notify_all();
+  if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
+  slots_[index].pixels = pixels;
+  pixels_waiting_ += pixels;
 }
 
 Job PageQueue::submit(const std::vector<Image>& images, const ReadOptions& read) {

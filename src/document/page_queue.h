@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -18,26 +19,28 @@ namespace glmocr {
 struct PageQueueOptions {
   ImageOptions image;
   ReadOptions read;
-  int pages_ahead = 64;         // pages that are loading or waiting for their first token
+  int pages_ahead = 64;  // the most pages that are loading or waiting for their first token
+  // The most pixels of those pages, 192 MiB of RGB. A larger picture is loaded alone.
+  std::int64_t pixels_ahead = std::int64_t{1} << 26;
   bool collect_events = false;  // fill Page::events
 };
 
-// Reads many pictures through an engine and gives them back in input order. The queue's own threads decode
-// pictures and submit them ahead, bounded by number and pixels, so that ten thousand inputs are never in
-// memory at once. Where the engine is busy, they wait and submit again.
+// Reads many pictures through an engine and returns their pages in input order. The queue's own threads
+// decode pictures and submit them ahead, limited by their number and pixels, so that memory does not grow
+// with the number of inputs. Where the engine is busy, they wait and submit again.
 class PageQueue {
  public:
-  // The engine must outlive the queue.
+  // The engine must outlive the queue. Throws Error{device} where no thread can be started.
   PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options);
   ~PageQueue();  // cancels what still runs
   PageQueue(const PageQueue&) = delete;
   PageQueue& operator=(const PageQueue&) = delete;
 
-  // The next page in input order, waiting for it; nothing after the last. `on_text` receives its text as it
-  // is generated. One caller at a time.
+  // Waits for the next page in input order; nullopt after the last. `on_text` receives its text as it is
+  // generated. One caller at a time.
   std::optional<Page> take(const std::function<void(std::string_view)>& on_text = {});
 
-  // Any thread. Stops what runs and loads nothing more: pages that have not ended come as Error{cancelled}.
+  // Any thread. Stops what runs and loads nothing more: pages that have not ended get Error{cancelled}.
   void cancel();
 
   std::int64_t size() const { return std::ssize(files_); }
@@ -45,7 +48,7 @@ class PageQueue {
   std::int64_t tokens() const { return tokens_; }  // generated so far
 
  private:
-  // A page on its way. Everything but `page` of a slot that is loading is guarded by mutex_.
+  // The state of one page; guarded by mutex_.
   struct Slot {
     enum class State { waiting, loading, submitted, failed, taken };
     State state = State::waiting;
@@ -56,9 +59,9 @@ class PageQueue {
   };
 
   void load_pages();
-  bool may_load() const;
   void load(std::int64_t index);
   Job decode_and_submit(std::int64_t index, Page& page);
+  void reserve_pixels(std::int64_t index, std::int64_t pixels);
   Job submit(const std::vector<Image>& images, const ReadOptions& read);
   void on_token(std::int64_t index);
   void stop_waiting(Slot& slot);
@@ -75,7 +78,9 @@ class PageQueue {
   std::int64_t next_to_take_ = 0;    // guarded by mutex_
   int pages_waiting_ = 0;            // guarded by mutex_; loading, or submitted and not begun
   std::int64_t pixels_waiting_ = 0;  // guarded by mutex_
-  bool cancelled_ = false;           // guarded by mutex_
+  std::set<std::int64_t>
+      reserving_;           // guarded by mutex_; pages in reserve_pixels, whose first is served first
+  bool cancelled_ = false;  // guarded by mutex_
   std::atomic<std::int64_t> tokens_ = 0;
   std::vector<std::thread> loaders_;
 };

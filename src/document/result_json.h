@@ -11,7 +11,7 @@ namespace glmocr {
 //   timings (milliseconds: load, decode_image, vision, prefill, decode),
 //   logprobs (token, text, logprob, top) where the page has events;
 // or, for a page that failed: file, error (code, message).
-// Bytes that are not UTF-8, which a file name may hold, become U+FFFD.
+// Bytes that are not UTF-8, as in some file names, become U+FFFD.
 std::string result_json(const Page& page, bool indented);
 
 }  // namespace glmocr

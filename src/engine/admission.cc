@@ -26,13 +26,16 @@ void check_options(const EngineOptions& options) {
   check_option("vision_patches", options.vision_patches, 0);
 }
 
-// A step that runs whole prompts in chunks of this size is slow, but works.
+// The smallest prefill_chunk that a memory limit may lead to: slow, but it works.
 constexpr int kLeastChunk = 32;
+// Part of the memory for what operations take beside the workspace, such as the states of attention whose keys are
+// split: it grows with contexts and rows.
+constexpr std::int64_t kScratchShare = 32;
 constexpr std::int64_t kMebibyte = 1 << 20;
-// The prompt of the smallest picture, with some output.
+// Tokens for the prompt of the smallest picture, with some output.
 constexpr std::int64_t kLeastContext = 128;
 
-// What the parts of an engine take, in bytes.
+// Memory of the parts of an engine, in bytes.
 class Sizes {
  public:
   Sizes(const GlmOcr& model, const EngineOptions& options) : model_(model), options_(options) {}
@@ -40,10 +43,19 @@ class Sizes {
   std::int64_t page() const {
     return model_.device().kv_page_bytes(model_.decoder().kv_spec(1, options_.page_size));
   }
-  std::int64_t least_patches() const { return patches_of(model_.config().preprocess.shortest_edge); }
-  std::int64_t most_patches() const { return patches_of(model_.config().preprocess.longest_edge); }
+  // Of a small square: smart_resize rounds its sides up to whole blocks.
+  std::int64_t least_patches() const {
+    const PreprocessConfig& p = model_.config().preprocess;
+    const ImageSize size = smart_resize(1, 1, p);
+    return std::int64_t{size.height} * size.width / (p.patch_size * p.patch_size);
+  }
+  std::int64_t most_patches() const {
+    const PreprocessConfig& p = model_.config().preprocess;
+    return std::max<std::int64_t>(p.longest_edge / p.temporal_patch_size / (p.patch_size * p.patch_size),
+                                  p.merge_size * p.merge_size);
+  }
 
-  // Tables and workspace of the decoder.
+  // The decoder's tables, and its workspace.
   std::int64_t tables(const EngineOptions& plan, std::int64_t context) const {
     const EngineLimits limits{.context = context, .plan = plan};
     return StepRunner::table_bytes(model_, limits.step(), options_.page_size);
@@ -53,7 +65,7 @@ class Sizes {
     return std::max(model_.decoder().workspace_bytes(plan.prefill_chunk, plan.max_sequences),
                     model_.decoder().workspace_bytes(few, plan.max_sequences));
   }
-  // The workspace of encoding so many patches, and the pixels and features that a picture of them holds.
+  // The workspace for encoding this many patches, and the pixels and features of a picture of that size.
   std::int64_t vision(std::int64_t patches) const {
     return model_.vision().workspace_bytes(patches, model_.compute());
   }
@@ -65,17 +77,11 @@ class Sizes {
   std::int64_t picture(std::int64_t patches) const { return vision(patches) + held(patches); }
 
  private:
-  std::int64_t patches_of(std::int64_t edge) const {
-    const PreprocessConfig& p = model_.config().preprocess;
-    return std::max<std::int64_t>(edge / p.temporal_patch_size / (p.patch_size * p.patch_size),
-                                  p.merge_size * p.merge_size);
-  }
-
   const GlmOcr& model_;
   const EngineOptions& options_;
 };
 
-// The options with what suits the device in the places of zeros.
+// The options, with zeros replaced by what suits the device.
 EngineOptions resolved(const GlmOcr& model, const EngineOptions& options) {
   const StepSizes sizes = model.device().step_sizes();
   EngineOptions plan = options;
@@ -84,7 +90,7 @@ EngineOptions resolved(const GlmOcr& model, const EngineOptions& options) {
   return plan;
 }
 
-// Pages for the sequences that run together, or as many as kv_memory holds.
+// Pages for the sequences that run together, or as many as fit into kv_memory.
 std::int64_t wanted_pages(const EngineOptions& options, std::int64_t page_bytes) {
   if (options.kv_memory == 0) {
     return pages_for(std::max<std::int64_t>(16384, std::int64_t{1024} * options.max_sequences),
@@ -103,7 +109,7 @@ std::int64_t context_of(const GlmOcr& model, std::int64_t pages, int page_size) 
   return std::min<std::int64_t>(model.config().text.max_position_embeddings, pages * page_size);
 }
 
-// Without a limit: at the most half of the memory there is, of which the system commits what is used.
+// Without a limit: at most half of the available memory. The system commits only the pages that are written.
 std::int64_t pages_without_limit(const EngineOptions& options, std::int64_t page_bytes) {
   const std::int64_t pages = wanted_pages(options, page_bytes), available = available_memory();
   if (options.kv_memory > 0 || available == 0) return pages;
@@ -124,11 +130,14 @@ Least least_of(const EngineOptions& plan, const EngineOptions& options, std::int
   return least;
 }
 
-// With a limit, in this order: what the least needs, steps that take at most a quarter, keys and values up to two
-// fifths, and the rest for the largest picture that fits, and those that wait.
+// Divides the memory under a limit: up to two fifths for keys and values, a quarter for steps (both at least
+// what Least needs, and less where the smallest picture would not fit), the rest for pictures: the workspace
+// of the largest that fits, and the pixels and features of all.
 void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t used, EngineLimits& limits) {
-  const std::int64_t limit = model.device().memory()->limit(), left = limit - used;
+  const std::int64_t limit = model.device().memory()->limit(), all = limit - used;
   check_memory(model, options, limit, used);
+  limits.scratch = all / kScratchShare;
+  const std::int64_t left = all - limits.scratch;
   const Sizes sizes(model, options);
   EngineOptions& plan = limits.plan;
   const Least least = least_of(plan, options, limits.page_bytes);
@@ -138,24 +147,32 @@ void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t u
   const auto takes = [&](std::int64_t patches) {
     return std::max(sizes.step(plan), sizes.vision(patches)) + sizes.held(patches);
   };
-  const auto shrink_step = [&] {
-    if (plan.prefill_chunk > least.plan.prefill_chunk) {
-      plan.prefill_chunk = std::max(plan.prefill_chunk / 2, least.plan.prefill_chunk);
-    } else {
-      plan.max_sequences = std::max(plan.max_sequences / 2, 1);
-    }
+  const auto shrink_chunk = [&](EngineOptions& step) {
+    step.prefill_chunk = std::max(step.prefill_chunk / 2, least.plan.prefill_chunk);
   };
-  const auto is_least = [&] {
-    return plan.prefill_chunk == least.plan.prefill_chunk && plan.max_sequences == 1;
+  const auto shrink_step = [&] {
+    if (plan.max_sequences > 1) {
+      plan.max_sequences /= 2;
+    } else {
+      GLMOCR_CHECK(plan.prefill_chunk > least.plan.prefill_chunk);
+      shrink_chunk(plan);
+    }
   };
   limits.pages =
       std::clamp(2 * left / 5 / limits.page_bytes, least.pages, wanted_pages(options, limits.page_bytes));
-  while (!is_least() && sizes.step(plan) + tables() > left / 4) shrink_step();
+  // The chunk is chosen for one sequence, so that results do not depend on how many may run together.
+  EngineOptions alone = plan;
+  alone.max_sequences = 1;
+  while (alone.prefill_chunk > least.plan.prefill_chunk &&
+         sizes.step(alone) + sizes.tables(alone, kLeastContext) > left / 4) {
+    shrink_chunk(alone);
+  }
+  plan.prefill_chunk = alone.prefill_chunk;
+  while (plan.max_sequences > 1 && sizes.step(plan) + tables() > left / 4) shrink_step();
   while (takes(sizes.least_patches()) > rest()) {
     if (limits.pages > least.pages) {
       limits.pages = std::max(limits.pages / 2, least.pages);
     } else {
-      GLMOCR_CHECK(!is_least());
       shrink_step();
     }
   }
@@ -173,7 +190,7 @@ void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t u
 void check_ids(const char* what, const std::vector<TokenId>& ids, int vocab_size) {
   for (const TokenId id : ids) {
     if (id < 0 || id >= vocab_size) {
-      fail(ErrorCode::input, cat(what, " holds the token id ", id, ", expected 0 to ", vocab_size - 1));
+      fail(ErrorCode::input, cat(what, " contains the token id ", id, ", expected 0 to ", vocab_size - 1));
     }
   }
 }
@@ -199,8 +216,9 @@ void check_pictures(const Request& request, const GlmOcr& model, const EngineLim
   const std::int64_t in_prompt =
       std::count(prompt.ids.begin(), prompt.ids.end(), model.config().image_token_id);
   if (tokens != in_prompt || tokens != prompt.image_tokens) {
-    fail(ErrorCode::input, cat("the prompt holds ", in_prompt, " image tokens and says ", prompt.image_tokens,
-                               "; its ", request.images.size(), " pictures make ", tokens));
+    fail(ErrorCode::input,
+         cat("the prompt contains ", in_prompt, " image tokens and declares ", prompt.image_tokens, "; its ",
+             request.images.size(), " pictures make ", tokens));
   }
 }
 
@@ -236,9 +254,10 @@ void check_memory(const GlmOcr& model, const EngineOptions& options, std::int64_
   const std::int64_t needed = used + least.pages * sizes.page() + sizes.tables(least.plan, kLeastContext) +
                               std::max(sizes.step(least.plan), sizes.vision(sizes.least_patches())) +
                               sizes.held(sizes.least_patches());
-  if (needed > limit) {
+  if (needed + (limit - used) / kScratchShare > limit) {
     fail(ErrorCode::memory,
-         cat("the memory limit of ", size_text(limit), " is too small: ", divide_up(needed, kMebibyte),
+         cat("the memory limit of ", size_text(limit), " is too small: ",
+             divide_up(used + (needed - used) * kScratchShare / (kScratchShare - 1) + 1, kMebibyte),
              " MiB is the least that this model can work with"));
   }
 }

@@ -9,14 +9,24 @@ namespace glmocr::engine {
 
 using Clock = Sequence::Clock;
 
+namespace {
+
+// What is taken of the budget, without the workspace that an engine or a forward pass before this one left.
+std::int64_t memory_used(Device& device) {
+  device.reserve_arena(0);
+  return device.memory()->used();
+}
+
+}  // namespace
+
 Core::Core(const GlmOcr& model, const EngineOptions& options)
     : model_(model),
-      limits_(engine_limits(model, options, model.device().memory()->used())),
+      limits_(engine_limits(model, options, memory_used(model.device()))),
       max_waiting_(options.max_waiting),
       depth_(model.device().step_sizes().depth),
       cache_(model.device(), model.decoder().kv_spec(limits_.pages, options.page_size)),
       runner_(model, cache_, limits_.step()) {
-  model.device().reserve_arena(limits_.workspace);
+  model.device().reserve_arena(limits_.workspace + limits_.scratch);
   counters_.total_pages = limits_.pages;
   counters_.page_bytes = limits_.page_bytes;
   publish_stats();
@@ -27,6 +37,7 @@ Core::~Core() {
   in_flight_.clear();
   for (const auto& sequence : sequences_) finish(*sequence, FinishReason::cancelled);
   remove_finished();
+  model_.device().reserve_arena(0);
 }
 
 std::shared_ptr<JobState> Core::submit(Request request) {
@@ -52,17 +63,18 @@ void Core::check_waiting() const {
 void Core::check_waiting_locked() const {
   const std::int64_t waiting = stats_.waiting + std::ssize(inbox_);
   if (waiting < max_waiting_) return;
-  fail(ErrorCode::busy,
-       cat(waiting, " requests are waiting, as many as max_waiting allows: try again later"));
+  glmocr::fail(ErrorCode::busy,
+               cat(waiting, " requests are waiting, as many as max_waiting allows: try again later"));
 }
 
-// What pixels and features take of the budget. Room for one request is always left by limits_, so others hold it.
+// The share of pixels and features. limits_ leaves room for one request, so where there is none, other
+// requests have taken it.
 MemoryShare Core::memory_for(const Request& request) const {
   const std::int64_t bytes = picture_bytes(model_, request);
   MemoryShare share = MemoryShare::try_take(model_.device().memory(), bytes);
   if (!share) {
-    fail(ErrorCode::busy, cat("the pictures of other requests fill the memory: ", size_text(bytes),
-                              " are needed; try again later"));
+    glmocr::fail(ErrorCode::busy, cat("the pictures of other requests fill the memory: ", size_text(bytes),
+                                      " are needed; try again later"));
   }
   return share;
 }
@@ -94,7 +106,7 @@ bool Core::take_inbox() {
   return !sequences_.empty();
 }
 
-// While a step is under way only the same rows can be launched again; everything else waits for its results.
+// While a step is in flight, only its rows can be launched again; everything else waits for its results.
 bool Core::step() {
   try {
     if (in_flight_.empty()) {
@@ -109,7 +121,7 @@ bool Core::step() {
       collect();
     }
   } catch (...) {
-    fail_step(std::current_exception());  // our own bug: nobody waits for ever because of it
+    fail_step(std::current_exception());  // a bug in this code: callers must not wait forever
   }
   ++counters_.steps;
   remove_finished();
@@ -153,7 +165,7 @@ void Core::encode(const Plan& plan) {
     try {
       runner_.reserve_features(sequence);
     } catch (...) {
-      finish(sequence, FinishReason::cancelled, std::current_exception());
+      fail(sequence, std::current_exception());
       continue;
     }
     const std::int64_t first = sequence.pictures_encoded();
@@ -162,14 +174,14 @@ void Core::encode(const Plan& plan) {
   encode(jobs);
 }
 
-// What fails together is tried in halves, so that only the request whose picture is at fault ends.
+// A batch that fails is retried in halves, so that only the request whose picture is at fault fails.
 void Core::encode(std::span<const PictureJob> jobs) {
   if (jobs.empty()) return;
   const Clock::time_point begin = Clock::now();
   try {
     runner_.encode(jobs);
   } catch (...) {
-    if (jobs.size() == 1) return finish(*jobs[0].sequence, FinishReason::cancelled, std::current_exception());
+    if (jobs.size() == 1) return fail(*jobs[0].sequence, std::current_exception());
     encode(jobs.first(jobs.size() / 2));
     encode(jobs.subspan(jobs.size() / 2));
     return;
@@ -196,7 +208,7 @@ void Core::run_rows(const Plan& plan) {
   run_rows(rows);
 }
 
-// What fails together is tried in halves, as with pictures.
+// Retries in halves, as with pictures.
 void Core::run_rows(std::span<const StepRows> rows) {
   if (rows.empty()) return;
   try {
@@ -206,7 +218,7 @@ void Core::run_rows(std::span<const StepRows> rows) {
     in_flight_.clear();
     runner_.restage();
     if (rows.size() == 1) {
-      return finish(sequence(rows[0]), FinishReason::cancelled, std::current_exception());
+      return fail(sequence(rows[0]), std::current_exception());
     }
     run_rows(rows.first(rows.size() / 2));
     run_rows(rows.subspan(rows.size() / 2));
@@ -219,31 +231,30 @@ void Core::launch(std::span<const StepRows> rows) {
   in_flight_.push_back({ticket, {rows.begin(), rows.end()}, begin});
 }
 
-// Launches the step under way once more, one token on, where that is certain to be the next step: all its sequences
-// decode and have room, and nobody else wants to run.
-bool Core::launch_ahead() {
-  if (std::ssize(in_flight_) >= depth_) return false;
+// Launches the rows of the last step again, for the next token, where that is certain to be the next step:
+// all its sequences decode and have room, and no other request wants to run.
+void Core::launch_ahead() {
+  if (std::ssize(in_flight_) >= depth_) return;
   {
     const std::lock_guard lock(mutex_);
-    if (closing_ || !inbox_.empty()) return false;
+    if (closing_ || !inbox_.empty()) return;
   }
   std::vector<StepRows> rows = in_flight_.back().rows;
-  if (rows.size() != sequences_.size()) return false;
+  if (rows.size() != sequences_.size()) return;
   std::int64_t pages_needed = 0;
   const Clock::time_point now = Clock::now();
   for (StepRows& r : rows) {
     ++r.begin;
     const Sequence& s = sequence(r);
-    if (s.finished() || s.interrupted(now) || !s.has_room_after(r.end())) return false;
+    if (s.finished() || s.interrupted(now) || !s.has_room_after(r.end())) return;
     pages_needed += pages_for(r.end(), cache_.page_size()) - std::ssize(s.pages());
   }
-  if (!runner_.continues(rows) || pages_needed > cache_.pool().free()) return false;
+  if (!runner_.continues(rows) || pages_needed > cache_.pool().free()) return;
   for (const StepRows& r : rows) {
     std::vector<std::int32_t>& pages = sequence(r).pages();
     cache_.pool().take(pages_for(r.end(), cache_.page_size()) - std::ssize(pages), pages);
   }
   launch(rows);
-  return true;
 }
 
 void Core::collect() {
@@ -259,7 +270,7 @@ void Core::take_results(const InFlight& step, std::span<const SampledToken> toke
   for (const StepRows& r : step.rows) {
     const std::int64_t first = std::exchange(next, next + r.logits);
     Sequence& s = sequence(r);
-    if (s.finished()) continue;  // it ended with the step before
+    if (s.finished()) continue;  // it ended in the previous step
     const bool decodes = r.begin >= s.prompt_tokens() && r.logits > 0;
     decodes_only = decodes_only && decodes;
     if (!decodes) counters_.prompt_tokens += r.count;
@@ -276,30 +287,41 @@ void Core::take_results(const InFlight& step, std::span<const SampledToken> toke
 
 void Core::accept(Sequence& sequence, const SampledToken& token) {
   try {
+    if (token.token == kNotFinite) {
+      glmocr::fail(ErrorCode::model,
+                   cat("the logits after ", sequence.tokens().size(),
+                       " tokens are not finite (NaN or infinity): the weights are damaged, or this input "
+                       "overflows the compute type (try --dtype fp32)"));
+    }
     if (const auto reason = sequence.accept(token, Clock::now())) finish(sequence, *reason);
   } catch (...) {
-    finish(sequence, FinishReason::cancelled, std::current_exception());
+    fail(sequence, std::current_exception());
   }
 }
 
-void Core::finish(Sequence& sequence, FinishReason reason, std::exception_ptr error) {
+void Core::finish(Sequence& sequence, FinishReason reason) {
   if (sequence.finished()) return;
-  sequence.finish(reason, std::move(error), Clock::now());
+  sequence.finish(reason, Clock::now());
   ++(sequence.failed() ? counters_.failed : counters_.finished);
 }
 
-// Ends those that took part, and the first, so that the next step is another one.
+void Core::fail(Sequence& sequence, std::exception_ptr error) {
+  if (sequence.finished()) return;
+  sequence.fail(std::move(error), Clock::now());
+  ++counters_.failed;
+}
+
+// Fails the running requests, and the first of the list, so that the next step differs.
 void Core::fail_step(const std::exception_ptr& error) {
   in_flight_.clear();
   runner_.restage();
   for (const auto& sequence : sequences_) {
-    if (sequence->running() || sequence == sequences_.front())
-      finish(*sequence, FinishReason::cancelled, error);
+    if (sequence->running() || sequence == sequences_.front()) fail(*sequence, error);
   }
 }
 
-// Not while a step is under way, which may write to the pages of what has finished. Counters first: who has waited
-// for a request finds it in them.
+// Does nothing while a step is in flight: it may write to the pages of finished requests. Publishes the
+// counters before it wakes callers, so that a request that was waited for is counted.
 void Core::remove_finished() {
   if (!in_flight_.empty()) return;
   for (const auto& sequence : sequences_) {

@@ -14,18 +14,18 @@
 
 namespace glmocr::engine {
 
-// The engine without a thread: requests come in from any thread, and one thread runs the steps. It owns the device,
-// the pages and the plan, and everything here but what is guarded by mutex_.
+// The engine without a thread: any thread submits requests, and one thread runs the steps. The device, and
+// the members that are neither const nor guarded by mutex_, are used by that thread alone.
 class Core {
  public:
-  // The model and its device outlive the core, and only the core's thread uses the device meanwhile. Throws as the
+  // The model and its device must outlive the core; nothing else may use the device meanwhile. Throws as the
   // constructor of Engine does.
   Core(const GlmOcr& model, const EngineOptions& options);
   ~Core();  // cancels what still runs
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // Any thread. Throws Error{busy} where no request more may wait: asked before one is prepared.
+  // Any thread. Throws Error{busy} where no more requests may wait. Called before a request is prepared.
   void check_waiting() const;
   // Any thread; as Engine::submit.
   std::shared_ptr<JobState> submit(Request request);
@@ -33,7 +33,8 @@ class Core {
   // Any thread. Ends run().
   void close();
 
-  // The thread of the steps: one step, false when there was nothing to do; or all steps until close().
+  // On the engine's thread. step runs one step and returns false when there was nothing to do; run runs steps
+  // until close().
   bool step();
   void run();
 
@@ -61,11 +62,12 @@ class Core {
   void encode(std::span<const PictureJob> jobs);
   void run_rows(std::span<const StepRows> rows);
   void launch(std::span<const StepRows> rows);
-  bool launch_ahead();
+  void launch_ahead();
   void collect();
   void take_results(const InFlight& step, std::span<const SampledToken> tokens);
   void accept(Sequence& sequence, const SampledToken& token);
-  void finish(Sequence& sequence, FinishReason reason, std::exception_ptr error = nullptr);
+  void finish(Sequence& sequence, FinishReason reason);
+  void fail(Sequence& sequence, std::exception_ptr error);
   void fail_step(const std::exception_ptr& error);
   void publish_stats();
 

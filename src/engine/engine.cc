@@ -10,7 +10,7 @@
 namespace glmocr {
 namespace {
 
-// Marks the model as taken for as long as the engine lives.
+// Marks the model as used by an engine, for as long as the engine lives.
 class Claim {
  public:
   explicit Claim(const Model& model) : model_(model) {
@@ -30,7 +30,7 @@ class Claim {
 
 }  // namespace
 
-// The thread ends first, then the core, then the claim.
+// Destroyed in this order: the thread, the core, the claim.
 struct Engine::State {
   State(const Model& model, const EngineOptions& options) : claim(model), core(claim.network(), options) {
     thread = std::thread([this] { core.run(); });

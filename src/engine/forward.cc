@@ -15,30 +15,12 @@ namespace {
 
 constexpr int kPageSize = 32;
 
-std::vector<float> to_floats(Device& device, const Tensor& tensor) {
-  std::vector<float> values(tensor.numel());
-  const auto convert = [&](auto stored) {
-    device.download(tensor, stored.data());
-    std::transform(stored.begin(), stored.end(), values.begin(), [](auto value) { return to_float(value); });
-  };
-  if (tensor.dtype == DType::f32) {
-    device.download(tensor, values.data());
-  } else if (tensor.dtype == DType::bf16) {
-    convert(std::vector<bf16>(values.size()));
-  } else {
-    std::vector<std::int32_t> stored(values.size());
-    device.download(tensor, stored.data());
-    std::copy(stored.begin(), stored.end(), values.begin());
-  }
-  return values;
-}
-
 Observer observer_of(Device& device, const TensorSink& sink) {
   if (!sink) return {};
   return [&device, sink](const std::string& name, const Tensor& tensor) {
     std::vector<std::int64_t> shape;
     for (int i = 0; i < tensor.rank(); ++i) shape.push_back(tensor.size(i));
-    sink(name, shape, to_floats(device, tensor));
+    sink(name, shape, engine::download_floats(device, tensor));
   };
 }
 

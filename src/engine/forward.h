@@ -4,9 +4,9 @@
 
 namespace glmocr::engine {
 
-// One unsampled step over the whole prompt of a request, its pictures encoded before it. `sink` sees the intermediate
-// tensors. Nothing else uses the network's device meanwhile. Throws Error{input} for a prompt longer than the model's
-// context, Error{memory}.
+// Encodes the pictures of a request and runs its whole prompt in one step, without sampling. `sink` receives
+// the intermediate tensors. Nothing else may use the network's device meanwhile. Throws Error{input} for a
+// prompt longer than the model's context, Error{memory}.
 Logits forward(const GlmOcr& network, Request request, const TensorSink& sink = {});
 
 }  // namespace glmocr::engine

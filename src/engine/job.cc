@@ -22,9 +22,10 @@ bool Job::State::done() const {
 NextEvent Job::State::next(std::optional<Clock::duration> timeout) {
   const auto ready = [&] { return !events_.empty() || ended(); };
   std::unique_lock lock(mutex_);
-  if (!timeout) {
+  const Clock::time_point now = Clock::now();
+  if (!timeout || *timeout > Clock::time_point::max() - now) {  // longer than the clock can tell
     changed_.wait(lock, ready);
-  } else if (!changed_.wait_for(lock, *timeout, ready)) {
+  } else if (!changed_.wait_until(lock, now + *timeout, ready)) {
     return {.kind = NextEvent::Kind::timeout};
   }
   if (events_.empty()) return {.kind = NextEvent::Kind::end};

@@ -11,8 +11,8 @@
 
 namespace glmocr {
 
-// What the copies of a Job share with the engine. Callers use it from any thread, also after the engine is gone: the
-// engine's destructor finishes every request.
+// What the copies of a Job share with the engine. Callers use it from any thread, even after the engine was
+// destroyed: its destructor finishes every request.
 struct Job::State {
   using Clock = std::chrono::steady_clock;
 
@@ -39,7 +39,7 @@ struct Job::State {
   std::exception_ptr error_;       // guarded by mutex_
 };
 
-// Makes the public class, for the engine.
+// Lets the engine make a Job.
 struct JobAccess {
   using State = Job::State;
   static Job make(std::shared_ptr<State> state) {

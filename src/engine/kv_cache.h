@@ -9,12 +9,12 @@
 
 namespace glmocr::engine {
 
-// Pages that hold `tokens` tokens.
+// The number of pages for `tokens` tokens.
 constexpr std::int64_t pages_for(std::int64_t tokens, std::int64_t page_size) {
   return divide_up(tokens, page_size);
 }
 
-// Hands out page numbers. The page given back last goes out first, at the start the lowest, so that few
+// Allocates page numbers. The page given back last is taken first, at the start the lowest, so that few
 // requests touch little memory.
 class PagePool {
  public:
@@ -22,9 +22,9 @@ class PagePool {
 
   std::int64_t size() const { return size_; }
   std::int64_t free() const { return std::ssize(free_); }
-  std::int64_t peak() const { return peak_; }  // the most that were out at a time
+  std::int64_t peak() const { return peak_; }  // the most pages in use at once
 
-  // Appends `count` pages, of which there must be as many free.
+  // Appends `count` pages; that many must be free.
   void take(std::int64_t count, std::vector<std::int32_t>& pages);
   void give_back(std::vector<std::int32_t>& pages);  // and empties the list
 

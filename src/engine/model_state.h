@@ -17,12 +17,12 @@ struct Model::State {
   std::shared_ptr<MemoryBudget> memory;
   std::unique_ptr<Device> device;
   std::unique_ptr<GlmOcr> network;
-  std::int64_t memory_used = 0;          // of the budget, by the loaded model alone
+  std::int64_t memory_used = 0;          // bytes of the budget that the loaded model takes
   std::mutex device_mutex;               // held while a forward pass uses the device
   std::atomic<bool> has_engine = false;  // an engine's thread owns the device
 };
 
-// The way from the public class to what is behind it, for rooms of the library.
+// Access to the private parts of Model, for the library's own code.
 struct ModelAccess {
   using State = Model::State;
   static Model make(std::shared_ptr<State> state) { return Model(std::move(state)); }

@@ -10,17 +10,17 @@ namespace glmocr::engine {
 
 // A request as the engine runs it.
 struct Request {
-  Prompt prompt;                          // build_prompt
+  Prompt prompt;
   std::vector<PreprocessedImage> images;  // in the prompt's order
   std::vector<TokenId> stop_ids;          // each ends the text
-  ReadOptions options;  // of these the prompt has used up task, schema, prompt and the pictures' options
+  ReadOptions options;                    // those of prompt and pictures are no longer read
 };
 
 // Prepares the pictures, builds the prompt that the options ask for and takes the model's stop ids. Throws
-// Error{input} naming the picture's place (from 1), or the option.
+// Error{input} naming the picture's number (from 1), or the option.
 Request make_request(const GlmOcr& model, std::span<const Image> images, const ReadOptions& options);
 
-// The pictures as the model takes them. Throws Error{input} naming the picture's place (from 1).
+// The pictures as the model takes them. Throws Error{input} naming the picture's number (from 1).
 std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, const PreprocessConfig& config,
                                               SmallPrint small_print);
 

@@ -9,16 +9,16 @@
 
 namespace glmocr::engine {
 
-// Policy and state of one request's sampling; Ops::sample does the arithmetic.
+// The sampling parameters of one request and the ids its penalty applies to; Ops::sample does the arithmetic.
 class Sampler {
  public:
   // Throws Error{input} naming the parameter, its value and its range.
   static void check(const SamplingParams& params);
 
-  // vocab_limit: ids from here on have no token (padding rows of lm_head) and are never chosen.
+  // vocab_limit: ids from here on have no token (lm_head has padding rows) and are never chosen.
   Sampler(const SamplingParams& params, std::span<const TokenId> prompt, std::int32_t vocab_limit);
 
-  // How the token of index `position` in its sequence is chosen.
+  // The parameters for choosing the token of index `position` in its sequence.
   SamplingRow row(std::int64_t position) const;
   // The ids of prompt and output, bit id % 32 of word id / 32; empty without a penalty.
   std::span<const std::uint32_t> seen() const { return seen_; }

@@ -36,7 +36,7 @@ class Planner {
     for (std::size_t i = 0; i < sequences_.size() && running < limits_.max_sequences; ++i) {
       if (sequences_[i].running) continue;
       const std::int64_t needed = pages_for(sequences_[i].tokens + 1, limits_.page_size);
-      if (needed + pages_promised() + running > free_pages_) break;  // nobody overtakes
+      if (needed + pages_promised() + running > free_pages_) break;  // in order of arrival
       sequences_[i].running = true;
       plan_.admit.push_back(i);
       ++running;
@@ -44,7 +44,7 @@ class Planner {
     }
   }
 
-  // Pages that the running sequences will take before they have run the tokens they have now.
+  // Pages that the running sequences still need for the tokens they have now.
   std::int64_t pages_promised() const {
     std::int64_t pages = 0;
     for (const SequenceState& s : sequences_) {
@@ -61,14 +61,15 @@ class Planner {
   bool encode_pictures(std::size_t i) {
     const std::vector<std::int64_t>& pictures = sequences_[i].pictures;
     std::size_t count = 0;
-    while (count < pictures.size() && (pictures[count] <= patches_ || nothing_to_encode(count))) {
+    while (count < pictures.size() && (pictures[count] <= patches_ || is_first_picture(count))) {
       patches_ -= pictures[count++];
     }
     if (count > 0) plan_.pictures.push_back({i, count});
     return count == pictures.size();
   }
 
-  bool nothing_to_encode(std::size_t count) const { return plan_.pictures.empty() && count == 0; }
+  // A picture larger than vision_patches is encoded alone.
+  bool is_first_picture(std::size_t count) const { return plan_.pictures.empty() && count == 0; }
 
   void run_rows(std::size_t i) {
     SequenceState& s = sequences_[i];
@@ -99,8 +100,8 @@ class Planner {
     return rows;
   }
 
-  // Preempts sequences younger than i, the youngest first, until `pages` are free or none is left. They come
-  // after i in this step, so nothing was planned for them yet.
+  // Preempts sequences younger than i, the youngest first, until `pages` are free or no such sequence is
+  // left. They come after i in this step, so nothing was planned for them yet.
   void make_room(std::size_t i, std::int64_t pages) {
     for (std::size_t victim = sequences_.size(); pages > free_pages_ && --victim > i;) {
       SequenceState& s = sequences_[victim];
@@ -114,7 +115,7 @@ class Planner {
 
   const EngineOptions& limits_;
   std::int64_t drafts_;
-  std::vector<SequenceState> sequences_;  // as they will be after what is planned so far
+  std::vector<SequenceState> sequences_;  // their state after what is planned so far
   std::int64_t free_pages_;
   std::int64_t prefill_rows_;
   std::int64_t patches_;

@@ -54,9 +54,8 @@ void Sequence::admit(Clock::time_point now) {
 void Sequence::preempt() {
   GLMOCR_CHECK(pages_.empty());
   running_ = false;
-  ++preemptions_;
   cached_ = 0;
-  if (!features_) pictures_encoded_ = 0;  // given up when the prompt had been run: encoded once more
+  if (!features_) pictures_encoded_ = 0;  // they were freed after the prompt
 }
 
 std::int64_t Sequence::first_feature(std::int64_t picture) const {
@@ -95,20 +94,31 @@ std::optional<FinishReason> Sequence::accept(const SampledToken& sampled, Clock:
   return reason;
 }
 
-void Sequence::finish(FinishReason reason, std::exception_ptr error, Clock::time_point now) {
-  TokenEvent rest{.text = output_.finish()};
+void Sequence::finish(FinishReason reason, Clock::time_point now) {
+  result_.finish_reason = reason;
+  const TokenEvent rest{.text = output_.finish()};
   if (!rest.text.empty()) {
     job_->publish(rest);
     try {
-      if (request_.options.on_token && !error) request_.options.on_token(rest);
+      if (request_.options.on_token) request_.options.on_token(rest);
     } catch (...) {
-      error = std::current_exception();
+      error_ = std::current_exception();
     }
   }
-  finished_ = true;
+  close(now);
+}
+
+void Sequence::fail(std::exception_ptr error, Clock::time_point now) {
   error_ = std::move(error);
+  const TokenEvent rest{.text = output_.finish()};
+  if (!rest.text.empty()) job_->publish(rest);
+  close(now);
+}
+
+// Fills in the result and gives back what the request held.
+void Sequence::close(Clock::time_point now) {
+  finished_ = true;
   result_.text = output_.text();
-  result_.finish_reason = reason;
   result_.tokens.assign(tokens_.begin() + prompt_tokens(), tokens_.end());
   result_.mean_logprob = mean(result_.logprobs);
   result_.prompt_tokens = prompt_tokens();

@@ -22,13 +22,13 @@ struct SampledToken {
   std::vector<std::pair<TokenId, float>> top;  // SamplingParams::logprobs best, best first
 };
 
-// One request on its way through the engine. Owned and used by the engine's thread once it is submitted.
+// One request in the engine. After submit only the engine's thread uses it.
 class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `context_limit`: the most tokens that prompt and output may have together. `memory`: taken for the
-  // request's pictures and their features, until it ends.
+  // `context_limit`: the most tokens that prompt and output may have together. `memory`: the share of the
+  // request's pictures and their features, released when the request ends.
   Sequence(Request request, const GlmOcrConfig& config, const Tokenizer& tokenizer,
            std::int64_t context_limit, MemoryShare memory = {});
 
@@ -39,42 +39,49 @@ class Sequence {
   bool interrupted(Clock::time_point now) const;
 
   void admit(Clock::time_point now);
-  // Its pages were taken back: it waits again, and prompt and output will be run once more.
+  // After its pages were taken: it waits again, and prompt and output will be recomputed.
   void preempt();
 
-  // Pictures and what the vision tower made of them: [image_tokens, out_hidden], kept while the prompt is run.
+  // Pictures and their features [image_tokens, out_hidden], which are kept until the prompt has been run.
   std::int64_t pictures_encoded() const { return pictures_encoded_; }
   const PreprocessedImage& picture(std::int64_t index) const { return request_.images[index]; }
   std::int64_t first_feature(std::int64_t picture) const;
   std::int64_t image_tokens() const { return request_.prompt.image_tokens; }
   Buffer& features() { return features_; }
   void picture_done() { ++pictures_encoded_; }
-  void add_vision_time(double milliseconds) { result_.timings.vision_ms += milliseconds; }
+  // What a preempted request spends on its pictures again counts as decoding once it has a token.
+  void add_vision_time(double milliseconds) {
+    if (!first_token_) result_.timings.vision_ms += milliseconds;
+  }
 
   std::vector<std::int32_t>& pages() { return pages_; }
   const std::vector<std::int32_t>& pages() const { return pages_; }
-  int preemptions() const { return preemptions_; }
 
   // Prompt and output, and the positions of the prompt.
   std::span<const TokenId> tokens() const { return tokens_; }
   std::int64_t prompt_tokens() const { return std::ssize(request_.prompt.ids); }
   const MropePositions& positions() const { return request_.prompt.positions; }
   const Sampler& sampler() const { return sampler_; }
-  // Whether output may go on behind `tokens` tokens of prompt and output.
+  // Whether another token may follow `tokens` tokens of prompt and output.
   bool has_room_after(std::int64_t tokens) const { return tokens < max_length_; }
 
+  // The keys and values of the tokens [0, end) are in the cache.
   void rows_done(std::int64_t end);
 
-  // Takes the next token and streams it; says why the text ends where it does. Throws what on_token throws.
+  // Takes the next token and streams it. Returns the reason if the text ends with it. Throws what on_token
+  // throws.
   std::optional<FinishReason> accept(const SampledToken& sampled, Clock::time_point now);
 
-  // Ends the text; what was held back is streamed. With an error the request has failed.
-  void finish(FinishReason reason, std::exception_ptr error, Clock::time_point now);
+  // Ends the text and streams what was held back.
+  void finish(FinishReason reason, Clock::time_point now);
+  // The same with an error, which the callers get instead of a result.
+  void fail(std::exception_ptr error, Clock::time_point now);
   bool finished() const { return finished_; }
   bool failed() const { return error_ != nullptr; }
-  void complete_job();  // the last thing that happens to it
+  void complete_job();  // wakes the callers; the last call
 
  private:
+  void close(Clock::time_point now);
   bool is_stop_id(TokenId token) const;
   Timings final_timings(Clock::time_point now) const;
 
@@ -86,9 +93,8 @@ class Sequence {
 
   bool running_ = false;
   bool finished_ = false;
-  int preemptions_ = 0;
   std::vector<TokenId> tokens_;  // prompt, then output
-  std::int64_t cached_ = 0;      // the first of them have keys and values in the pages
+  std::int64_t cached_ = 0;      // of the first ones, keys and values are in the pages
   std::vector<std::int32_t> pages_;
   std::int64_t pictures_encoded_ = 0;
   Buffer features_;

@@ -17,19 +17,24 @@ std::int64_t logit_count(std::span<const StepRows> rows) {
   return count;
 }
 
+}  // namespace
+
 std::vector<float> download_floats(Device& device, const Tensor& tensor) {
   std::vector<float> values(tensor.numel());
-  if (tensor.dtype == DType::f32) {
+  if (tensor.dtype == DType::bf16) {
+    std::vector<bf16> stored(values.size());
+    device.download(tensor, stored.data());
+    std::transform(stored.begin(), stored.end(), values.begin(), [](bf16 value) { return to_float(value); });
+  } else if (tensor.dtype == DType::i32) {
+    std::vector<std::int32_t> stored(values.size());
+    device.download(tensor, stored.data());
+    std::copy(stored.begin(), stored.end(), values.begin());
+  } else {
+    GLMOCR_CHECK(tensor.dtype == DType::f32);
     device.download(tensor, values.data());
-    return values;
   }
-  std::vector<bf16> stored(values.size());
-  device.download(tensor, stored.data());
-  std::transform(stored.begin(), stored.end(), values.begin(), [](bf16 value) { return to_float(value); });
   return values;
 }
-
-}  // namespace
 
 std::int64_t feature_bytes(const GlmOcr& model, std::int64_t image_tokens) {
   return image_tokens * model.config().text.hidden_size * size_of(model.compute());
@@ -42,7 +47,7 @@ TableSizes StepRunner::few_sizes(const StepLimits& limits, int page_size) {
           .logit_rows = limits.sequences * (1 + limits.drafts)};
 }
 
-// A sequence of the many has more than kFewRows rows.
+// Each sequence of this pass has more than kFewRows rows.
 TableSizes StepRunner::many_sizes(const StepLimits& limits, int page_size) {
   const std::int64_t sequences =
       std::clamp<std::int64_t>(limits.prefill_rows / kFewRows, 1, limits.sequences);
@@ -64,7 +69,7 @@ StepRunner::StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& li
       many_{StepTables(model, RowClass::many, many_sizes(limits, cache.page_size()), cache.page_size()), {}} {
   const std::int64_t few_logits = few_sizes(limits, cache.page_size()).logit_rows;
   const std::int64_t logits = few_logits + many_sizes(limits, cache.page_size()).logit_rows;
-  // Steps take no memory from the system.
+  // Reserved here, so that steps take no memory from the system.
   for (auto* rows : {&few_.rows, &many_.rows, &continued_}) rows->reserve(limits.sequences);
   ids_.resize(logits);
   logprobs_.resize(logits);
@@ -74,7 +79,7 @@ StepRunner::StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& li
   make_kept_results(few_logits, model.device().step_sizes().depth);
 }
 
-// Where several steps are under way, the next one must not overwrite the results of the one before.
+// Where several steps are in flight, a step must not overwrite the results of the previous one.
 void StepRunner::make_kept_results(std::int64_t logit_rows, int depth) {
   if (depth <= 1) return;
   const std::int64_t word_rows = logit_rows * 4;
@@ -159,11 +164,11 @@ StepRunner::Ticket StepRunner::launch(std::span<const StepRows> rows, SequenceLi
   return ticket;
 }
 
-// The body of a step: operations on weights, tables, keys and values alone (Device::run_step).
+// The body of a step consists of operations on weights, tables, keys and values (Device::run_step).
 void StepRunner::run(const Pass& pass, const StepKey& key) {
   const auto body = [&] {
     Ops& ops = model_.device().ops();
-    const Tensor rows = normed(pass, key, {});
+    const Tensor rows = run_decoder(pass, key, {});
     if (key.logit_rows == 0) return;
     const Tensor logits = model_.decoder().logits(ops.gather_rows(rows, pass.tables.logit_rows(key)));
     ops.sample(logits, pass.tables.sampling(key));
@@ -172,8 +177,9 @@ void StepRunner::run(const Pass& pass, const StepKey& key) {
   model_.device().run_step(key, std::ref(body));
 }
 
-// Token embeddings with picture features in the places of image tokens, through the decoder: [rows, hidden].
-Tensor StepRunner::normed(const Pass& pass, const StepKey& key, const Observer& observer) const {
+// Runs the decoder over token embeddings, with picture features in the places of image tokens → [rows,
+// hidden] after the final norm.
+Tensor StepRunner::run_decoder(const Pass& pass, const StepKey& key, const Observer& observer) const {
   DecoderInput input;
   input.hidden = model_.decoder().embed(pass.tables.ids(key));
   if (key.features) {
@@ -201,7 +207,7 @@ void StepRunner::keep_results(const StepKey& key, int slot) {
   copy(from.top_logprobs, kept_[slot].top_logprobs);
 }
 
-// Results of `count` rows of logits, into the host's arrays from row `first` on.
+// Downloads the results of `count` rows of logits into the host's arrays, from row `first` on.
 void StepRunner::fetch(const SamplingTables& results, std::int64_t first, std::int64_t count,
                        bool alternatives) {
   if (count == 0) return;
@@ -241,7 +247,7 @@ std::vector<float> StepRunner::logits(const StepRows& rows, SequenceList sequenc
   const StepKey key = pass.tables.stage({&rows, 1}, sequences);
   std::vector<float> values;
   model_.device().run_step([&] {
-    const Tensor all = normed(pass, key, observer);
+    const Tensor all = run_decoder(pass, key, observer);
     const Tensor last = model_.decoder().logits(all.slice(0, rows.count - 1, rows.count));
     observe(observer, "logits", last);
     values = download_floats(model_.device(), last);

@@ -23,14 +23,17 @@ struct StepLimits {
   std::int64_t drafts = 0;
 };
 
-// Bytes of the features of so many image tokens.
+// A tensor of activations (f32, bf16) or indices (i32), as floats.
+std::vector<float> download_floats(Device& device, const Tensor& tensor);
+
+// Bytes of the features of this many image tokens.
 std::int64_t feature_bytes(const GlmOcr& model, std::int64_t image_tokens);
 
-// The part of the engine that talks to the device: runs what was planned. An exception leaves the sequences as they
-// were; the same rows, or some of them, may be run again.
+// Runs planned steps on the device. An exception leaves the sequences as they were; the same rows, or some of
+// them, may be run again.
 //
-// Sequences with few rows run in one pass of the decoder, the chunks of prompts in another (RowClass), so that what a
-// sequence computes does not depend on the others.
+// Sequences with at most kFewRows rows run in one pass of the decoder (the member few_), longer chunks of
+// prompts in another (many_), so that each pass has one RowClass.
 class StepRunner {
  public:
   StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& limits);
@@ -38,32 +41,34 @@ class StepRunner {
   StepRunner(const StepRunner&) = delete;
   StepRunner& operator=(const StepRunner&) = delete;
 
-  // Bytes that the tables of such a runner take on the device.
+  // Bytes that the tables of a runner with these limits take on the device.
   static std::int64_t table_bytes(const GlmOcr& model, const StepLimits& limits, int page_size);
 
-  // Memory for the features of a sequence's pictures; the request took it from the budget when it was submitted.
+  // Allocates the features of a sequence's pictures. Their share of the budget was taken at submit.
   void reserve_features(Sequence& sequence) const;
 
   // Encodes pictures, of any sizes together, into their sequences' features.
   void encode(std::span<const PictureJob> jobs, const Observer& observer = {}) const;
 
-  // A step that was started. At most Device::step_sizes().depth are under way at a time.
+  // A step that was launched. At most Device::step_sizes().depth are in flight at once.
   struct Ticket {
     std::int64_t few = 0, many = 0;  // rows of logits of each pass
-    int slot = 0;                    // of the results
+    int slot = 0;                    // index into kept_
     bool alternatives = false;       // some row asks for log-probabilities of other tokens
   };
 
-  // Starts one step. The list of sequences, their tokens and pages stay as they are until it is collected, except
-  // that rows which all decode may be launched once more, one token on, before that.
+  // Starts one step. The list of sequences, their tokens and pages must not change until it is collected.
+  // Before that, rows for which continues() is true may be launched; their sequences may take more pages.
   Ticket launch(std::span<const StepRows> rows, SequenceList sequences);
-  // Whether the rows continue those launched last, so that their tokens need not be known.
+  // Whether the rows are the next tokens of those launched last, so that the device has their ids already.
   bool continues(std::span<const StepRows> rows) const;
-  // Waits for the step. One token for every row with logits, in the order of `rows`; valid until the next collect.
+  // Waits for the step. Returns one token per row with logits, in the order of `rows`, valid until the next
+  // collect.
   std::span<const SampledToken> collect(const Ticket& ticket, std::span<const StepRows> rows,
                                         SequenceList sequences);
 
-  // Forgets what the tables hold: to be called when sequences or their pages changed otherwise than by a step.
+  // Makes the next launch stage all its tables. Called when sequences or their pages changed outside of a
+  // step.
   void restage() { continued_.clear(); }
 
   // Runs rows of one sequence without sampling and returns the logits of its last row, [vocab_size].
@@ -79,7 +84,7 @@ class StepRunner {
 
   void split(std::span<const StepRows> rows);
   void run(const Pass& pass, const StepKey& key);
-  Tensor normed(const Pass& pass, const StepKey& key, const Observer& observer) const;
+  Tensor run_decoder(const Pass& pass, const StepKey& key, const Observer& observer) const;
   void keep_results(const StepKey& key, int slot);
   void make_kept_results(std::int64_t logit_rows, int depth);
   void fetch(const SamplingTables& results, std::int64_t first, std::int64_t count, bool alternatives);
@@ -87,13 +92,12 @@ class StepRunner {
   const GlmOcr& model_;
   KvCache& cache_;
   Pass few_, many_;
-  std::vector<StepRows> continued_;  // rows that the tables of the few hold already; none: they hold nothing
-  std::vector<SamplingTables>
-      kept_;  // results of the few for every step under way; none where that is one step
+  std::vector<StepRows> continued_;   // the rows that few_.tables are staged for; empty: they must be staged
+  std::vector<SamplingTables> kept_;  // results of few_, one per step in flight; empty where depth is 1
   Buffer kept_memory_;
   int next_slot_ = 0;
 
-  // What collect reads: the rows of logits of the few, then those of the many.
+  // Results on the host: the rows of logits of few_, then those of many_.
   std::vector<std::int32_t> ids_, top_ids_;
   std::vector<float> logprobs_, top_logprobs_;
   std::vector<SampledToken> tokens_;

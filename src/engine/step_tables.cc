@@ -117,7 +117,7 @@ StepKey StepTables::stage_next(std::span<const StepRows> rows, SequenceList sequ
   return key;
 }
 
-// Sizes as the device wants them. The tables may be moved on where every row is the next token of its sequence.
+// Sizes are in the device's buckets. `advance` is set where every row is the next token of its sequence.
 StepKey StepTables::key_of(std::span<const StepRows> rows, SequenceList sequences) const {
   StepKey key{.row_class = row_class_, .advance = true};
   std::int64_t row_count = 0, logit_count = 0, pages = 0;
@@ -137,7 +137,7 @@ StepKey StepTables::key_of(std::span<const StepRows> rows, SequenceList sequence
   return key;
 }
 
-// What lies between the rows of the step and the sizes of its key: rows that go nowhere, sequences without rows.
+// Fills the tables up to the sizes of the key with rows that are not written and sequences without rows.
 void StepTables::pad(const StepKey& key, std::int64_t sequence_count) {
   const std::int64_t axis = positions_.tensor.size(1);
   for (std::int64_t r = row_count_; r < key.rows; ++r) {
@@ -172,7 +172,7 @@ void StepTables::write_rows(const StepRows& rows, const Sequence& sequence) {
   }
 }
 
-// The rows of the sequence that get logits are its last; row_count_ is that of its first row.
+// The last rows of the sequence get logits. row_count_ is the index of its first row.
 void StepTables::write_logits(const StepRows& rows, const Sequence& sequence) {
   for (std::int64_t i = rows.end() - rows.logits; i < rows.end(); ++i, ++logit_count_) {
     logit_rows_.host[logit_count_] = static_cast<std::int32_t>(row_count_ + i - rows.begin);
@@ -184,7 +184,7 @@ void StepTables::write_logits(const StepRows& rows, const Sequence& sequence) {
   }
 }
 
-// Only the prompt's image tokens stand for features: one in the output is a token like any other.
+// Only image tokens of the prompt are replaced by features: one in the output is an ordinary token.
 void StepTables::copy_features(const StepRows& rows, Sequence& sequence) {
   if (sequence.image_tokens() == 0 || rows.begin >= sequence.prompt_tokens()) return;
   const std::span<const TokenId> prompt = sequence.tokens().first(sequence.prompt_tokens());

@@ -10,10 +10,10 @@ namespace glmocr::engine {
 
 void OutputText::check(const std::vector<std::string>& stop) {
   for (std::size_t i = 0; i < stop.size(); ++i) {
-    if (stop[i].empty()) fail(ErrorCode::input, cat("stop string ", i, " is empty"));
+    if (stop[i].empty()) fail(ErrorCode::input, cat("stop string ", i + 1, " is empty"));
     const std::size_t offset = find_invalid_utf8(stop[i]);
     if (offset != std::string::npos) {
-      fail(ErrorCode::input, cat("stop string ", i, " is not UTF-8 at byte ", offset));
+      fail(ErrorCode::input, cat("stop string ", i + 1, " is not UTF-8 at byte ", offset));
     }
   }
 }
@@ -29,7 +29,7 @@ std::string OutputText::finish() {
   return stopped_ ? shown : shown + release(pending_.size());
 }
 
-// The match that is complete first, among these the longest: the same whatever pieces the text comes in.
+// Takes the match that ends first, and of several the longest, so the pieces the text comes in do not matter.
 std::string OutputText::add(const std::string& text) {
   pending_ += text;
   std::size_t first_end = std::string::npos, begin = 0;
@@ -53,7 +53,7 @@ std::string OutputText::release(std::size_t count) {
   return shown;
 }
 
-// Length of the longest end of the pending text with which a stop string begins.
+// Length of the longest suffix of the pending text that is a prefix of a stop string.
 std::size_t OutputText::held_back() const {
   std::size_t longest = 0;
   for (const std::string& stop : stop_) {

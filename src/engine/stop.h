@@ -7,21 +7,21 @@
 
 namespace glmocr::engine {
 
-// The text of one output as it grows. It gives out what is safe to show: whole characters, and nothing that
-// could still become a stop string. The text ends before the stop string that is complete first, however the
-// tokens cut it. The tokenizer outlives it.
+// The text of one output as it grows. It releases complete characters only, and nothing that could still
+// become a stop string. The text ends before the stop string that is complete first, however it is divided
+// into tokens. The tokenizer must outlive it.
 class OutputText {
  public:
   OutputText(const Tokenizer& tokenizer, std::vector<std::string> stop);
 
-  // Throws Error{input} for a stop string that is empty or no UTF-8.
+  // Throws Error{input} for a stop string that is empty or not UTF-8.
   static void check(const std::vector<std::string>& stop);
 
-  std::string push(TokenId token);  // nothing more after a stop
-  std::string finish();             // what was held back; nothing after a stop
+  std::string push(TokenId token);  // the text released by the token; "" after a stop
+  std::string finish();             // the text held back; "" after a stop
 
   bool stopped() const { return stopped_; }
-  const std::string& text() const { return text_; }  // all that was given out
+  const std::string& text() const { return text_; }  // all that was released
 
  private:
   std::string add(const std::string& text);
@@ -30,7 +30,7 @@ class OutputText {
 
   StreamDecoder decoder_;
   std::vector<std::string> stop_;
-  std::string pending_;  // decoded, not given out
+  std::string pending_;  // decoded, not released
   std::string text_;
   bool stopped_ = false;
 };

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,20 +13,24 @@
 
 namespace glmocr {
 
-// The bytes to decode and what their error messages say.
+// The bytes to decode, and their name for error messages.
 struct Source {
   std::span<const std::byte> bytes;
   std::string name;    // of the file
   const char* format;  // as sniff_format names it
   std::int64_t max_pixels;
+  std::function<void(std::int64_t pixels)> on_size;  // see decode_image; may be empty
 
   const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(bytes.data()); }
   std::size_t size() const { return bytes.size(); }
 
   // Throws Error{input}: "scan.png: PNG picture: <what>".
   [[noreturn]] void reject(const std::string& what) const;
-  // Rejects sizes that are not positive or exceed max_pixels. Codecs call it before they allocate.
+  // Rejects sizes that are not positive or exceed max_pixels.
   void check_size(std::int64_t width, std::int64_t height) const;
+  // Checks the size of the picture and reports it to on_size. A codec calls it once, as soon as it has read
+  // the header and before it allocates memory for pixels or rows.
+  void begin_picture(std::int64_t width, std::int64_t height) const;
 };
 
 // A decoded picture before alpha and orientation are applied.

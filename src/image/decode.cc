@@ -103,7 +103,7 @@ const char* sniff_format(std::span<const std::byte> bytes) {
 }
 
 DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& name,
-                          const ImageOptions& options) {
+                          const ImageOptions& options, const SizeCallback& on_size) {
   if (bytes.empty()) fail(ErrorCode::input, cat(name, ": empty file"));
   const char* format = sniff_format(bytes);
   if (format == nullptr) {
@@ -111,7 +111,7 @@ DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& n
                                first_bytes(bytes)));
   }
   try {
-    Raster raster = decode_raster({bytes, name, format, options.max_pixels});
+    Raster raster = decode_raster({bytes, name, format, options.max_pixels, on_size});
     resolve_alpha(raster, options.background);
     return {oriented(std::move(raster.image), raster.orientation), format, std::move(raster.warnings)};
   } catch (const std::bad_alloc&) {
@@ -121,6 +121,11 @@ DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& n
 
 void Source::reject(const std::string& what) const {
   fail(ErrorCode::input, cat(name, ": ", format, " picture: ", what));
+}
+
+void Source::begin_picture(std::int64_t width, std::int64_t height) const {
+  check_size(width, height);
+  if (on_size) on_size(width * height);
 }
 
 void Source::check_size(std::int64_t width, std::int64_t height) const {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,19 +14,29 @@ namespace glmocr {
 struct DecodedImage {
   Image image;                        // upright: the orientation in the file is applied
   std::string format;                 // as sniff_format names it
-  std::vector<std::string> warnings;  // what a user should know about a picture that could be read
+  std::vector<std::string> warnings;  // about a picture that was read nevertheless
 };
 
-// The format according to the first bytes, never to a file's name: "PNG", "JPEG", "WebP", "TIFF", "GIF",
+// The format, judged by the first bytes and never by a file's name: "PNG", "JPEG", "WebP", "TIFF", "GIF",
 // "BMP", "PNM", "HEIC", "AVIF", or one that is recognised but not read here ("PDF", "JPEG 2000", "JPEG XL",
 // "SVG"); nullptr if none matches.
 const char* sniff_format(std::span<const std::byte> bytes);
+
+// Gets the number of pixels of a picture, width times height.
+using SizeCallback = std::function<void(std::int64_t pixels)>;
 
 // The pixels that Pillow's Image.open(...).convert("RGB") gives after ImageOps.exif_transpose; of animations
 // and files with several pages, the first picture. One difference: 16-bit grey keeps the high byte, where
 // Pillow clips at 255 and turns a scan white. Throws Error{input} that begins with `name` and says what was
 // found and what is wrong with it, Error{memory} where there is no memory for the pixels.
+// `on_size` is called once, after the header is read and the limit checked, before memory for pixels is
+// taken. It may block until there is room for them, or throw to stop decoding.
 DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& name,
-                          const ImageOptions& options = {});
+                          const ImageOptions& options = {}, const SizeCallback& on_size = {});
+
+// The same for a file; "-" is standard input. The file is read, not mapped: one that shrinks while it is
+// decoded must not end the process.
+DecodedImage decode_file(const std::string& path, const ImageOptions& options = {},
+                         const SizeCallback& on_size = {});
 
 }  // namespace glmocr

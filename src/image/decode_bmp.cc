@@ -105,7 +105,7 @@ Header read_header(const Source& source) {
   }
   header.top_down = height < 0;
   height = std::abs(height);
-  source.check_size(width, height);
+  source.begin_picture(width, height);
   check_coding(source, header);
   header.width = width;
   header.height = height;

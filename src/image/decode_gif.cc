@@ -62,6 +62,19 @@ int find_first_picture(GifFileType* gif, const Source& source) {
   }
 }
 
+// Without a colour map, and beyond the end of one, an index is a level of grey.
+GifColorType color_of(const ColorMapObject* map, int index) {
+  if (map != nullptr && index < map->ColorCount) return map->Colors[index];
+  const auto grey = static_cast<GifByteType>(index);
+  return {grey, grey, grey};
+}
+
+void put(const GifColorType& color, std::uint8_t* rgb) {
+  rgb[0] = color.Red;
+  rgb[1] = color.Green;
+  rgb[2] = color.Blue;
+}
+
 // Calls row(y) in the order in which the rows of a picture are stored.
 template <class Row>
 void for_each_stored_row(int height, bool interlaced, Row row) {
@@ -85,33 +98,30 @@ Raster decode_gif(const Source& source) {
   if (frame.Width <= 0 || frame.Height <= 0) source.check_size(frame.Width, frame.Height);
   const int width = std::max(gif->SWidth, frame.Left + frame.Width);
   const int height = std::max(gif->SHeight, frame.Top + frame.Height);
-  source.check_size(width, height);
+  source.begin_picture(width, height);
 
   // Outside of the frame: the transparent index if there is one, else 0. As in Pillow, the background index
   // is ignored.
   const bool has_alpha = transparent != NO_TRANSPARENT_COLOR;
-  const int outside = has_alpha ? transparent : 0;
-  const std::int64_t area = std::int64_t{width} * height;
-  std::vector<std::uint8_t> indices(area, outside);  // [height, width]
-  for_each_stored_row(frame.Height, frame.Interlace, [&](int y) {
-    GifByteType* row = &indices[std::int64_t{frame.Top + y} * width + frame.Left];
-    if (DGifGetLine(gif.get(), row, frame.Width) == GIF_ERROR) reject(source, gif->Error);
-  });
-
   const ColorMapObject* map = frame.ColorMap != nullptr ? frame.ColorMap : gif->SColorMap;
+  const GifColorType outside = color_of(map, has_alpha ? transparent : 0);
+  const std::int64_t area = std::int64_t{width} * height;
   Raster raster;
   raster.image = {width, height, std::vector<std::uint8_t>(area * 3)};
-  if (has_alpha) raster.alpha.resize(area);
-  for (std::int64_t i = 0; i < area; ++i) {
-    const std::uint8_t index = indices[i];
-    // Without a colour map, and beyond the end of one, an index is a level of grey.
-    GifColorType color{index, index, index};
-    if (map != nullptr && index < map->ColorCount) color = map->Colors[index];
-    raster.image.rgb[3 * i] = color.Red;
-    raster.image.rgb[3 * i + 1] = color.Green;
-    raster.image.rgb[3 * i + 2] = color.Blue;
-    if (has_alpha) raster.alpha[i] = index == transparent ? 0 : 255;
+  std::uint8_t* rgb = raster.image.rgb.data();
+  if (outside.Red != 0 || outside.Green != 0 || outside.Blue != 0) {
+    for (std::int64_t i = 0; i < area; ++i) put(outside, rgb + 3 * i);
   }
+  if (has_alpha) raster.alpha.resize(area);
+  std::vector<GifByteType> row(frame.Width);
+  for_each_stored_row(frame.Height, frame.Interlace, [&](int y) {
+    if (DGifGetLine(gif.get(), row.data(), frame.Width) == GIF_ERROR) reject(source, gif->Error);
+    const std::int64_t first = std::int64_t{frame.Top + y} * width + frame.Left;
+    for (int x = 0; x < frame.Width; ++x) {
+      put(color_of(map, row[x]), rgb + 3 * (first + x));
+      if (has_alpha) raster.alpha[first + x] = row[x] == transparent ? 0 : 255;
+    }
+  });
   return raster;
 }
 

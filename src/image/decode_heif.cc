@@ -36,7 +36,7 @@ Raster decode_heif(const Source& source) {
   heif_image_handle* raw_handle = nullptr;
   check(heif_context_get_primary_image_handle(context.get(), &raw_handle), source);
   const Handle handle(raw_handle);
-  source.check_size(heif_image_handle_get_width(handle.get()), heif_image_handle_get_height(handle.get()));
+  source.begin_picture(heif_image_handle_get_width(handle.get()), heif_image_handle_get_height(handle.get()));
 
   const bool has_alpha = heif_image_handle_has_alpha_channel(handle.get()) != 0;
   const int channels = has_alpha ? 4 : 3;

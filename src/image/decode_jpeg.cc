@@ -127,7 +127,7 @@ class JpegReader {
 Raster decode_jpeg(const Source& source) {
   JpegReader reader(source);
   if (!reader.read_header()) source.reject(reader.error());
-  source.check_size(reader.width(), reader.height());
+  source.begin_picture(reader.width(), reader.height());
   const int components = reader.components();
   if (components != 1 && components != 3 && components != 4) {
     source.reject(cat(components, " components, expected 1, 3 or 4"));

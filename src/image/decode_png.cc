@@ -31,16 +31,22 @@ class PngReader {
   int height() const { return png_get_image_height(png_, info_); }
   int channels() const { return png_get_channels(png_, info_); }
 
-  // Reads up to the first IDAT and asks for 8-bit RGB or RGBA.
+  // Reads up to the first IDAT. Takes no memory for rows.
   bool read_header() {
     if (info_ == nullptr) return false;
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, on_read);
-    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // Source::check_size decides
+    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // Source::begin_picture decides
     // Profiles and texts are not used; skipping them saves their decompression.
     static const png_byte kSkipped[] = "iCCP\0iTXt\0sPLT\0tEXt\0zTXt";
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, kSkipped, 5);
     png_read_info(png_, info_);
+    return true;
+  }
+
+  // Asks for 8-bit RGB or RGBA. libpng allocates its rows here.
+  bool start() {
+    if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_expand(png_);    // palettes, 1, 2 and 4 bits, tRNS
     png_set_strip_16(png_);  // the high byte
     png_set_gray_to_rgb(png_);
@@ -99,7 +105,8 @@ class PngReader {
 Raster decode_png(const Source& source) {
   PngReader reader(source.bytes);
   if (!reader.read_header()) source.reject(reader.error());
-  source.check_size(reader.width(), reader.height());
+  source.begin_picture(reader.width(), reader.height());
+  if (!reader.start()) source.reject(reader.error());
   const int channels = reader.channels();
   GLMOCR_CHECK(channels == 3 || channels == 4);
 

@@ -127,7 +127,7 @@ Raster decode_pnm(const Source& source) {
   PnmReader reader(source);
   const std::int64_t width = reader.number("the width");
   const std::int64_t height = reader.number("the height");
-  source.check_size(width, height);
+  source.begin_picture(width, height);
   const std::size_t area = width * height;
   // A plain sample takes at least one byte, so a short file cannot make us allocate much.
   if (plain && area > source.size()) source.reject("truncated file");

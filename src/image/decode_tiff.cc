@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "image/alpha.h"
 #include "image/cmyk.h"
 #include "image/codec.h"
@@ -93,7 +94,7 @@ Layout read_layout(TIFF* tiff, const Source& source) {
   Layout layout{};
   layout.width = field<std::uint32_t>(tiff, TIFFTAG_IMAGEWIDTH);
   layout.height = field<std::uint32_t>(tiff, TIFFTAG_IMAGELENGTH);
-  source.check_size(layout.width, layout.height);
+  source.begin_picture(layout.width, layout.height);
   layout.bits = field<std::uint16_t>(tiff, TIFFTAG_BITSPERSAMPLE, 1);
   layout.channels = field<std::uint16_t>(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
   layout.photometric = field<std::uint16_t>(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISWHITE);
@@ -188,13 +189,28 @@ struct Blocks {
   bool tiled;
 };
 
+// Rejects files whose strips and tiles unpack to far more than the picture holds: they may all lie in the
+// same few bytes. An ordinary picture has at most 8 bytes per pixel; its tiles reach beyond its edges.
+void check_blocks(TIFF* tiff, const Layout& layout, const Input& input) {
+  constexpr std::uint64_t kSlack = 128 << 20;
+  const bool tiled = TIFFIsTiled(tiff) != 0;
+  const std::uint64_t bytes = tiled ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
+  const std::uint64_t count = tiled ? TIFFNumberOfTiles(tiff) : TIFFNumberOfStrips(tiff);
+  const std::uint64_t most = kSlack + 16 * std::uint64_t{layout.width} * layout.height;
+  if (bytes == 0) reject(input, "strips or tiles of an impossible size");
+  if (count > most / bytes) {
+    input.source.reject(cat(count, tiled ? " tiles" : " strips", " of ", size_text(bytes), " for ",
+                            layout.width, "x", layout.height, " pixels, expected at most ", size_text(most),
+                            " in all"));
+  }
+}
+
 Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
   Blocks blocks{};
   blocks.tiled = TIFFIsTiled(tiff) != 0;
   if (blocks.tiled) {
     blocks.width = field<std::uint32_t>(tiff, TIFFTAG_TILEWIDTH);
     blocks.height = field<std::uint32_t>(tiff, TIFFTAG_TILELENGTH);
-    input.source.check_size(blocks.width, blocks.height);
     blocks.bytes = std::max<tmsize_t>(TIFFTileSize(tiff), 0);
     blocks.row_bytes = std::max<tmsize_t>(TIFFTileRowSize(tiff), 0);
   } else {
@@ -207,10 +223,6 @@ Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
   const tmsize_t needed = (blocks.width * channels * layout.bits + 7) / 8;
   if (blocks.height == 0 || blocks.row_bytes < needed || blocks.bytes / blocks.row_bytes < blocks.height) {
     reject(input, "strips or tiles of an impossible size");
-  }
-  // No honest block is larger than a picture of max_pixels with 8 bytes per pixel.
-  if (blocks.bytes > input.source.max_pixels * 8) {
-    reject(input, "strips or tiles are too large");
   }
   return blocks;
 }
@@ -313,6 +325,7 @@ Raster decode_tiff(const Source& source) {
   const Tiff tiff = open_tiff(input);
   if (tiff == nullptr) reject(input, "broken header");
   const Layout layout = read_layout(tiff.get(), source);
+  check_blocks(tiff.get(), layout, input);
 
   Raster raster;
   raster.image.width = layout.width;

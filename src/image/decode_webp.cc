@@ -44,7 +44,7 @@ Raster decode_webp(const Source& source) {
   }
   const int width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH);
   const int height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
-  source.check_size(width, height);
+  source.begin_picture(width, height);
   Frame frame;
   if (WebPDemuxGetFrame(demuxer.get(), 1, &frame) == 0) source.reject("no frame in the container");
   const bool covers = frame.width == width && frame.height == height;

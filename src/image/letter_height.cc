@@ -12,7 +12,7 @@
 namespace glmocr {
 namespace {
 
-constexpr int kWindow = 12;  // the surroundings extend so many pixels to each side
+constexpr int kWindow = 12;  // the surroundings extend this many pixels to each side
 constexpr int kLeastContrast = 12;
 constexpr int kLongestStroke = 64;  // longer ones are rules
 constexpr int kFewestStrokes = 20;

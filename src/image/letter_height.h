@@ -6,9 +6,9 @@
 
 namespace glmocr {
 
-// The height of the letters of a picture, from the top of a capital to the bottom of a descender, in pixels;
-// nothing where too little of it looks like print. An estimate: for two pictures in three it is within 20 %.
-// It gives exactly what train/letters.py gives, so the accuracy measured there holds here.
+// An estimate of the height of a picture's letters, from the top of a capital to the bottom of a descender,
+// in pixels; nullopt where too little of it looks like print. Within 20 % for two pictures in three. Equal to
+// the result of train/letters.py, so the accuracy measured there applies here.
 std::optional<double> estimate_letter_height(const Image& image);
 
 }  // namespace glmocr

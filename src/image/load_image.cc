@@ -9,21 +9,31 @@
 
 namespace glmocr {
 
-Image decode_image_bytes(std::span<const std::byte> bytes, const std::string& name,
-                         const ImageOptions& options, std::vector<std::string>* warnings) {
-  DecodedImage decoded = decode_image(bytes, name, {options.max_pixels, options.background});
+namespace {
+
+Image without_warnings(DecodedImage decoded, std::vector<std::string>* warnings) {
   if (warnings) warnings->insert(warnings->end(), decoded.warnings.begin(), decoded.warnings.end());
   return std::move(decoded.image);
 }
 
+}  // namespace
+
+DecodedImage decode_file(const std::string& path, const ImageOptions& options, const SizeCallback& on_size) {
+  const bool standard_input = path == "-";
+  const std::string content =
+      standard_input ? std::string{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}
+                     : read_file(path);
+  return decode_image(std::as_bytes(std::span(content)), standard_input ? "standard input" : path, options,
+                      on_size);
+}
+
+Image decode_image_bytes(std::span<const std::byte> bytes, const std::string& name,
+                         const ImageOptions& options, std::vector<std::string>* warnings) {
+  return without_warnings(decode_image(bytes, name, options), warnings);
+}
+
 Image load_image(const std::string& path, const ImageOptions& options, std::vector<std::string>* warnings) {
-  if (path == "-") {
-    const std::string content{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-    return decode_image_bytes(std::as_bytes(std::span(content)), "standard input", options, warnings);
-  }
-  // Read, not mapped: a file that shrinks while it is decoded must not end the process.
-  const std::string content = read_file(path);
-  return decode_image_bytes(std::as_bytes(std::span(content)), path, options, warnings);
+  return without_warnings(decode_file(path, options), warnings);
 }
 
 }  // namespace glmocr

@@ -19,8 +19,8 @@ struct DeviceOptions {
   std::shared_ptr<MemoryBudget> memory;  // the budget of the device; null: one without a limit
 };
 
-// "cpu" (the best kernels that this machine runs, or those that GLMOCR_CPU_ISA names), "cpu:avx2" and the
-// like, "ref" (the definition of the operations: plain loops). Throws Error{device} naming what is available.
+// "cpu" (the best kernels that this machine runs, or those that GLMOCR_CPU_ISA names), "cpu:avx2" etc., "ref"
+// (plain loops that define the operations). Throws Error{device} naming the available devices.
 std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& options = {});
 
 // Every name that open_device accepts on this machine, best first.

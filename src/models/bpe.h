@@ -33,7 +33,7 @@ class MergeTable {
   std::unordered_map<std::uint64_t, Merge> merges_;
 };
 
-// Byte pair encoding of one pre-token: begins with one token per byte and merges the pair with the lowest
+// Byte pair encoding of one pre-token: starts with one token per byte and merges the pair with the lowest
 // rank, the leftmost among equals, until no pair merges. O(n log n).
 class BytePairEncoder {
  public:

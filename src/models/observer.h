@@ -8,10 +8,10 @@
 
 namespace glmocr {
 
-// Sees intermediate tensors under the names of docs/model.md while a model runs. Empty in normal use.
+// Receives intermediate tensors under the names of docs/model.md while a model runs. Empty in normal use.
 using Observer = std::function<void(const std::string& name, const Tensor& tensor)>;
 
-// The name is built only where somebody observes.
+// The name is built only where there is an observer.
 inline void observe(const Observer& observer, const char* name, const Tensor& tensor) {
   if (observer) observer(name, tensor);
 }

@@ -21,6 +21,11 @@ constexpr std::string_view kNotWhiteSpace =
     R"(\x{00}-\x{08}\x{0E}-\x{1F}\x{21}-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF}\x{200B}-\x{2027})"
     R"(\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{10FFFF})";
 
+// Bounds of one match. The patterns of published tokenizers need a few steps per character, and megabytes of
+// memory where a group repeats over megabytes of text.
+constexpr std::uint32_t kMaxSteps = 10'000'000;
+constexpr std::uint32_t kMaxHeapKib = 1 << 20;
+
 std::string error_text(int code) {
   char buffer[256];
   pcre2_get_error_message(code, reinterpret_cast<PCRE2_UCHAR*>(buffer), sizeof buffer);
@@ -54,7 +59,8 @@ class Translator {
       white_space(true, 2);
     } else if (letter == 'S') {
       white_space(false, 2);
-    } else if (letter == 'h' || letter == 'H') {
+    } else if (letter == 'h' || letter == 'H' || letter == 'C' || letter == 'K') {
+      // \h and \H mean something else here; \C splits characters; \K moves the start of a match.
       refuse(cat("\\", letter));
     } else {
       copy(2);
@@ -132,12 +138,14 @@ std::size_t next_character(std::string_view text, std::size_t at) {
 struct Regex::Compiled {
   Owned<pcre2_code, pcre2_code_free> code;
   Owned<pcre2_match_context, pcre2_match_context_free> context;
+  std::string where;
 };
 
 Regex::Regex(std::string_view pattern, Syntax syntax, const std::string& where) {
   const bool literal = syntax == Syntax::literal;
   const std::string translated = literal ? std::string(pattern) : Translator(pattern, where).run();
-  const std::uint32_t options = literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE;
+  const std::uint32_t options =
+      literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
   const Owned<pcre2_compile_context, pcre2_compile_context_free> settings(
       pcre2_compile_context_create(nullptr));
   pcre2_set_newline(settings.get(), PCRE2_NEWLINE_LF);
@@ -153,8 +161,10 @@ Regex::Regex(std::string_view pattern, Syntax syntax, const std::string& where) 
   // Fails where the system forbids code made at run time; pcre2_match interprets then.
   pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);
   compiled->context.reset(pcre2_match_context_create(nullptr));
-  pcre2_set_match_limit(compiled->context.get(), UINT32_MAX);
-  pcre2_set_depth_limit(compiled->context.get(), UINT32_MAX);
+  pcre2_set_match_limit(compiled->context.get(), kMaxSteps);
+  pcre2_set_depth_limit(compiled->context.get(), kMaxSteps);
+  pcre2_set_heap_limit(compiled->context.get(), kMaxHeapKib);
+  compiled->where = where;
   compiled_ = std::move(compiled);
 }
 
@@ -172,12 +182,23 @@ void Regex::for_each_piece(std::string_view text, const std::function<void(std::
     // the heap.
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = find(from, PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) break;
+    if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_DEPTHLIMIT ||
+        result == PCRE2_ERROR_HEAPLIMIT) {
+      fail(ErrorCode::model, cat(compiled_->where, ": the pattern needs too much work at byte ", from,
+                                 " of a text, expected at most ", kMaxSteps, " steps and ",
+                                 kMaxHeapKib / 1024, " MiB per match"));
+    }
     if (result < 0) {
-      fail(ErrorCode::memory, cat("the tokenizer's pattern cannot be matched at byte ", from,
+      fail(ErrorCode::memory, cat(compiled_->where, ": the pattern cannot be matched at byte ", from,
                                   " of the text: ", error_text(result)));
     }
     const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match.get());
     const std::size_t begin = span[0], end = span[1];
+    if (begin < from || end < begin) {  // a \K that the translator did not see
+      fail(ErrorCode::model,
+           cat(compiled_->where, ": a match of the pattern begins at byte ", begin, " and ends at byte ", end,
+               " of a text, expected a begin from ", from, " on and an end after it"));
+    }
     if (begin > taken) take(text.substr(taken, begin - taken));
     if (end > begin) take(text.substr(begin, end - begin));
     taken = end;

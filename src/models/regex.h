@@ -10,7 +10,7 @@ namespace glmocr {
 // A compiled pattern of tokenizer.json. Patterns are written for Oniguruma (Ruby syntax) and run by PCRE2,
 // with what the two interpret differently translated: `\s` is exactly Unicode's White_Space (PCRE2 adds
 // U+180E), `^` and `$` match at every line. What cannot be translated (nested classes, `&&`, `\h`) is
-// refused. Concurrent const use is safe.
+// refused, as are `\C`, which splits characters, and `\K`. Concurrent const use is safe.
 class Regex {
  public:
   enum class Syntax { pattern, literal };
@@ -19,7 +19,8 @@ class Regex {
   Regex(std::string_view pattern, Syntax syntax, const std::string& where);
 
   // Splits `text` (well-formed UTF-8) into its matches and the parts between them, in order, none empty: the
-  // behaviour "Isolated". Works for megabytes: matching has no limit and does not recurse.
+  // behaviour "Isolated". Works for megabytes: matching does not recurse. Throws Error{model} for a pattern
+  // that backtracks without end, or whose matches do not follow each other.
   void for_each_piece(std::string_view text, const std::function<void(std::string_view)>& take) const;
 
  private:

@@ -17,11 +17,11 @@ namespace glmocr {
 
 struct TokenizerJson;
 
-// Whether text may spell control tokens. A user's text never may.
+// Whether control tokens written in a text are matched. Never for a user's text.
 enum class AddedTokens { ignore, match };
 
-// Byte-level BPE as tokenizer.json describes it: from text to the ids that Hugging Face tokenizers give
-// (without a post-processor), and back. Concurrent const use is safe.
+// Byte-level BPE as tokenizer.json describes it: from text to the ids of Hugging Face tokenizers (without a
+// post-processor), and back. Concurrent const use is safe.
 class Tokenizer {
  public:
   // Both throw Error{model} naming the file and the key where it is unreadable, broken, or specifies what we
@@ -60,8 +60,8 @@ class Tokenizer {
   bool ignore_merges_;
 };
 
-// Decodes token by token: returns whole characters and keeps the bytes of an incomplete one until the next
-// token. The parts joined are what Tokenizer::decode gives. The tokenizer must outlive it.
+// Decodes token by token: returns complete characters and keeps the bytes of an incomplete one until the next
+// token. The parts joined equal the result of Tokenizer::decode. The tokenizer must outlive it.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true)

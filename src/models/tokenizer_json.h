@@ -10,9 +10,9 @@
 
 namespace glmocr {
 
-// The contents of a tokenizer.json of a byte-level BPE model. Ignored are `truncation` and `padding` (up to
-// the caller), `post_processor` (it puts control tokens around the text; our prompts contain theirs already),
-// `unk_token` and `fuse_unk` (every byte has a token).
+// The contents of a tokenizer.json of a byte-level BPE model. These keys are ignored: `truncation` and
+// `padding` (up to the caller), `post_processor` (it puts control tokens around the text; our prompts have
+// theirs already), `unk_token` and `fuse_unk` (every byte has a token).
 struct TokenizerJson {
   std::vector<Piece> pieces;
   std::vector<std::pair<std::string, std::string>> merges;  // in order of rank, the lowest first

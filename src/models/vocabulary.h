@@ -11,10 +11,10 @@
 
 namespace glmocr {
 
-// A token that is found in the raw text as a whole, before the pre-tokenizer sees it.
+// A token that is matched in the raw text, before the pre-tokenizer runs.
 struct AddedToken {
   TokenId id = 0;
-  std::string content;   // as it stands in the text
+  std::string content;   // as written in the text
   bool special = false;  // left out of the decoded text on request
 };
 

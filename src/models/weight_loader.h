@@ -17,7 +17,7 @@ struct TensorGroup {
   std::int64_t tensors = 0, parameters = 0, bytes = 0;  // as stored
 };
 
-// What a loader leaves behind: the owners of the memory that weights refer to, and a summary for the user.
+// The result of loading: the owners of the memory that weights refer to, and a summary for the user.
 struct LoadedTensors {
   SafetensorsFiles files;
   std::vector<Buffer> buffers;
@@ -27,11 +27,11 @@ struct LoadedTensors {
   std::int64_t copied_bytes = 0;   // tensors that had to be converted, reordered or copied to the device
 };
 
-// Takes tensors out of a snapshot one by one, checks their shapes and hands them to the device. Missing,
-// misshapen and unexpected tensors are collected, so that one error lists them all; what was asked for is
-// empty then.
+// Takes tensors out of a snapshot one by one, checks their shapes and prepares them on the device. Missing,
+// misshapen and unexpected tensors are collected, so that finish() lists them all in one error; until then a
+// tensor that is missing or misshapen is returned empty.
 //
-// Matrices keep their stored type, except that a bf16 `compute` type turns F16 and F32 into bf16. Vectors
+// Matrices keep their stored type, except that F16 and F32 become bf16 where `compute` is bf16. Vectors
 // become f32, rounded to bf16 first where `compute` is bf16.
 class WeightLoader {
  public:
@@ -64,7 +64,7 @@ class WeightLoader {
 
   void note(const std::string& text) { loaded_.notes.push_back(text); }
 
-  // The end of loading. Throws Error{model} that lists missing, misshapen and unexpected tensors.
+  // Ends loading. Throws Error{model} that lists missing, misshapen and unexpected tensors.
   LoadedTensors finish();
 
  private:
@@ -72,8 +72,8 @@ class WeightLoader {
   const Named* find_name(const std::string& name) const;
   const StoredTensor* find(const std::string& name, const std::vector<Shape>& shapes, bool required = true);
 
-  // The tensor as a matrix whose rows are its slices along the first dimension, each with its dimensions in
-  // the given order.
+  // The tensor as a matrix: one row per index of the first dimension, its values in the given order of the
+  // other dimensions.
   Weight prepare(const StoredTensor& stored, const std::vector<int>& order, WeightUse use);
   Tensor convert(const StoredTensor& stored, const std::vector<int>& order, DType target, Buffer& owner);
   Tensor small_memory(const Shape& shape, DType dtype);

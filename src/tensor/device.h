@@ -15,7 +15,7 @@ namespace glmocr {
 
 class MemoryBudget;
 
-// Tells recorded steps apart: steps with equal keys run the same operations on the same tensors.
+// Identifies recorded steps: steps with equal keys run the same operations on the same tensors.
 struct StepKey {
   RowClass row_class = RowClass::few;
   int rows = 0;
@@ -32,20 +32,20 @@ struct StepKey {
 struct StepSizes {
   int prefill_rows = 512;              // rows of one chunk of a prompt
   std::int64_t vision_patches = 4096;  // patches encoded together
-  int depth = 1;                       // steps in flight before the results of the first are fetched
+  int depth = 1;                       // steps in flight at once; 1: results are fetched after each step
 };
 
 // One processor with its memory: where tensors live and where Ops run. Used by one thread at a time.
 //
-// Memory comes in two kinds. `allocate` gives a Buffer that lives as long as its owner (weights, tables of a
-// step). `scratch` gives memory of the current step's arena, which the end of the step, or of an ArenaScope,
-// takes back.
+// Memory comes in two kinds. `allocate` returns a Buffer that lives as long as its owner (weights, tables of
+// a step). `scratch` returns memory of the current step's arena, which is freed at the end of the step or of
+// an ArenaScope.
 class Device {
  public:
   virtual ~Device() = default;
 
   virtual std::string name() const = 0;  // "cpu", "cuda:0", "ref"
-  virtual std::string isa() const = 0;   // "avx512_bf16", "sm_90"; "" where it means nothing
+  virtual std::string isa() const = 0;   // "avx512_bf16", "sm_90"; "" where there is none
   virtual int threads() const = 0;       // host threads the kernels use
   virtual Ops& ops() = 0;
 
@@ -53,24 +53,27 @@ class Device {
   virtual bool prefers_bf16() const = 0;
 
   virtual StepSizes step_sizes() const = 0;
-  // The size that a recorded step runs with where it has `count` rows (sequences, pages, rows of logits): the
-  // count itself where nothing is recorded, else one of a few sizes, so that few steps are recorded.
+  // The size to which a step pads `count` rows (sequences, pages, rows of logits): the count itself where
+  // nothing is recorded, else one of a few sizes, so that few steps are recorded.
   virtual int bucket(int count) const = 0;
 
-  // What allocate, scratch and make_kv_store take from. The device's owner and others may take from it too.
+  // The budget of allocate, scratch and make_kv_store. The device's owner and others may take from it too.
   virtual const std::shared_ptr<MemoryBudget>& memory() const = 0;
 
   // Throws Error{memory} naming the bytes asked for, in use and allowed.
   virtual Buffer allocate(std::int64_t bytes) = 0;
   // The same for bytes that the caller has already taken from memory().
   virtual Buffer allocate_paid(std::int64_t bytes) = 0;
+  // An uninitialised contiguous tensor in the arena. Throws Error{memory}.
   virtual Tensor scratch(const Shape& shape, DType dtype) = 0;
 
+  // For ArenaScope.
   virtual std::int64_t arena_mark() const = 0;
   virtual void arena_rewind(std::int64_t mark) = 0;
-  // Room for a step that takes so many bytes of the arena; between steps only. Throws Error{memory}.
+  // Room for a step that takes so many bytes of the arena; between steps only. 0 gives all of it back. Throws
+  // Error{memory}.
   virtual void reserve_arena(std::int64_t bytes) = 0;
-  // The most that scratch has held since the device was opened.
+  // The most bytes of the arena in use at once since the device was opened.
   virtual std::int64_t arena_peak_bytes() const = 0;
 
   // Copies between host and device, and within the device. Both sides are contiguous and of the same shape
@@ -80,26 +83,27 @@ class Device {
   virtual void copy(const Tensor& from, const Tensor& to) = 0;
 
   // A contiguous host tensor for the operations of the current step: the same memory where the device can
-  // read it, otherwise a copy in the arena. The caller leaves the memory as it is until the step has ended.
+  // read it, otherwise a copy in the arena. The memory must not change until the step has ended.
   virtual Tensor borrow(const Tensor& host) = 0;
 
-  // A stored matrix [out, in] as this device reads it, without bias: in host memory (a mapped file, maybe
-  // misaligned) or in a buffer of this device. It may be used in place (the CPU maps the file and copies
-  // nothing); otherwise it is copied into `owner`.
+  // A stored matrix [out, in] in this device's layout, without bias. `matrix` is in host memory (a mapped
+  // file, maybe misaligned) or in a buffer of this device. It is used in place where possible; otherwise it
+  // is copied into `owner`.
   virtual Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) = 0;
 
-  // Bytes that one page takes in all layers (`pages` is not read), and the store. Throws Error{memory}.
+  // Bytes of one page in all layers (spec.pages is ignored).
   virtual std::int64_t kv_page_bytes(const KvSpec& spec) const = 0;
+  // Throws Error{memory}.
   virtual std::unique_ptr<KvStore> make_kv_store(const KvSpec& spec) = 0;
 
   // Runs one step. The arena is empty when the body begins.
   virtual void run_step(const std::function<void()>& body) = 0;
   // Runs one step that a device may record the first time it sees the key and replay from then on, without
   // calling the body. So the body consists of operations on tensors that are the same for every step with
-  // this key (weights, tables allocated once, results of operations): no upload or download, and no decision
-  // that the key does not hold.
+  // this key (weights, tables allocated once, results of operations). It uploads and downloads nothing and
+  // branches on nothing but the key.
   virtual void run_step(const StepKey& key, const std::function<void()>& body) = 0;
-  // Forgets what was recorded: tensors that recorded steps use are about to go away.
+  // Forgets what was recorded. Called before tensors that recorded steps use are freed.
   virtual void forget_steps() = 0;
 
   // A host array as an arena tensor: upload_array(ids.data(), {n}).
@@ -111,7 +115,7 @@ class Device {
   }
 };
 
-// Gives back, at its end, what was taken from the arena since its beginning.
+// Its destructor frees what was taken from the arena since its constructor.
 class ArenaScope {
  public:
   explicit ArenaScope(Device& device) : device_(device), mark_(device.arena_mark()) {}

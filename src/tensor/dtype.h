@@ -84,7 +84,7 @@ constexpr bf16 from_float<bf16>(float value) {
   return to_bf16(value);
 }
 
-// The DType of a C++ type; does not compile for types that no tensor holds.
+// The DType of a C++ type; does not compile for other types.
 template <class T>
 struct DTypeOf;
 template <>

@@ -6,7 +6,7 @@
 
 namespace glmocr {
 
-// What a store of keys and values holds. A token's slot is page · page_size + its offset in the page.
+// The shape of a store of keys and values. A token's slot is page · page_size + its offset in the page.
 struct KvSpec {
   int layers = 0;
   int kv_heads = 0;

@@ -9,8 +9,8 @@
 
 namespace glmocr {
 
-// The contract between the models and the hardware. A device implements this table; the models are written
-// once against it. Rules that hold for every operation:
+// The contract between the models and the hardware. A device implements this interface; the models are
+// written once against it. Rules for every operation:
 //  - Activations are f32 or bf16, called the compute type; results have the type of the first operand. Sums
 //    run in fp32 and a result is rounded once, except where a comment says otherwise (the rounding points of
 //    transformers).
@@ -21,10 +21,13 @@ namespace glmocr {
 //    nor their contents change it. Where two orders of summation exist, RowClass names the one to use.
 
 // The order in which products and attention sum. A sequence with at most kFewRows rows in a step runs them as
-// `few` (decoding, drafts, the last few rows of a prompt), with more rows as `many`, as does vision. So the
+// `few` (decoding, the last few rows of a prompt), with more rows as `many`; vision always as `many`. So the
 // bits of a row do not depend on what else runs in its step.
 enum class RowClass : std::uint8_t { many, few };
 inline constexpr int kFewRows = 16;
+
+// Query heads per key/value head that attention_paged of every device takes.
+inline constexpr int kMaxHeadsPerKvHead = 256;
 
 enum class Activation { none, silu, gelu };  // gelu: the exact one, by erf
 
@@ -59,8 +62,8 @@ struct PagedBatch {
   Tensor row_starts;    // [sequences + 1]
   Tensor context_lens;  // [sequences]
   Tensor page_table;    // [sequences, pages]; rows may be strided
-  int max_rows = 0;     // the most rows of a sequence, or more
-  int max_context = 0;  // the longest context, or more
+  int max_rows = 0;     // upper bound of the rows of one sequence
+  int max_context = 0;  // upper bound of context_lens
   RowClass rows = RowClass::many;
 };
 
@@ -70,32 +73,37 @@ struct SamplingRow {
   float temperature = 0;
   float top_p = 1;
   float min_p = 0;
-  float repetition_penalty = 1;  // over the ids that `seen` holds
+  float repetition_penalty = 1;  // of the ids whose bit is set in `seen`
   std::int32_t top_k = 0;        // 0: all
   std::int32_t top_logprobs = 0;
-  std::int32_t vocab_limit = 0;  // ids from here on are padding rows and are never chosen; 0: none
-  std::int32_t position = 0;     // index of the token to come; with the seed it determines the random number
+  std::int32_t vocab_limit = 0;  // ids from here on have no token and are never chosen; 0: no limit
+  std::int32_t position = 0;     // index of the next token; with the seed it determines the random number
   std::uint32_t seed_low = 0, seed_high = 0;
 };
 static_assert(sizeof(SamplingRow) == 40);
 
-// What Ops::sample reads and writes: one row per row of logits, or more.
+// The id of a row whose logits are not all finite.
+inline constexpr std::int32_t kNotFinite = -1;
+
+// What Ops::sample reads and writes. Each table has at least as many rows as the logits.
 struct SamplingTables {
   Tensor params;  // [rows, 10] i32: the words of a SamplingRow
   // [rows, ceil(vocab / 32)] i32: bit id % 32 of word id / 32 is set where the penalty applies to the id. May
-  // be none where no row has a penalty.
+  // be empty where no row has a penalty.
   Tensor seen;
 
   // Results. Log-probabilities are the log-softmax of the logits after the penalty, before temperature and
-  // cuts. Of the best ids, row r gets as many as its `top_logprobs` says, best first; the rest does not
-  // change.
+  // cuts. The first SamplingRow::top_logprobs entries of a row of top_ids are written, best first; the others
+  // do not change.
+  // A row with NaN or infinity among its logits (up to vocab_limit) gets the id kNotFinite, the
+  // log-probability NaN and no best ids. It is no exception, because a recorded step cannot throw.
   Tensor ids;           // [rows] i32
   Tensor logprobs;      // [rows] f32
   Tensor top_ids;       // [rows, most] i32
   Tensor top_logprobs;  // [rows, most] f32
 };
 
-// The inputs of a decoding step that Ops::advance moves on by one token, one row per sequence.
+// The inputs of a decoding step that Ops::advance changes to those of the next token, one row per sequence.
 struct DecodeTables {
   Tensor ids;           // [rows] i32
   Tensor positions;     // [3, rows] i32; may be strided
@@ -107,9 +115,9 @@ struct DecodeTables {
 
 struct PatchOptions {
   int patch_size = 14;
-  int frames = 2;      // equal copies of the picture that a patch holds
+  int frames = 2;      // equal copies of the picture in a patch
   int merge_size = 2;  // patches come in blocks of merge_size², blocks row by row
-  Tensor out;
+  Tensor out;          // [patches, 3 · frames · patch_size²]
 };
 
 class Ops {
@@ -119,19 +127,21 @@ class Ops {
   // table [vocab, hidden], ids [n] → [n, hidden] of type `compute`.
   virtual Tensor embed(const Weight& table, const Tensor& ids, DType compute) = 0;
 
-  // x [rows, in] · weight [out, in]ᵀ + bias → [rows, out]. The activation follows the bias and a rounding.
+  // x [rows, in], weight [out, in] → round(act(round(x · Wᵀ + bias))), [rows, out].
   virtual Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options = {}) = 0;
 
-  // round(round(silu(gate)) · up), both [rows, width], possibly strided halves of one matrix.
+  // gate, up [rows, width] (rows may be strided: halves of one matrix) → round(round(silu(gate)) · up),
+  // [rows, width].
   virtual Tensor swiglu(const Tensor& gate, const Tensor& up) = 0;
 
   // Over the last dimension: round(w · round(x · rsqrt(mean(x²) + eps))).
   virtual Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options = {}) = 0;
 
-  // Over the last dimension, population variance, one rounding.
+  // Over the last dimension: round(weight · (x − mean) · rsqrt(variance + eps) + bias), population variance.
   virtual Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                             const NormOptions& options = {}) = 0;
 
+  // x [rows, width] → [rows, width], one rounding.
   virtual Tensor activate(const Tensor& x, Activation activation) = 0;
 
   // positions [axes, n] i32, inv_freq [pairs] f32, axis [pairs] i32 → [2, n, pairs] f32: cos and sin of
@@ -139,12 +149,11 @@ class Ops {
   virtual Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                               DType precision) = 0;
 
-  // x [n, heads, head_dim] (rows may be strided: a part of qkv), table [2, n, head_dim/2]
-  // → [n, heads, head_dim].
+  // x [n, heads, head_dim] (rows may be strided), table [2, n, head_dim/2] → [n, heads, head_dim].
   virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) = 0;
 
-  // q, k, v [n, heads, head_dim] (rows may be strided), softmax(q·kᵀ·scale)·v over whole segments, no mask
-  // → [n, heads · head_dim]. Memory stays O(n): no n×n matrix.
+  // q, k, v [n, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over whole segments, no mask →
+  // [n, heads · head_dim]. Memory is O(n): no n×n matrix.
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                            const AttentionOptions& options) = 0;
 
@@ -152,21 +161,20 @@ class Ops {
   // Rows with slot -1 are not written.
   virtual void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) = 0;
 
-  // q [rows, heads, head_dim] against a layer's pages; query head j reads kv head j / (heads / kv_heads)
-  // → [rows, heads · head_dim]. Padding rows give zeros.
+  // q [rows, heads, head_dim] against a layer's pages → [rows, heads · head_dim]; query head j reads kv head
+  // j / (heads / kv_heads). Padding rows become zeros.
   virtual Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                                  float scale) = 0;
 
   // x [rows, width], indices [n] → [n, width].
   virtual Tensor gather_rows(const Tensor& x, const Tensor& indices) = 0;
 
-  // out[indices[i]] = rows[i]; index -1: row i is left out.
+  // out[indices[i]] = rows[i]; rows with index -1 are skipped.
   virtual void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) = 0;
 
-  // An RGB picture [height, width, 3] u8 as rows of patches of type `compute`:
-  // [patches, 3 · frames · patch_size²], in a row channel, frame, y, x from slowest to fastest. A byte b of
-  // channel c becomes normalized[c][b] (f32 [3, 256]), rounded. Both sides are multiples of
-  // patch_size · merge_size.
+  // An RGB picture [height, width, 3] u8 → rows of patches [patches, 3 · frames · patch_size²] of type
+  // `compute`; the order in a row is channel, frame, y, x, slowest first. A byte b of channel c becomes
+  // normalized[c][b] (f32 [3, 256]), rounded. Both sides are multiples of patch_size · merge_size.
   virtual Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
                           DType compute) = 0;
 
@@ -174,10 +182,10 @@ class Ops {
   // repetition penalty, temperature, top_k, top_p, min_p. The logits may be overwritten.
   virtual void sample(const Tensor& logits, const SamplingTables& tables) = 0;
 
-  // Makes the tables those of the next step: row i takes the token ids[i] that was sampled; positions,
-  // context and `position` of its parameters grow by one, its slot is that of the new context's last token
-  // (-1 where the page table ends or holds -1), and the bit of its id is set in `seen`. Rows with slot -1 do
-  // not change.
+  // Changes the tables to those of the next step: row i takes the sampled token ids[i]; its positions, its
+  // context and the `position` of its parameters grow by one; its slot becomes that of the new context's last
+  // token (-1 where the page table ends or contains -1); the bit of its id is set in `seen`. Rows with slot
+  // -1 do not change. Of a row whose id is kNotFinite only the slot changes: it becomes -1.
   virtual void advance(const DecodeTables& tables, const SamplingTables& sampling) = 0;
 };
 

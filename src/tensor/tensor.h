@@ -34,8 +34,8 @@ std::string to_string(const Shape& shape);  // "[3, 4]"
 
 class Device;
 
-// A view: pointer, shape, strides, dtype, device. Copies are cheap and share the memory, which a Buffer, a
-// step's arena or a mapped file owns. An empty tensor (data == nullptr) means "none" in options.
+// A view: pointer, shape, strides, dtype, device. Copies are cheap and share the memory, which is owned by a
+// Buffer, a step's arena or a mapped file. An empty tensor (data == nullptr) means "none" in options.
 struct Tensor {
   void* data = nullptr;
   Shape shape;
@@ -56,13 +56,13 @@ struct Tensor {
   // Rows and columns of the tensor as a matrix, all dimensions but the last taken together.
   std::int64_t columns() const { return shape[-1]; }
   std::int64_t rows() const { return columns() == 0 ? 0 : numel() / columns(); }
-  // Distance between those rows, in elements. The dimensions before the last must fold into one.
+  // Distance between those rows, in elements. The same distance must hold across all leading dimensions.
   std::int64_t row_stride() const;
 
   Tensor reshape(const Shape& dims) const;  // contiguous tensors only, same numel
   Tensor slice(int dim, std::int64_t begin, std::int64_t end) const;
 
-  // Typed pointer; T must be the stored type.
+  // Typed pointer; T must be the type of `dtype`.
   template <class T>
   T* as() const {
     GLMOCR_CHECK(dtype == dtype_of<T>);

@@ -12,11 +12,11 @@ enum class WeightUse : std::uint8_t { linear, embedding };
 // The layout of a weight in memory. Only the device that prepared it needs to know; devices add their own.
 enum class WeightLayout : std::uint8_t { rows };  // [out_features, in_features], one row after the other
 
-// A matrix of a model as a device keeps it, with its bias. Device::prepare makes it once, at load; models
-// hold it and hand it back to Ops::linear or Ops::embed. Like a tensor it is a view that owns nothing.
+// A matrix of a model in a device's layout, with its bias. Device::prepare makes it once, at load; models
+// pass it to Ops::linear or Ops::embed. Like a tensor it is a view that owns nothing.
 struct Weight {
   Tensor data;  // the matrix, f32, bf16 or f16, in the device's layout
-  Tensor bias;  // [out_features] f32, or none
+  Tensor bias;  // [out_features] f32, or empty
   std::int64_t out_features = 0, in_features = 0;
   WeightUse use = WeightUse::linear;
   WeightLayout layout = WeightLayout::rows;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decode step like the one before takes no memory from the system. A program of its own, because it replaces the
+// A decode step like the previous one takes no memory from the system. A program of its own, because it replaces the
 // allocator: every malloc and operator new of any thread is counted between two marks.
 #include <gtest/gtest.h>
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <regex>
 
 #include "integration/program.h"
 
@@ -37,6 +38,7 @@ TEST(BrokenPictures, EachAloneEndsWithThreeAndALineThatNamesIt) {
     EXPECT_EQ(result.exit_code, 3) << file << " signal " << result.signal;
     EXPECT_THAT(result.out, IsEmpty()) << file;
     EXPECT_THAT(lines_of(result.err), ElementsAre(StartsWith("glm-ocr: " + file + ": ")));
+    EXPECT_LT(result.peak_memory, 512 << 20) << file;
   }
 }
 
@@ -75,8 +77,34 @@ TEST(BrokenPictures, LimitsAreObeyed) {
   const ProcessResult large = run({"--max-pixels", "1000", kWord});
   EXPECT_EQ(large.exit_code, 3);
   EXPECT_THAT(large.err, HasSubstr("exceeds the limit of 1000 pixels"));
-  const ProcessResult memory = run({"--memory", "1M", "--dtype", "fp32", picture("page_900x700.png")});
-  EXPECT_EQ(memory.exit_code, 5) << memory.err;
+  const auto with_memory = [](const std::string& limit, const std::string& file) {
+    return run({"--memory", limit, "--dtype", "fp32", "--max-tokens", "3", file});
+  };
+  const ProcessResult little = with_memory("1M", kWord);
+  EXPECT_EQ(little.exit_code, 5) << little.err;
+  std::smatch found;
+  const std::regex least(R"(the memory limit of 1\.0 MiB is too small: (\d+) MiB is the least)");
+  ASSERT_TRUE(std::regex_search(little.err, found, least)) << little.err;
+  // The least that is named is enough for a word, not for a page, and nothing below it is.
+  const int mib = std::stoi(found[1]);
+  EXPECT_EQ(with_memory(std::to_string(mib) + "M", kWord).exit_code, 0);
+  EXPECT_EQ(with_memory(std::to_string(mib - 1) + "M", kWord).exit_code, 5);
+  const ProcessResult page = with_memory(std::to_string(mib) + "M", picture("page_900x700.png"));
+  EXPECT_EQ(page.exit_code, 5);
+  EXPECT_THAT(page.err,
+              AllOf(HasSubstr("page_900x700.png: picture 1 of 3200 patches needs"), HasSubstr("MiB")));
+}
+
+TEST(BrokenMachine, AThreadThatCannotBeStartedIsAnErrorOfTheDevice) {
+  ProcessOptions options;
+  options.no_threads = true;
+  for (const char* threads : {"1", "2"}) {
+    Process process({"--threads", threads, kWord}, options);
+    ASSERT_TRUE(process.ends_within(60)) << threads;
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 6) << result.err;
+    EXPECT_THAT(lines_of(result.err), ElementsAre(HasSubstr("thread"))) << threads;
+  }
 }
 
 TEST(BrokenSchemas, AreInputThatCannotBeRead) {
@@ -143,6 +171,13 @@ struct ModelCase {
   std::function<void(const Snapshot&)> spoil;
 };
 
+std::string nested() { return "{\"a\": " + std::string(200'000, '[') + std::string(200'000, ']') + "}"; }
+
+void set_pattern(const Snapshot& snapshot, const std::string& regex) {
+  snapshot.edit("tokenizer.json",
+                [&](json& t) { t["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = regex; });
+}
+
 constexpr const char* kQuery = "model.language_model.layers.0.self_attn.q_proj.weight";
 
 const std::vector<ModelCase>& model_cases() {
@@ -182,7 +217,19 @@ const std::vector<ModelCase>& model_cases() {
          s.edit("config.json", [](json& c) { c["text_config"]["eos_token_id"] = {470, 99999}; });
          s.edit("generation_config.json", [](json& c) { c["eos_token_id"] = {470, 99999}; });
        }},
+      {"config nested deeply", "config.json: nested deeper than 64 levels",
+       [](S s) { write_all(s.file("config.json"), nested()); }},
+      {"more heads than kernels take", "expected at most 256",
+       [](S s) { s.edit("config.json", [](json& c) { c["text_config"]["num_attention_heads"] = 771; }); }},
       // preprocessor_config.json
+      {"preprocessor nested deeply", "preprocessor_config.json: nested deeper than 64 levels",
+       [](S s) { write_all(s.file("preprocessor_config.json"), nested()); }},
+      {"longest_edge without end", "size.longest_edge is 2147483647, expected an integer from 1 to 67108864",
+       [](S s) {
+         s.edit("preprocessor_config.json", [](json& c) {
+           c["size"] = {{"shortest_edge", 1}, {"longest_edge", INT32_MAX}};
+         });
+       }},
       {"preprocessor cut off", "preprocessor_config.json",
        [](S s) { write_all(s.file("preprocessor_config.json"), "{"); }},
       {"other patch size", "patch_size",
@@ -202,6 +249,13 @@ const std::vector<ModelCase>& model_cases() {
          s.edit("tokenizer.json",
                 [](json& t) { t["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(unclosed"; });
        }},
+      {"tokenizer nested deeply", "tokenizer.json: nested deeper than 64 levels",
+       [](S s) { write_all(s.file("tokenizer.json"), nested()); }},
+      {"split pattern that backtracks without end", "the pattern needs too much work",
+       [](S s) { set_pattern(s, "(((.+)+)+)+\\z[^z]"); }},
+      {"split pattern that splits characters", "uses \\C", [](S s) { set_pattern(s, "\\C"); }},
+      {"split pattern that moves its begin", "uses \\K",
+       [](S s) { set_pattern(s, "(?<k>a\\K){0}(?=(?&k))"); }},
       {"control token missing", "<|begin_of_image|>",
        [](S s) {
          s.edit("tokenizer.json", [](json& t) {
@@ -241,6 +295,9 @@ const std::vector<ModelCase>& model_cases() {
       {"header longer than the file", Snapshot::kShard,
        [](S s) { s.set_header_length(std::uint64_t{1} << 40); }},
       {"header length overflows", Snapshot::kShard, [](S s) { s.set_header_length(~std::uint64_t{0}); }},
+      {"index nested deeply", "index.json: nested deeper than 64 levels",
+       [](S s) { write_all(s.file("model.safetensors.index.json"), nested()); }},
+      {"header nested deeply", "nested deeper than 64 levels", [](S s) { s.set_header(nested()); }},
       {"header no JSON", Snapshot::kShard, [](S s) { s.set_header("{\"lm_head.weight\": "); }},
       {"unknown stored type", "Q4_K",
        [](S s) { s.edit_header([](json& h) { h[kQuery]["dtype"] = "Q4_K"; }); }},

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,20 @@ struct Pipe {
   int ends[2];
 };
 
+void make_small_and_nonblocking(int pipe) {
+  ::fcntl(pipe, F_SETPIPE_SZ, 4096);
+  ::fcntl(pipe, F_SETFL, O_WRONLY | O_NONBLOCK);
+}
+
+// Until a writer would have to wait.
+void fill(int pipe) {
+  make_small_and_nonblocking(pipe);
+  const char byte = '\n';
+  while (::write(pipe, &byte, 1) == 1) {
+  }
+  ::fcntl(pipe, F_SETFL, O_WRONLY);
+}
+
 void close_end(int& fd) {
   if (fd >= 0) ::close(fd);
   fd = -1;
@@ -36,6 +51,12 @@ void close_end(int& fd) {
 [[noreturn]] void become_program(const std::vector<std::string>& arguments, const ProcessOptions& options,
                                  int in, int out, int err) {
   for (const int signal : {SIGINT, SIGTERM, SIGPIPE}) ::signal(signal, SIG_DFL);
+  if (options.no_threads) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_STACK, &limit);
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, rlim_t{1} << 44);
+    ::setrlimit(RLIMIT_STACK, &limit);
+  }
   if (options.ignore_sigpipe) ::signal(SIGPIPE, SIG_IGN);
   for (const char* name : {"GLMOCR_MODEL", "GLMOCR_CPU_ISA", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"}) {
     ::unsetenv(name);
@@ -66,6 +87,8 @@ Process::Process(const std::vector<std::string>& arguments, const ProcessOptions
     : input_(options.standard_input) {
   ::signal(SIGPIPE, SIG_IGN);  // the child may end before it has read its input
   Pipe in, out, err;
+  if (options.full_output) fill(out.ends[1]);
+  if (options.nonblocking_output) make_small_and_nonblocking(out.ends[1]);
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
   if (pid_ == 0) become_program(arguments, options, in.ends[0], out.ends[1], err.ends[1]);
@@ -121,6 +144,20 @@ void Process::read_until_line() {
   while (result_.out.find('\n') == std::string::npos && out_ >= 0) read_some();
 }
 
+void Process::read_until_error(const std::string& text) {
+  char block[4096];
+  while (result_.err.find(text) == std::string::npos && err_ >= 0) {
+    const ssize_t got = ::read(err_, block, sizeof block);
+    if (got > 0) result_.err.append(block, static_cast<std::size_t>(got));
+    if (got == 0) close_end(err_);
+  }
+}
+
+bool Process::ends_within(int seconds) const {
+  for (int i = 0; i < 100 * seconds && running(); ++i) ::usleep(10'000);
+  return !running();
+}
+
 bool Process::running() const {
   siginfo_t state{};
   return ::waitid(P_PID, static_cast<id_t>(pid_), &state, WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -131,7 +168,9 @@ ProcessResult Process::wait() {
   while (read_some()) {
   }
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  rusage usage{};
+  ::wait4(pid_, &status, 0, &usage);
+  result_.peak_memory = std::int64_t{1024} * usage.ru_maxrss;
   pid_ = -1;
   if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result_.signal = WTERMSIG(status);

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -15,9 +16,12 @@ namespace glmocr::integration {
 
 struct ProcessOptions {
   std::string standard_input;
-  bool open_input = false;     // standard input is a pipe that never ends
-  bool closed_output = false;  // no standard output at all
-  std::string output_file;     // standard output goes there instead of a pipe
+  bool open_input = false;          // standard input is a pipe that never ends
+  bool closed_output = false;       // no standard output at all
+  std::string output_file;          // standard output goes there instead of a pipe
+  bool full_output = false;         // standard output is a pipe without room
+  bool nonblocking_output = false;  // standard output is a non-blocking pipe of one page
+  bool no_threads = false;          // threads cannot be started: their stacks would be larger than the memory
   bool ignore_sigpipe = false;
   std::vector<std::pair<std::string, std::string>> environment;  // added; GLMOCR_MODEL and the like are unset
 };
@@ -26,6 +30,7 @@ struct ProcessResult {
   int exit_code = -1;  // -1: ended by a signal
   int signal = 0;
   std::string out, err;
+  std::int64_t peak_memory = 0;  // bytes resident at most
 };
 
 // The program as a child process.
@@ -38,9 +43,11 @@ class Process {
 
   bool running() const;
   void send(int signal) const;
-  void close_output();     // as when the reader of a pipe goes away
-  void read_until_line();  // waits for a complete line on standard output
-  ProcessResult wait();    // reads both streams to their ends
+  void close_output();                             // as when the reader of a pipe goes away
+  void read_until_line();                          // waits for a complete line on standard output
+  void read_until_error(const std::string& text);  // waits for a text on standard error; reads nothing else
+  bool ends_within(int seconds) const;             // whether it ends by itself; reads nothing
+  ProcessResult wait();                            // reads both streams to their ends
 
  private:
   bool read_some();

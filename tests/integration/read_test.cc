@@ -339,7 +339,7 @@ TEST(Read, StatsAreOnStandardError) {
   EXPECT_THAT(run({"--stats", "--quiet", kLine}).err, IsEmpty());
 }
 
-TEST(Read, ManyInputsDoNotNeedManyPicturesInMemory) {
+TEST(Read, ManyInputsAreAllRead) {
   std::string list;
   for (int i = 0; i < 300; ++i) list += picture("word_56x56.png") + "\n";
   ProcessOptions options;

@@ -91,8 +91,36 @@ TEST_P(AttentionTest, MemoryDoesNotGrowWithTheSquareOfTheLength) {
 
 GLMOCR_KERNEL_SUITE(AttentionTest);
 
+// Which values are NaN or infinite.
+std::vector<bool> not_finite(const Numbers& values) {
+  std::vector<bool> flags;
+  for (const float value : values) flags.push_back(!std::isfinite(value));
+  return flags;
+}
+
 class PagedAttentionTest : public KernelTest {
  protected:
+  // The last `rows` of `context` tokens, one of whose keys or values holds `bad`.
+  Numbers run_spoilt(Device& device, RowClass row_class, std::int32_t rows, std::int32_t context,
+                     const Numbers& q, Numbers kv, std::int64_t at, float bad) {
+    const std::int64_t dim = 32, page_size = 16, pages = (context + page_size - 1) / page_size;
+    kv[at * dim + 5] = bad;
+    const ArenaScope scope(device);
+    const auto store =
+        device.make_kv_store({1, 1, static_cast<int>(dim), pages, static_cast<int>(page_size), dtype_});
+    std::vector<std::int32_t> slots(context);
+    std::iota(slots.begin(), slots.end(), 0);
+    const Tensor both = make(device, kv, {context, 2, dim}, dtype_);
+    device.ops().kv_write(both.slice(1, 0, 1), both.slice(1, 1, 2), *store, 0,
+                          make_ints(device, slots, {context}));
+    PagedBatch batch{.max_rows = rows, .max_context = context, .rows = row_class};
+    batch.row_starts = make_ints(device, {0, rows}, {2});
+    batch.context_lens = make_ints(device, {context}, {1});
+    batch.page_table = make_ints(device, {slots.begin(), slots.begin() + pages}, {1, pages});
+    const Tensor queries = make(device, q, {rows, 2, dim}, dtype_);
+    return download(device, device.ops().attention_paged(queries, *store, 0, batch, 0.2f));
+  }
+
   struct Sequence {
     std::int32_t rows, context;
   };
@@ -209,6 +237,28 @@ TEST_P(PagedAttentionTest, MixedBatch) {
 TEST_P(PagedAttentionTest, LongContext) {
   run({{1, 511}, {1, 512}, {1, 513}, {2, 1500}}, 3, 1, 32, 32);
   run({{1, 2100}}, 16, 8, 128, 64);
+}
+
+// A NaN reaches every row that sees it and no other; the devices agree on it, and on infinity.
+TEST_P(PagedAttentionTest, WhatIsNotFiniteIsNotLost) {
+  const std::int32_t rows = 3;
+  for (const std::int32_t context : {20, 150, 700}) {
+    const Numbers q = random(rows * 2 * 32), kv = random(context * 2 * 32);
+    for (std::int64_t at = 0; at < 2 * context; at += context < 100 ? 1 : 37) {
+      for (const float bad : {NAN, INFINITY}) {
+        for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+          SCOPED_TRACE(std::to_string(bad) + (at % 2 == 0 ? " in key " : " in value ") +
+                       std::to_string(at / 2) + " of " + std::to_string(context) +
+                       (row_class == RowClass::few ? ", few" : ", many"));
+          const auto actual = not_finite(run_spoilt(*tested_, row_class, rows, context, q, kv, at, bad));
+          EXPECT_EQ(actual, not_finite(run_spoilt(*ref_, row_class, rows, context, q, kv, at, bad)));
+          if (std::isnan(bad) && at % 2 == 0) {
+            EXPECT_TRUE(actual.back());
+          }
+        }
+      }
+    }
+  }
 }
 
 GLMOCR_KERNEL_SUITE(PagedAttentionTest);

@@ -93,6 +93,60 @@ TEST_P(SampleTest, MixedRows) {
 }
 
 // The tables of a step may have more rows than the logits of this one; those rows stay as they are.
+// NaN and infinity at every place, for rows that take every way through the kernels. The row before them is
+// not concerned, nor is a row whose vocabulary ends before.
+TEST_P(SampleTest, LogitsThatAreNotFiniteAreReported) {
+  SamplingRow alternatives, drawn, penalty;
+  alternatives.top_logprobs = 3;
+  drawn.temperature = 1;
+  penalty.repetition_penalty = 1.5f;
+  for (const std::int64_t vocab : {1, 5, 16, 37, 100}) {
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      for (std::int64_t at = 0; at < vocab; ++at) {
+        Numbers logits = random(6 * vocab, -20, 20);
+        for (std::int64_t r = 1; r < 6; ++r) logits[r * vocab + at] = bad;
+        SamplingRow limited;
+        limited.vocab_limit = std::max<std::int32_t>(static_cast<std::int32_t>(at), 1);
+        for (Device* device : {tested_.get(), ref_.get()}) {
+          SCOPED_TRACE(device->name() + ": " + std::to_string(bad) + " at " + std::to_string(at) + " of " +
+                       std::to_string(vocab));
+          const std::vector<Choice> choices =
+              run(*device, logits, vocab, {{}, {}, alternatives, drawn, penalty, limited});
+          EXPECT_GE(choices[0].id, 0);
+          for (int r = 1; r < 5; ++r) {
+            EXPECT_EQ(choices[r].id, kNotFinite) << r;
+            EXPECT_TRUE(std::isnan(choices[r].logprob)) << r;
+            EXPECT_TRUE(choices[r].top.empty()) << r;
+          }
+          EXPECT_EQ(choices[5].id >= 0, at > 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotAdvance) {
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    const ArenaScope scope(*device);
+    const SamplingTables sampling = make_sampling_tables(*device, std::vector<SamplingRow>(2), 70);
+    const Ids chosen{kNotFinite, 3};
+    device->upload(chosen.data(), sampling.ids);
+    DecodeTables tables;
+    tables.page_size = 4;
+    tables.ids = make_ints(*device, {60, 61}, {2});
+    tables.positions = make_ints(*device, {5, 6, 5, 6, 5, 6}, {3, 2});
+    tables.slots = make_ints(*device, {1, 5}, {2});
+    tables.context_lens = make_ints(*device, {2, 2}, {2});
+    tables.page_table = make_ints(*device, {0, 1}, {2, 1});
+    device->ops().advance(tables, sampling);
+    EXPECT_EQ(download_ints(*device, tables.ids), (Ids{60, 3}));
+    EXPECT_EQ(download_ints(*device, tables.positions), (Ids{5, 7, 5, 7, 5, 7}));
+    EXPECT_EQ(download_ints(*device, tables.slots), (Ids{-1, 6}));
+    EXPECT_EQ(download_ints(*device, tables.context_lens), (Ids{2, 3}));
+    EXPECT_EQ(download_ints(*device, sampling.seen), (Ids{0, 0, 0, 8, 0, 0}));
+  }
+}
+
 TEST_P(SampleTest, RowsBehindTheLogitsStay) {
   Device& device = *tested_;
   const SamplingTables tables = make_sampling_tables(device, std::vector<SamplingRow>(3), 4);

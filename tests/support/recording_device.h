@@ -11,9 +11,9 @@
 
 namespace glmocr::test {
 
-// A device that does what a GPU with recorded steps would do, on top of another device. It records the operations of a
-// step's body the first time it sees the key; afterwards it replays them on the tensors they had then, and does not
-// call the body. A body that uploads, downloads or allocates fails. Sizes of steps come in buckets.
+// A device that records steps as a GPU would, on top of "ref". It records the operations of a step's body the
+// first time it sees the key; afterwards it replays them on the same tensors and does not call the body. A
+// body that uploads, downloads or allocates fails. Sizes of steps come in buckets.
 class RecordingDevice final : public Device {
  public:
   explicit RecordingDevice(int depth = 1, const DeviceOptions& options = {.threads = 1})
@@ -34,7 +34,7 @@ class RecordingDevice final : public Device {
     sizes.depth = depth_;
     return sizes;
   }
-  // Powers of two from 2 on: even a single row is padded.
+  // Powers of two, at least 2: even a single row is padded.
   int bucket(int count) const override {
     int size = 2;
     while (size < count) size *= 2;
@@ -53,7 +53,7 @@ class RecordingDevice final : public Device {
   void arena_rewind(std::int64_t mark) override {
     record_void([=, this] { inner_->arena_rewind(mark); });
   }
-  void reserve_arena(std::int64_t) override {}  // 64 MiB are
+  void reserve_arena(std::int64_t) override {}  // done by the constructor
   std::int64_t arena_peak_bytes() const override { return inner_->arena_peak_bytes(); }
 
   void upload(const void* host, const Tensor& to) override { refuse("uploads"), inner_->upload(host, to); }
@@ -97,7 +97,7 @@ class RecordingDevice final : public Device {
 
   void forget_steps() override { recordings_.clear(); }
 
-  // Runs an operation and records it; when it is replayed its result must lie where it lay.
+  // Runs an operation and records it. When it is replayed, its result must have the same address.
   template <class Operation>
   Tensor record(Operation operation) {
     const Tensor result = operation();

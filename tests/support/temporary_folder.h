@@ -10,7 +10,7 @@
 
 namespace glmocr {
 
-// A folder of its own for a test, gone with it.
+// A folder for one test, removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

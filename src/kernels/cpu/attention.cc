@@ -7,18 +7,20 @@
 #include "kernels/cpu/thread_scratch.h"
 #include "kernels/cpu/values.h"
 
-// Both attentions become a list of tasks: query rows of one key/value head against a range of keys, a block of 64 at a
-// time. Tasks run in any order on the pool; each needs a few hundred KB of its thread's memory, whatever the length.
-// Blocks, and the parts that the keys of few rows are split into, begin at fixed keys of the sequence, so the sums of
-// a row depend neither on the tile it is in nor on the threads nor on what else runs.
+// Both attentions become a list of tasks: query rows of one key/value head against a range of keys, a block
+// of 64 at a time. Tasks run in any order on the pool; each needs a few hundred KB of its thread's memory,
+// whatever the length. Blocks, and the parts that the keys of few rows are split into, begin at fixed keys of
+// the sequence, so the sums of a row depend neither on the tile it is in nor on the threads nor on what else
+// runs.
 namespace glmocr::cpu {
 namespace {
 
-// Query rows of one task at most: enough to pay for packing its keys, few enough for the second-level cache. Fewer where
-// there would not be two tasks for every thread.
+// Query rows of one task at most: enough to pay for packing its keys, few enough for the second-level cache.
+// Fewer where there would not be two tasks for every thread.
 constexpr std::int64_t kTileRows = 288;
 constexpr std::int64_t kLeastTileRows = 48;
-// The keys of few rows are split, so that one long sequence keeps all threads busy.
+static_assert(kMaxHeadsPerKvHead <= kTileRows);
+// For few rows the keys are split into parts of this size, so that one long sequence keeps all threads busy.
 constexpr std::int64_t kSplitKeys = 512;
 static_assert(kSplitKeys % kMaxKeys == 0);
 
@@ -27,11 +29,11 @@ struct Task {
   std::int64_t head;      // of keys and values
   std::int64_t row_begin, rows;
   std::int64_t key_begin, key_end;
-  std::int64_t part, parts;  // of the keys of these rows: tasks that follow one another
-  std::int64_t state;        // offset in bytes of its state, where there are several parts
+  std::int64_t part, parts;  // of the keys of these rows: one task each, consecutive in the list
+  std::int64_t state;        // byte offset of its state, where there are several parts
 };
 
-// Tasks in arena memory. Counting and filling run the same code: the first pass has no memory.
+// Tasks in arena memory. The same code counts them, without memory, and then fills the list.
 struct TaskList {
   Task* tasks = nullptr;
   std::int64_t count = 0;
@@ -63,7 +65,7 @@ struct SegmentKeys {
   const Tensor& v;
   static constexpr bool kCausal = false;
 
-  // The keys from `first` on that lie at equal distances, at most `most`.
+  // The run of keys with equal strides that begins at `first`, at most `most` keys.
   KeyRun run(const Task& task, std::int64_t first, std::int64_t most) const {
     return {at(k, first * k.strides[0] + task.head * k.strides[1]),
             at(v, first * v.strides[0] + task.head * v.strides[1]), most, k.strides[0], v.strides[0]};
@@ -85,7 +87,7 @@ struct PagedKeys {
     const std::int64_t element = ((pages[first / page_size] * heads + task.head) * page_size + offset) * dim;
     return {at(keys, element), at(values, element), std::min(most, page_size - offset), dim, dim};
   }
-  // The number of keys that an absolute row sees.
+  // The number of keys that a row of the step sees.
   std::int64_t limit(const Task& task, std::int64_t row) const {
     return batch.context_lens.as<std::int32_t>()[task.sequence] -
            batch.row_starts.as<std::int32_t>()[task.sequence + 1] + row + 1;
@@ -104,7 +106,7 @@ class Runner {
         scale_(scale),
         dim_(q.size(2)) {}
 
-  // Of a task with so many rows of the step.
+  // Of a task with this many rows of the step.
   std::int64_t state_bytes(std::int64_t rows) const {
     return round_up<std::int64_t>(kernels_.attention_state_bytes(rows * group_, dim_), 64);
   }
@@ -113,7 +115,7 @@ class Runner {
   template <class Keys>
   void run(const Task& task, const Keys& keys, std::byte* states) const {
     const std::int64_t rows = task.rows * group_, own = task.parts > 1 ? 0 : state_bytes(task.rows);
-    auto* memory = static_cast<std::byte*>(thread_scratch(own + kernels_.attention_work_bytes(rows, dim_)));
+    std::byte* memory = thread_scratch(own + kernels_.attention_work_bytes(rows, dim_));
     const AttentionTile tile{rows, dim_, type_of(q_.dtype), own ? memory : states + task.state, memory + own};
     const void* from[kTileRows];
     std::int64_t limits[kTileRows];
@@ -129,7 +131,7 @@ class Runner {
     if (task.parts == 1) finish(task, tile);
   }
 
-  // Joins the states of all parts; task: the first part.
+  // Merges the states of all parts into that of the first, which is `task`.
   void merge(const Task& task, std::byte* states) const {
     const auto tile_of = [&](std::int64_t part) {
       return AttentionTile{task.rows * group_, dim_, type_of(q_.dtype),
@@ -163,7 +165,8 @@ class Runner {
     block_(tile, {runs, count, all ? nullptr : visible});
   }
 
-  // Prefetches the next keys while these are used: rows that lie far apart, which the hardware does not foresee.
+  // Prefetches the next keys while these are used: rows that lie far apart, which the hardware does not
+  // foresee.
   template <class Keys>
   void prefetch(const Task& task, const Keys& keys, std::int64_t first) const {
     constexpr std::int64_t kLine = 64;
@@ -215,13 +218,13 @@ void plan_segments(std::span<const std::int32_t> segments, std::int64_t heads, s
   }
 }
 
-// A sequence of the step: `rows` of its rows per tile.
+// Divides the sequences of a step into tasks of at most `rows` rows.
 struct Plan {
   const PagedBatch& batch;
   std::int64_t kv_heads, rows;
 
-  // Calls add(first, count, keys) for every tile: its rows, counted from the sequence's first, and the keys they see. The
-  // last tile, with the most keys, comes first.
+  // Calls add(first, count, keys) for every tile: its rows, counted from the sequence's first, and the keys
+  // they see. The last tile, with the most keys, comes first.
   template <class Add>
   void tiles(std::int64_t s, Add add) const {
     const std::int64_t all = end(s) - begin(s), context = batch.context_lens.as<std::int32_t>()[s];
@@ -241,7 +244,7 @@ struct Plan {
     });
   }
 
-  // The keys in parts of kSplitKeys.
+  // Splits the keys into parts of kSplitKeys.
   void few(std::int64_t s, const Runner& runner, TaskList& list) const {
     tiles(s, [&](std::int64_t first, std::int64_t count, std::int64_t keys) {
       const std::int64_t parts = divide_up(keys, kSplitKeys);

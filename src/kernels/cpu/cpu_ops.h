@@ -54,9 +54,8 @@ class CpuOps final : public Ops {
     return out ? out : device_.scratch(shape, dtype);
   }
 
-  // body(begin, end) over [0, count) on the pool, in ranges of at least kGrainBytes where an item moves
-  // item_bytes; small work stays on this thread. By reference, because std::function would copy the closure
-  // to the heap.
+  // Calls body(begin, end) for ranges of [0, count) on the pool. An item moves item_bytes; ranges have at
+  // most kGrainBytes. std::ref, because std::function would copy the closure to the heap.
   template <class Body>
   void parallel(std::int64_t count, std::int64_t item_bytes, Body&& body) {
     constexpr std::int64_t kGrainBytes = 64 << 10;

@@ -2,10 +2,10 @@
 #pragma once
 #include <stdint.h>
 
-// What one instruction set offers to the operations of the CPU device. The simd_*.cc files are compiled once
-// per set, each into its own namespace, and include only this header, intrinsics and each other's small
-// headers: an inline function of the standard library compiled for a wider set must never be the copy the
-// linker keeps.
+// The kernels of one instruction set, which the operations of the CPU device call. The simd_*.cc files are
+// compiled once per set, each into its own namespace, and include only this header, intrinsics and each
+// other's small headers: the linker keeps one copy of an inline function of the standard library, and it must
+// not be one compiled for a wider set.
 namespace glmocr::cpu {
 
 enum class Type : int32_t { f32, bf16, f16 };
@@ -30,8 +30,8 @@ struct Rows {
   Type type;  // f32 or bf16
 };
 
-// c [m, n] = a [m, k] · b [n, k]ᵀ in fp32. c has room for n rounded up to gemm_columns; what lies between is
-// overwritten. scratch holds gemm_scratch(m) floats, 64-byte aligned.
+// c [m, n] = a [m, k] · b [n, k]ᵀ in fp32. Rows of c have room for n rounded up to gemm_columns; the columns
+// from n on are overwritten. scratch has gemm_scratch(m) floats, 64-byte aligned.
 struct GemmTask {
   ConstRows a;
   ConstRows b;
@@ -41,8 +41,8 @@ struct GemmTask {
   float* scratch;
 };
 
-// The same product for few rows of a, which reads b once from memory. The sum behind a value of c has one order, whatever
-// m and n are. a is f32, or bf16 where b is bf16 too and the table has dots_bf16.
+// The same product for few rows of a, which reads b once from memory. The sum behind a value of c has one
+// order, whatever m and n are. a is f32, or bf16 where b is bf16 too and the table has dots_bf16.
 struct DotTask {
   ConstRows a;  // [m, k]
   ConstRows b;  // [n, k]
@@ -51,7 +51,7 @@ struct DotTask {
   int64_t c_stride;
 };
 
-// out = round(round(act(round(product + bias))) + residual); absent parts leave their rounding out.
+// out = round(round(act(round(product + bias))) + residual); an absent part has no rounding.
 struct EpilogueTask {
   int64_t rows, columns;
   ConstRows product;  // f32, or bf16 when it was rounded already
@@ -84,8 +84,9 @@ struct RopeTask {
   Type type;
 };
 
-// Query rows that share keys and values, and the running state of their softmax, in memory that only the kernels know how to
-// use: state holds attention_state_bytes(rows, dim), work attention_work_bytes(rows, dim). Both are 64-byte aligned.
+// Query rows that share keys and values, and the running state of their softmax, in memory that only the
+// kernels know how to use: state holds attention_state_bytes(rows, dim), work attention_work_bytes(rows,
+// dim). Both are 64-byte aligned.
 struct AttentionTile {
   int64_t rows, dim;
   Type type;  // of q, keys, values and results
@@ -93,7 +94,7 @@ struct AttentionTile {
   void* work;  // for the block functions; merge and end do not use it
 };
 
-// Keys and values that lie at equal distances.
+// Keys and values with equal strides.
 struct KeyRun {
   const void* keys;
   const void* values;
@@ -101,8 +102,8 @@ struct KeyRun {
   int64_t key_stride, value_stride;  // in elements
 };
 
-// At most kMaxKeys keys and values in runs. The first visible[r] of them count for row r (null: all); the others may
-// hold anything.
+// At most kMaxKeys keys and values in runs. The first visible[r] of them count for row r (null: all); the
+// others may hold anything.
 constexpr int64_t kMaxKeys = 64;
 struct AttentionKeys {
   const KeyRun* runs;
@@ -111,7 +112,7 @@ struct AttentionKeys {
 };
 
 struct KernelTable {
-  int64_t gemm_rows;     // rows of the micro-kernel: row blocks are best multiples of it
+  int64_t gemm_rows;     // rows of the micro-kernel: row blocks should be multiples of it
   int64_t gemm_columns;  // columns of the micro-kernel
   bool dots_bf16;        // dot takes bf16 rows with bf16 weights
 
@@ -126,23 +127,25 @@ struct KernelTable {
   // out = act(x), n values of one type; and out = round(round(silu(gate)) · up).
   void (*activate)(void* out, const void* x, Type type, int64_t n, Nonlinearity activation);
   void (*swiglu)(void* out, const void* gate, const void* up, Type type, int64_t n);
-  // n values of any type to f32 or bf16 (round to nearest even).
+  // Converts n values of any type to f32 or bf16 (round to nearest even).
   void (*convert)(void* to, Type to_type, const void* from, Type from_type, int64_t n);
 
   int64_t (*attention_state_bytes)(int64_t rows, int64_t dim);
   int64_t (*attention_work_bytes)(int64_t rows, int64_t dim);
   // Loads rows[r], scaled, and empties the state.
   void (*attention_begin)(const AttentionTile& tile, const void* const* rows, float scale);
-  // Takes in a block of keys, with the sums ordered for few or for many rows: the orders of the two RowClasses. In
-  // either the bits of a row depend on the row, its visible keys and the blocks they come in alone.
+  // Takes in a block of keys, with the sums ordered for few or for many rows: the orders of the two
+  // RowClasses. In either the bits of a row depend on the row, its visible keys and the blocks they come in
+  // alone.
   void (*attention_few)(const AttentionTile& tile, const AttentionKeys& keys);
   void (*attention_many)(const AttentionTile& tile, const AttentionKeys& keys);
-  // Takes in another tile's state over the same rows and other keys.
+  // Merges the state of another tile, over the same rows and other keys, into `tile`.
   void (*attention_merge)(const AttentionTile& tile, const AttentionTile& other);
   // rows[r] [dim] = acc / sum, rounded.
   void (*attention_end)(const AttentionTile& tile, void* const* rows);
 
-  // The largest of n values, the lowest index of it, and Σ exp(value − largest).
+  // The largest of n values, the lowest index of it, and Σ exp(value − largest). Index -1 and nothing else
+  // where a value is NaN or infinite.
   void (*greedy)(const void* values, Type type, int64_t n, float* largest, int64_t* index, double* sum);
 };
 

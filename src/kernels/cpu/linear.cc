@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <memory>
 
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -37,7 +38,8 @@ struct CpuOps::Product {
 
 namespace {
 
-// The size of a part, a multiple of `unit`, when `count` is divided into nearly equal parts of at most `most`.
+// The size of a part, a multiple of `unit`, when `count` is divided into nearly equal parts of at most
+// `most`.
 std::int64_t part_size(std::int64_t count, std::int64_t most, std::int64_t unit) {
   return round_up(divide_up(count, divide_up(count, most)), unit);
 }
@@ -89,8 +91,8 @@ void CpuOps::few_rows(const Product& p) {
   device_.pool().parallel_for(p.out, part_size(p.out, most, 4), std::ref(body));
 }
 
-// Our own fp32 product: weights of any type are widened panel by panel, never as a whole. The micro-kernel adds along k one
-// value after the other, so a sum does not depend on the tile it is in.
+// Our own fp32 product: weights of any type are widened panel by panel, never as a whole. The micro-kernel
+// adds along k one value after the other, so a sum does not depend on the tile it is in.
 void CpuOps::dense(const Product& p) {
   const std::int64_t row_unit = kernels_.gemm_rows, column_unit = kernels_.gemm_columns;
   // Wide tiles pay for copying the rows, but every thread must have some.
@@ -113,35 +115,46 @@ void CpuOps::dense(const Product& p) {
   device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
 }
 
-// bf16 by oneDNN, one tile per task. Where the columns are cut depends on their number alone, because the order of the
-// sums may depend on the width of a tile. Where the sums may not go to y at once (y may be the residual), they go
-// through memory of their own.
+// bf16 by oneDNN. Where the columns are cut depends on the shape of the weights alone, because the order of
+// the sums may depend on the width of a tile; how many rows it has does not matter. Short rows take wide
+// tiles: copying their results would cost more than the narrower tiles gain.
 void CpuOps::dense_onednn(const Product& p) {
-  const std::int64_t columns = part_size(p.out, 256, 64), column_parts = divide_up(p.out, columns);
-  const std::int64_t last_columns = p.out - (column_parts - 1) * columns;
-  // Each task brings the weights of its columns into oneDNN's layout: as few cuts between rows as keep the threads busy.
-  const std::int64_t row_parts = divide_up<std::int64_t>(2 * device_.threads(), column_parts);
-  const std::int64_t rows = round_up(divide_up(p.rows, row_parts), kBf16Rows);
-  const bool detour = static_cast<bool>(p.options.residual);
-  const Tensor sums = detour ? device_.scratch({p.rows, p.out}, DType::bf16) : p.y;
-  const auto prepare = [&](std::int64_t n) {
-    return bf16_products_.prepare({n, p.in, p.x.row_stride(), p.weight.data.row_stride(), sums.row_stride(),
-                                   static_cast<bool>(p.weight.bias)});
-  };
-  const auto product = prepare(std::min(columns, p.out)), last_product = prepare(last_columns);
+  const std::int64_t columns = std::min(part_size(p.out, p.in < 512 ? 1536 : 1024, 64), p.out);
+  const std::int64_t column_parts = divide_up(p.out, columns),
+                     last_columns = p.out - (column_parts - 1) * columns;
+  std::int64_t rows = 8 * kBf16RowUnit;
+  while (rows > kBf16RowUnit && divide_up(p.rows, rows) * column_parts < 2 * device_.threads()) rows /= 2;
+  const std::int64_t row_parts = divide_up(p.rows, rows);
+  const std::int64_t last_rows = round_up(p.rows - (row_parts - 1) * rows, kBf16RowUnit);
+  // Whole rows go to y at once, where nothing follows that reads what y held.
+  const bool direct = column_parts == 1 && p.y.row_stride() == p.out && !p.options.residual;
+
+  std::shared_ptr<const Bf16Product> products[2][2];  // [last rows][last columns]
+  std::int64_t scratch_bytes = 0;
+  for (const bool last_row : {false, true}) {
+    for (const bool last_column : {false, true}) {
+      auto& product = products[last_row][last_column];
+      product = bf16_products_.prepare({last_row ? last_rows : rows, last_column ? last_columns : columns,
+                                        p.in, p.weight.data.row_stride(), static_cast<bool>(p.weight.bias)});
+      scratch_bytes = std::max(scratch_bytes, round_up<std::int64_t>(product->scratch_bytes(), 64));
+    }
+  }
   const auto body = [&](std::int64_t begin, std::int64_t end) {
+    std::byte* scratch = thread_scratch(scratch_bytes + rows * columns * 2);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / column_parts * rows, column = task % column_parts * columns;
       const std::int64_t m = std::min(rows, p.rows - row), n = std::min(columns, p.out - column);
-      void* out = at(sums, row * sums.row_stride() + column);
-      EpilogueTask rest = p.epilogue(row, column, m, n, {out, sums.row_stride(), Type::bf16});
-      const Bf16Product& tile = n == columns ? *product : *last_product;
-      tile.run({const_rows(p.x, row).data, p.weights(column).data, rest.bias, m, out});
+      const bool in_place = direct && m == rows;
+      void* out = in_place ? at(p.y, row * p.out) : scratch + scratch_bytes;
+      EpilogueTask rest = p.epilogue(row, column, m, n, {out, n, Type::bf16});
+      const Bf16Product& product = *products[row + rows >= p.rows][column + columns >= p.out];
+      product.run(
+          {const_rows(p.x, row).data, p.x.row_stride(), m, p.weights(column).data, rest.bias, out, scratch});
       rest.bias = nullptr;
-      if (detour || p.options.activation != Activation::none) kernels_.epilogue(rest);
+      if (!in_place || p.options.activation != Activation::none) kernels_.epilogue(rest);
     }
   };
-  device_.pool().parallel_for(divide_up(p.rows, rows) * column_parts, 1, std::ref(body));
+  device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
 }
 
 }  // namespace glmocr::cpu

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -7,41 +8,44 @@
 
 namespace glmocr::cpu {
 
-// Products of bf16 matrices by oneDNN, on the calling thread alone. onednn.cc, or no_onednn.cc in builds without it.
+// Products of bf16 matrices by oneDNN, on the calling thread alone. onednn.cc, or no_onednn.cc in builds
+// without it.
 
 // Whether they can be used: oneDNN is there and multiplies bf16 natively on this processor.
 bool has_bf16_product();
 
-// out [rows, n] = round(x [rows, k] · weight [n, k]ᵀ + bias), all bf16 but the bias; strides count elements. How many rows
-// there are is no part of it: oneDNN chooses the order of the sums by the shape, so every call to it has the same
-// number of rows, and a row's result depends on nothing else.
+// out [rows, n] = round(x [rows, k] · weight [n, k]ᵀ + bias), all bf16 but the bias; out is contiguous.
+// oneDNN chooses kernel and order of the sums by shape and strides. For contiguous x and out and a given n
+// and k the order is the same for every number of rows (tests/kernels/rows_test.cc), and the kernels are its
+// fastest.
 struct Bf16Shape {
-  std::int64_t n, k;
-  std::int64_t x_stride, weight_stride, out_stride;
+  std::int64_t rows, n, k;
+  std::int64_t weight_stride;  // in elements
   bool bias;
 
   bool operator==(const Bf16Shape&) const = default;
 };
-
-// The rows of one call to oneDNN. More rows are several calls; the last one is filled up in the thread's memory.
-constexpr std::int64_t kBf16Rows = 64;
+constexpr std::int64_t kBf16RowUnit = 32;  // rows of a shape are a multiple of it: few shapes are prepared
 
 struct Bf16Operands {
   const void* x;
+  std::int64_t x_stride;  // in elements; rows that are not contiguous are copied to the scratch memory
+  std::int64_t rows;      // of x: at most those of the shape; out has room for those of the shape
   const void* weight;
   const float* bias;  // [n], or null as the shape says
-  std::int64_t rows;
   void* out;
+  std::byte* scratch;  // scratch_bytes(), 64-byte aligned
 };
 
 // What oneDNN prepared for a shape. Several threads may use it at once.
 class Bf16Product {
  public:
   virtual ~Bf16Product() = default;
+  virtual std::int64_t scratch_bytes() const = 0;
   virtual void run(const Bf16Operands& operands) const = 0;
 };
 
-// The products prepared last. Owned and used by one thread, before it hands the product to others.
+// The products prepared last. Owned and used by one thread, which hands the products to others.
 class Bf16Products {
  public:
   Bf16Products();

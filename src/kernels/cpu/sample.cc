@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/values.h"
@@ -31,8 +32,9 @@ void CpuOps::sample(const Tensor& logits, const SamplingTables& tables) {
         std::int64_t index = 0;
         double sum = 0;
         kernels_.greedy(at(logits, r * stride), type, count, &largest, &index, &sum);
-        tables.ids.as<std::int32_t>()[r] = index;
-        tables.logprobs.as<float>()[r] = -std::log(sum);
+        const bool finite = index >= 0;
+        tables.ids.as<std::int32_t>()[r] = finite ? index : kNotFinite;
+        tables.logprobs.as<float>()[r] = finite ? -std::log(sum) : std::numeric_limits<float>::quiet_NaN();
       } else {
         const std::span<float> copy = thread_logits(vocab);
         kernels_.convert(copy.data(), Type::f32, at(logits, r * stride), type, vocab);

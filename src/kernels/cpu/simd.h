@@ -45,8 +45,8 @@ GLMOCR_INLINE F exp_reduced(F r) {
   return p + set(1);
 }
 
-// exp(x + low) for |low| much smaller than 1, within 1 ulp from -104 to 88.7; 0 or infinity beyond.
-// NaN stays NaN.
+// exp(x + low) for |low| much smaller than 1, within 1 ulp from -104 to 88.7; 0 or infinity beyond. NaN stays
+// NaN.
 GLMOCR_INLINE F exp(F x, F low) {
   x = min(set(89), max(set(-105), x));
   const F n = whole_ln2s(x);
@@ -62,10 +62,10 @@ GLMOCR_INLINE F exp_falling(F x) {
 
 GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }
 
-// x · Φ(x) by erf, within 4 ulp for every x (measured at a million points on each side of zero).
-// With z = |x| / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a polynomial fitted to
-// exp(z²) · erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is given to exp in two parts, so that
-// no digits are lost.
+// x · Φ(x) by erf, within 4 ulp for every x (measured at a million points on each side of zero). With z = |x|
+// / √2: erfc(z) = exp(−z²) · t · Q(u), t = 2 / (2 + z), u = 1 − 2t; Q is a polynomial fitted to exp(z²) ·
+// erfc(z) / t on [0, 10.3] (relative error 4e-8). z² = x² / 2 is given to exp in two parts, so that no digits
+// are lost.
 GLMOCR_INLINE F gelu(F x) {
   const F size = min(set(17), max(zero() - x, x));  // in this order NaN stays NaN
   const F t = set(1) / fma(size, set(0.35355339f), set(1));

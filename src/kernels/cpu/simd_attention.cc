@@ -2,15 +2,20 @@
 #include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
 
-// softmax(q·kᵀ)·v over blocks of keys with a running maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022).
-// Many query rows go through the micro-kernel of the GEMM, with the block's keys and values packed once; few rows (a
-// decode step) read keys and values as they lie.
+// softmax(q·kᵀ)·v over blocks of keys with a running maximum and sum (Milakov and Gimelshein 2018; Dao et al.
+// 2022). Many query rows go through the micro-kernel of the GEMM, with the block's keys and values packed
+// once; few rows (a decode step) read keys and values as they lie.
 namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
 
 constexpr int64_t kVectors = 16;  // arrays begin at multiples of so many floats
 
 int64_t pitch_of(int64_t dim) { return round_up(dim, kColumns); }
+
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
 
 // The state of a tile. A row of q and acc has `pitch` floats.
 struct State {
@@ -124,8 +129,8 @@ GLMOCR_INLINE void add_values_of(const State& state, const KeyList<T>& keys, int
   for (; d < state.dim; d += kLanes) add_values_at<T, R, 1>(state, keys, row, d, begin, end, scores);
 }
 
-// Adds the values that each of R rows sees: the keys that all see together, the others row by row. What a row does not
-// see is not touched, so that a NaN there stays there.
+// Adds the values that each of R rows sees: the keys that all see together, the others row by row. What a row
+// does not see is not touched, so that a NaN there stays there.
 template <class T, int R>
 GLMOCR_INLINE void add_values_rows(const State& state, const KeyList<T>& keys, int64_t row,
                                    const float* scores) {
@@ -219,14 +224,23 @@ void softmax(const State& state, const KeyList<T>& keys, float* scores) {
   }
 }
 
+// Calls run(row, R) for all rows, R at a time and the last ones in halves of it; R is a compile-time number.
+template <int R, class Run>
+GLMOCR_INLINE void for_rows(int64_t row, int64_t rows, Run run) {
+  for (; row + R <= rows; row += R) run(row, Count<R>{});
+  if constexpr (R > 1) for_rows<R / 2>(row, rows, run);
+}
+
 template <class T>
 void block_of_few_rows(const State& state, const KeyList<T>& keys, float* scores) {
-  int64_t r = 0;
-  for (; r + 2 <= state.rows; r += 2) score_rows<T, 2>(state, keys, r, scores);
-  if (r < state.rows) score_rows<T, 1>(state, keys, r, scores);
+  constexpr int kBlock = kLanes == 16 ? 4 : 2;  // rows whose sums fit the registers
+  for_rows<kBlock>(0, state.rows, [&](int64_t row, auto count) {
+    score_rows<T, decltype(count)::value>(state, keys, row, scores);
+  });
   softmax(state, keys, scores);
-  for (r = 0; r + 2 <= state.rows; r += 2) add_values_rows<T, 2>(state, keys, r, scores);
-  if (r < state.rows) add_values_rows<T, 1>(state, keys, r, scores);
+  for_rows<kBlock>(0, state.rows, [&](int64_t row, auto count) {
+    add_values_rows<T, decltype(count)::value>(state, keys, row, scores);
+  });
 }
 
 template <class T>

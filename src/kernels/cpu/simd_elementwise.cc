@@ -95,10 +95,23 @@ void greedy(const void* values, Type type, int64_t n, float* largest, int64_t* i
     const F lowest = set(-__builtin_inff());
     F best = lowest;
     int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) best = max(best, load(x + i));
+    F spoilt = zero();  // NaN in the lanes that have met NaN or infinity, which max may lose
+    for (; i + kLanes <= n; i += kLanes) {
+      const F values = load(x + i);
+      best = max(best, values);
+      spoilt = fma(values, zero(), spoilt);
+    }
     float rest[kLanes];
     store(rest, lowest);
-    if (i < n) store(rest, load_part(x + i, n - i));
+    if (i < n) {
+      const F values = load_part(x + i, n - i);
+      store(rest, values);
+      spoilt = fma(values, zero(), spoilt);
+    }
+    if (sum(spoilt) != 0) {
+      *index = -1;
+      return;
+    }
     float top = largest_of(best);
     for (int64_t j = 0; j < n - i; ++j) top = rest[j] > top ? rest[j] : top;
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "kernels/cpu/kernel_table.h"
 
-// The functions behind a KernelTable, as each instruction set compiles them. Meanings: kernel_table.h.
+// The functions of a KernelTable, compiled once per instruction set. Documented in kernel_table.h.
 namespace glmocr::cpu::GLMOCR_ISA {
 
 #ifdef __AVX512BF16__

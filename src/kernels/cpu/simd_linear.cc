@@ -29,7 +29,8 @@ void pack_weights(const ConstRows& from, int64_t count, int64_t at, int64_t k, f
   });
 }
 
-// Prefetches the rows of the next panel while this one is multiplied: they are too short for the hardware to detect.
+// Prefetches the rows of the next panel while this one is multiplied: they are too short for the hardware to
+// detect.
 void prefetch_rows(const ConstRows& from, int64_t count, int64_t at, int64_t k) {
   constexpr int64_t kLine = 64;
   const int64_t size = from.type == Type::f32 ? 4 : 2, rows = count < kColumns ? count : kColumns;
@@ -39,15 +40,16 @@ void prefetch_rows(const ConstRows& from, int64_t count, int64_t at, int64_t k) 
   }
 }
 
-// Products of few rows. The sum of a row and a column has one order, whatever the number of rows and wherever columns are
-// cut: k is divided into equal chunks of at most kMostDepth values; within a chunk each lane of a vector sums its
-// values one after the other; store_sums adds the lanes; the chunks are added in turn.
+// Products of few rows. The sum of a row and a column has one order, whatever the number of rows and wherever
+// columns are cut: k is divided into equal chunks of at most kMostDepth values; within a chunk each lane of a
+// vector sums its values one after the other; store_sums adds the lanes; the chunks are added in turn.
 constexpr int64_t kMostDepth = 2048;  // a few rows of a chunk stay in the first-level cache
 constexpr int kBlockColumns = 4;
 constexpr int kBlockRows =
     kLanes == 16 ? 4 : 3;  // 3 × 4 sums, 3 values and a weight: the 16 registers of AVX2
 
-// A step along k: a vector of values of a row and one of a column, and their products added to a vector of sums.
+// A step along k: a vector of values of a row and one of a column, and their products added to a vector of
+// sums.
 template <class A, class B>
 struct DotStep {
   static constexpr int64_t kValues = kLanes;
@@ -85,8 +87,8 @@ struct DotChunk {
   bool add;  // to what c holds: false for the first chunk
 };
 
-// Sums of M rows of a and N of b, before their lanes are added. On the way kAhead later rows of b are prefetched, from
-// `ahead` on, one after the other: memory is read fastest as one stream.
+// Sums of M rows of a and N of b, before their lanes are added. On the way kAhead later rows of b are
+// prefetched, from `ahead` on, one after the other: memory is read fastest as one stream.
 template <class A, class B, int M, int N, int kAhead>
 GLMOCR_INLINE void dot_lanes(const DotChunk<A, B>& chunk, const B* ahead, F (*sums)[N]) {
   using Step = DotStep<A, B>;
@@ -145,8 +147,8 @@ GLMOCR_INLINE void dot_last_columns(DotChunk<A, B> chunk, int64_t columns) {
   }
 }
 
-// M rows, the block number `block` of `blocks`, against up to kBlockColumns rows of b. The first two blocks share the
-// prefetching of the next rows of b.
+// M rows, the block number `block` of `blocks`, against up to kBlockColumns rows of b. The first two blocks
+// share the prefetching of the next rows of b.
 template <class A, class B, int M>
 GLMOCR_INLINE void dot_rows(const DotChunk<A, B>& chunk, int64_t columns, int64_t block, int64_t blocks) {
   constexpr int kHalf = kBlockColumns / 2;

@@ -23,7 +23,7 @@ struct Block {
 
 }  // namespace
 
-void* thread_scratch(std::int64_t bytes) {
+std::byte* thread_scratch(std::int64_t bytes) {
   thread_local Block block;
   if (bytes > block.bytes) {
     // The system commits pages as they are used, so a generous block costs nothing and seldom has to grow.
@@ -34,7 +34,7 @@ void* thread_scratch(std::int64_t bytes) {
     if (!block.memory) fail(ErrorCode::memory, cat("the system has no ", rounded, " bytes of memory left"));
     block.bytes = rounded;
   }
-  return block.memory.get();
+  return static_cast<std::byte*>(block.memory.get());
 }
 
 }  // namespace glmocr::cpu

@@ -87,8 +87,8 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
 }
 
 #ifdef __AVX512BF16__
-// Neighbouring values of bf16, as vdpbf16ps multiplies them: lane l adds the products of pair l to its sum. Products
-// and sums in fp32; values below the smallest normal number count as zero.
+// Neighbouring values of bf16, as vdpbf16ps multiplies them: lane l adds the products of pair l to its sum.
+// Products and sums in fp32; values below the smallest normal number count as zero.
 constexpr int kPairLanes = 2 * kLanes;
 using Pairs = __m512bh;
 GLMOCR_INLINE Pairs load_pairs(const Bf16* p) { return reinterpret_cast<Pairs>(_mm512_loadu_si512(p)); }

@@ -14,7 +14,7 @@ HostDevice::HostDevice(const DeviceOptions& options)
       memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
       arena_(memory_) {}
 
-// The buffer owns the memory and, by its share, keeps the budget alive: it may outlive the device.
+// The buffer owns the memory and shares ownership of the budget, so it may outlive the device.
 Buffer HostDevice::take(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what) {
   const auto memory = std::make_shared<HostMemory>(std::move(budget), bytes, what);
   return Buffer(std::shared_ptr<void>(memory, memory->data()), bytes, this);
@@ -53,7 +53,7 @@ Weight HostDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
   Weight weight;
   weight.data = borrow(matrix);
-  // A file may hold values at addresses that are no multiple of their size.
+  // In a file, values may be at addresses that are not a multiple of their size.
   if (reinterpret_cast<std::uintptr_t>(matrix.data) % size_of(matrix.dtype) != 0) {
     owner = allocate(matrix.bytes());
     weight.data = owner.view(matrix.shape, matrix.dtype);

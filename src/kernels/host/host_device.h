@@ -10,8 +10,8 @@
 
 namespace glmocr {
 
-// What every device in ordinary memory shares: memory, copies, weights and keys and values as they are
-// stored, steps of which nothing is recorded. The devices add the operations.
+// What the devices in ordinary memory share: memory, copies, weights as stored, the store of keys and values,
+// steps that are not recorded. Each device adds its operations.
 class HostDevice : public Device {
  public:
   explicit HostDevice(const DeviceOptions& options);

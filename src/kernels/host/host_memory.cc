@@ -26,16 +26,17 @@ HostMemory::HostMemory(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes,
     : share_(std::move(budget), bytes, what), memory_(aligned_memory(bytes)) {}
 
 void Arena::replace_blocks(std::int64_t bytes) {
-  blocks_.clear();  // first: old and new are never held together
+  blocks_.clear();  // first, so that old and new blocks never coexist
   current_ = 0;
   needed_ = 0;
-  blocks_.push_back({HostMemory(budget_, bytes, "workspace"), 0});
+  if (bytes > 0) blocks_.push_back({HostMemory(budget_, bytes, "workspace"), 0});
 }
 
 void Arena::reserve(std::int64_t bytes) {
   GLMOCR_CHECK(used_ == 0);
-  if (blocks_.size() == 1 && blocks_[0].memory.bytes() >= bytes) return;
-  replace_blocks(round_up(bytes, kAlignment));
+  const std::int64_t size = round_up(bytes, kAlignment);
+  if (blocks_.size() == 1 && blocks_[0].memory.bytes() == size) return;
+  replace_blocks(size);
 }
 
 void* Arena::take(std::int64_t bytes) {

@@ -14,7 +14,7 @@ namespace glmocr {
 // A block of ordinary memory, 64-byte aligned, with its share of the budget. Move-only.
 class HostMemory {
  public:
-  // Throws Error{memory} where the budget or the system has no room.
+  // Throws Error{memory} where the budget or the system has too little left.
   HostMemory(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what);
 
   std::byte* data() const { return memory_.get(); }
@@ -28,16 +28,16 @@ class HostMemory {
   std::unique_ptr<std::byte, Free> memory_;
 };
 
-// A stack of memory blocks: take from the top, rewind to a mark. Blocks are kept when given back, so that a
-// step like the one before takes nothing from the system. Marks count the bytes taken, in whichever blocks.
+// A stack allocator over memory blocks: take from the top, rewind to a mark. Blocks are kept after a rewind,
+// so that a step like the previous one takes nothing from the system. A mark is the number of bytes taken.
 class Arena {
  public:
   explicit Arena(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
 
-  // 64-byte aligned. Throws Error{memory}. The first call on an empty arena joins several blocks into one of
+  // 64-byte aligned. Throws Error{memory}. The first call on an empty arena replaces several blocks by one of
   // the size that was needed since they were made.
   void* take(std::int64_t bytes);
-  // Makes the arena, which must be empty, one block of at least this size. Throws Error{memory}.
+  // Makes the arena, which must be empty, one block of this size; 0: gives its memory back. Throws Error{memory}.
   void reserve(std::int64_t bytes);
   std::int64_t mark() const { return used_; }
   void rewind(std::int64_t mark);

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr std::int64_t kWordBits = 32;
 
-// Grows to the largest vocabulary met and is kept until the thread ends.
+// Grows to the largest vocabulary used and is freed when the thread ends.
 struct Scratch {
   std::vector<float> logits;
   std::vector<std::int32_t> ids;
@@ -47,8 +48,8 @@ double log_sum_exp(std::span<const float> logits, float largest) {
   return largest + std::log(sum);
 }
 
-// The `count` ids with the largest logits, or all, best first; the lower id first among equals. In this
-// thread's scratch.
+// The `count` ids with the largest logits (all if there are fewer), best first; the lower id first among
+// equals. In this thread's scratch.
 std::span<const std::int32_t> best_ids(std::span<const float> logits, std::int64_t count) {
   const std::span<std::int32_t> ids = grown(scratch.ids, std::ssize(logits));
   std::iota(ids.begin(), ids.end(), 0);
@@ -69,8 +70,8 @@ std::int32_t draw(std::span<const float> logits, const SamplingRow& row) {
   for (std::int64_t i = 0; i < std::ssize(ids); ++i) {
     total += weights[i] = std::exp((double{logits[ids[i]]} - largest) / row.temperature);
   }
-  // top_p keeps the fewest best ids whose probability reaches it; min_p those near the best one's. One always
-  // stays.
+  // top_p keeps the fewest best ids whose total probability reaches it, min_p the ids of at least min_p times
+  // the best one's probability. The best id is always kept.
   std::int64_t kept = 1;
   double kept_total = weights[0];
   while (kept < std::ssize(ids) && kept_total < row.top_p * total &&
@@ -84,6 +85,12 @@ std::int32_t draw(std::span<const float> logits, const SamplingRow& row) {
     if (left < 0) return ids[i];
   }
   return ids[kept - 1];
+}
+
+// Reports a row whose logits are not all finite.
+void put_failed(const SamplingTables& tables, std::int64_t r) {
+  tables.ids.as<std::int32_t>()[r] = kNotFinite;
+  tables.logprobs.as<float>()[r] = std::numeric_limits<float>::quiet_NaN();
 }
 
 using Words = std::array<std::int32_t, sizeof(SamplingRow) / 4>;
@@ -125,6 +132,10 @@ std::span<float> thread_logits(std::int64_t vocab) { return grown(scratch.logits
 void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r) {
   const SamplingRow row = sampling_row(tables, r);
   if (row.vocab_limit > 0 && row.vocab_limit < std::ssize(logits)) logits = logits.first(row.vocab_limit);
+  if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
+    put_failed(tables, r);
+    return;
+  }
   if (row.repetition_penalty != 1) {
     const std::int32_t* seen = tables.seen.as<std::int32_t>();
     GLMOCR_CHECK(seen);
@@ -159,6 +170,10 @@ void advance_tables(const DecodeTables& tables, const SamplingTables& sampling) 
   for (std::int64_t r = 0; r < rows; ++r) {
     if (slots[r] < 0) continue;
     const std::int32_t id = sampling.ids.as<std::int32_t>()[r];
+    if (id < 0) {
+      slots[r] = -1;
+      continue;
+    }
     tables.ids.as<std::int32_t>()[r] = id;
     for (std::int64_t axis = 0; axis < axes; ++axis) {
       ++tables.positions.as<std::int32_t>()[axis * tables.positions.strides[0] + r];

@@ -5,7 +5,7 @@
 
 #include "tensor/ops.h"
 
-// Sampling and the tables of a decoding step, in ordinary memory. A call like the one before allocates
+// Sampling and the tables of a decoding step, in ordinary memory. A call like the previous one allocates
 // nothing.
 namespace glmocr {
 
@@ -13,13 +13,13 @@ namespace glmocr {
 // its batch.
 double uniform_from(std::uint64_t seed, std::uint64_t position);
 
-// The words of SamplingTables::params that belong to row r.
+// Row r of SamplingTables::params.
 SamplingRow sampling_row(const SamplingTables& tables, std::int64_t r);
 
-// Throws Error{internal} where the tables do not fit n rows of logits over a vocabulary of this size.
+// Throws Error{internal} where the tables do not fit this many rows of logits over a vocabulary of this size.
 void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std::int64_t vocab);
 
-// Room for one row of logits in fp32. Belongs to the calling thread and stays as it is until its next call.
+// Memory of the calling thread for one row of logits in fp32, valid until its next call.
 std::span<float> thread_logits(std::int64_t vocab);
 
 // Ops::sample for row r of the tables; changes the logits.

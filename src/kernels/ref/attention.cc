@@ -11,8 +11,8 @@
 namespace glmocr::ref {
 namespace {
 
-// One query against `count` keys: softmax(q·k·scale)·v. offset(k, i) is where key i begins in k, and value i
-// in v.
+// One query against `count` keys: softmax(q·k·scale)·v. offset(k, i) is the offset of key i in k, and
+// offset(v, i) that of value i in v.
 template <class Offset>
 void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tensor& v, Offset offset,
             std::int64_t count, std::int64_t dim, float scale, const Tensor& y, std::int64_t y_offset) {

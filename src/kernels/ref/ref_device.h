@@ -6,8 +6,7 @@
 
 namespace glmocr {
 
-// The definition of the operations: plain loops over values read as fp32, sums in double, one result at a
-// time.
+// The definition of the operations: plain loops over values read as fp32, with sums in double.
 std::unique_ptr<Device> open_ref_device(const DeviceOptions& options);
 
 }  // namespace glmocr

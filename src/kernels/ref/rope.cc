@@ -26,7 +26,7 @@ Tensor RefOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
   const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
   GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
   const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
-  // fp32 keeps its products; bf16 rounds them in the interleaved style (transformers rotates in bf16 there).
+  // In bf16 the interleaved style rounds each product: transformers rotates in bf16 there.
   const DType step = style == RopeStyle::interleaved ? x.dtype : DType::f32;
   for (std::int64_t r = 0; r < n; ++r) {
     const float* cos = table.as<float>() + r * pairs;

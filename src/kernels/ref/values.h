@@ -19,8 +19,8 @@ inline float get(const Tensor& t, std::int64_t offset) {
   }
 }
 
-// The offset of row r, counting all dimensions but the last together: [tokens, heads, dim] cut out of a wider
-// matrix has two strides.
+// The offset of row r, where all dimensions but the last count rows: [tokens, heads, dim] as a part of a
+// wider matrix has two strides.
 inline std::int64_t row_offset(const Tensor& t, std::int64_t r) {
   std::int64_t offset = 0;
   for (int i = t.rank() - 2; i >= 0; --i) {

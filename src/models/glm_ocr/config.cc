@@ -4,13 +4,17 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "tensor/ops.h"
 
 namespace glmocr {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxWidth = 1 << 20;  // of any layer: keeps products of two sizes inside 64 bits
+// Values of a resized picture, its frames counted: seven times what published snapshots allow. shortest_edge
+// enlarges every picture to at least its value.
+constexpr int kMaxPixels = 1 << 26;
+constexpr int kMaxWidth = 1 << 20;  // of any layer, so that products of two sizes fit 64 bits
 
 TextConfig read_text(const JsonCursor& s) {
   TextConfig c;
@@ -27,6 +31,12 @@ TextConfig read_text(const JsonCursor& s) {
   if (c.num_attention_heads % c.num_key_value_heads != 0) {
     s["num_key_value_heads"].bad(cat("is ", c.num_key_value_heads,
                                      ", which does not divide num_attention_heads ", c.num_attention_heads));
+  }
+  if (c.num_attention_heads / c.num_key_value_heads > kMaxHeadsPerKvHead) {
+    s["num_key_value_heads"].bad(cat("is ", c.num_key_value_heads, " for num_attention_heads ",
+                                     c.num_attention_heads, ": a key/value head serves ",
+                                     c.num_attention_heads / c.num_key_value_heads,
+                                     " query heads, expected at most ", kMaxHeadsPerKvHead));
   }
   if (c.head_dim % 2 != 0) s["head_dim"].bad(cat("is ", c.head_dim, ", expected an even number"));
   s["hidden_act"].expect("silu");
@@ -89,7 +99,7 @@ std::vector<TokenId> read_ids(const JsonCursor& value, int vocab_size) {
   return ids;
 }
 
-// generation_config.json, where it exists, goes before text_config.
+// Keys of generation_config.json, where it exists, take precedence over those of text_config.
 GenerationConfig read_generation(const fs::path& snapshot, const JsonCursor& text, int vocab_size) {
   GenerationConfig c;
   std::error_code ignored;
@@ -115,8 +125,8 @@ PreprocessConfig read_preprocess(const JsonCursor& s, const VisionConfig& vision
   same("temporal_patch_size", c.temporal_patch_size, vision.temporal_patch_size);
   same("merge_size", c.merge_size, vision.spatial_merge_size);
   if (const JsonCursor size = s["size"]) {
-    c.shortest_edge = size["shortest_edge"].integer(1);
-    c.longest_edge = size["longest_edge"].integer(1);
+    c.shortest_edge = size["shortest_edge"].integer(1, kMaxPixels);
+    c.longest_edge = size["longest_edge"].integer(1, kMaxPixels);
     if (c.longest_edge < c.shortest_edge) size["longest_edge"].bad("is below shortest_edge");
   }
   if (s["image_mean"]) c.image_mean = s["image_mean"].numbers<3>();
@@ -144,7 +154,7 @@ PreprocessConfig load_preprocess(const fs::path& snapshot, const VisionConfig& v
   const fs::path processor = snapshot / "processor_config.json";
   if (!fs::exists(processor, ignored)) {
     fail(ErrorCode::model,
-         cat(snapshot.string(), ": holds neither preprocessor_config.json nor processor_config.json"));
+         cat(snapshot.string(), ": has neither preprocessor_config.json nor processor_config.json"));
   }
   const Json json = load_json(processor);
   return read_preprocess(JsonCursor(json, processor.string())["image_processor"], vision);

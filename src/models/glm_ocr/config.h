@@ -24,7 +24,7 @@ struct TextConfig {
   int num_nextn_predict_layers = 0;
   float rms_norm_eps = 1e-5f;
   double rope_theta = 10000;
-  std::array<int, 3> mrope_section{};  // pairs that turn with the temporal, height and width position
+  std::array<int, 3> mrope_section{};  // pairs rotated by the temporal, height and width position
 };
 
 // vision_config: the CogViT encoder.
@@ -44,7 +44,7 @@ struct VisionConfig {
   int head_dim() const { return hidden_size / num_heads; }
 };
 
-// generation_config.json, or what config.json says where it is absent.
+// generation_config.json; keys that it lacks are taken from text_config.
 struct GenerationConfig {
   std::vector<TokenId> eos_token_id;  // every id ends the text
   TokenId pad_token_id = 0;
@@ -62,7 +62,7 @@ struct GlmOcrConfig {
 
 // Reads and checks config.json, generation_config.json and preprocessor_config.json (or image_processor of
 // processor_config.json) in a snapshot's folder. Throws Error{model} naming file and key, what was found and
-// expected.
+// what was expected.
 GlmOcrConfig load_config(const std::filesystem::path& snapshot);
 
 // Compares the special ids of config.json and the stop ids with the tokenizer's tokens. Throws Error{model}

@@ -8,7 +8,7 @@
 namespace glmocr {
 namespace {
 
-// M-RoPE: consecutive sections of the pairs turn with the temporal, the height and the width position.
+// M-RoPE: consecutive sections of the pairs are rotated by the temporal, the height and the width position.
 RotaryConstants make_rotary(const TextConfig& c, Device& device) {
   std::vector<std::int32_t> axis;
   for (int a = 0; a < 3; ++a) axis.insert(axis.end(), c.mrope_section[a], a);

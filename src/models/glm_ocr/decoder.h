@@ -21,7 +21,7 @@ class Decoder {
 
   KvSpec kv_spec(std::int64_t pages, int page_size) const;
 
-  // Arena bytes that embed, forward and logits take for so many rows, of which `logit_rows` are gathered and
+  // Arena bytes that embed, forward and logits take for `rows` rows, of which `logit_rows` are gathered and
   // get logits.
   std::int64_t workspace_bytes(std::int64_t rows, std::int64_t logit_rows) const;
 

@@ -12,11 +12,12 @@
 
 namespace glmocr {
 
-// A loaded snapshot on a device: configuration, tokenizer, weights and the two networks over them. It stays
-// at one address, because the networks refer to its weights.
+// A loaded snapshot on a device: configuration, tokenizer, weights and the two networks that use them. Not
+// movable, because the networks refer to its weights.
 class GlmOcr {
  public:
-  // `snapshot`: a folder with config.json, tokenizer.json and safetensors. The device outlives the model.
+  // `snapshot`: a folder with config.json, tokenizer.json and safetensors. The device must outlive the model.
+  // Throws Error{model}, Error{memory}.
   static std::unique_ptr<GlmOcr> load(const std::filesystem::path& snapshot, Device& device, DType compute);
 
   GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device& device, DType compute);
@@ -31,8 +32,8 @@ class GlmOcr {
   Device& device() const { return device_; }
   DType compute() const { return compute_; }
 
-  // The normalised patches of some pictures in the arena, [Σ patches, 3 · temporal · patch · patch], in the
-  // order of Ops::patchify. The pictures stay as they are until the step has ended.
+  // The normalised patches of the pictures, [Σ patches, 3 · temporal · patch · patch] in the arena, in the
+  // order of Ops::patchify. The pictures must not change until the step has ended.
   Tensor patches(std::span<const PreprocessedImage* const> images) const;
 
  private:

@@ -26,14 +26,14 @@ MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token
       continue;
     }
     if (image == std::ssize(grids)) {
-      fail(ErrorCode::input, cat("the prompt holds image tokens for more than ", image, " pictures"));
+      fail(ErrorCode::input, cat("the prompt has image tokens for more than ", image, " pictures"));
     }
     const int rows = grids[image].h / merge_size, columns = grids[image].w / merge_size;
     for (int r = 0; r < rows; ++r) {
       for (int c = 0; c < columns; ++c, ++i) {
         if (i == std::ssize(ids) || ids[i] != image_token_id) {
-          fail(ErrorCode::input, cat("picture ", image, " needs ", rows * columns,
-                                     " image tokens in a row, the prompt holds ", r * columns + c));
+          fail(ErrorCode::input, cat("picture ", image + 1, " needs ", rows * columns,
+                                     " image tokens in a row, the prompt has ", r * columns + c));
         }
         positions.append(current, current + r, current + c);
       }
@@ -43,7 +43,7 @@ MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token
   }
   if (image != std::ssize(grids)) {
     fail(ErrorCode::input,
-         cat("the prompt holds image tokens for ", image, " pictures, expected ", grids.size()));
+         cat("the prompt has image tokens for ", image, " pictures, expected ", grids.size()));
   }
   positions.delta = current - std::ssize(ids);
   return positions;

@@ -18,8 +18,8 @@ struct MropePositions {
   void append(std::int32_t t, std::int32_t h, std::int32_t w);
 };
 
-// Walks the runs of text and image tokens (transformers: Glm4v get_rope_index). Throws Error{input} when the
-// image tokens of the prompt and the grids do not match.
+// The positions of a prompt, as in transformers' get_rope_index of Glm4v. Throws Error{input} when the image
+// tokens of the prompt and the grids do not match.
 MropePositions mrope_positions(std::span<const TokenId> ids, TokenId image_token_id,
                                std::span<const GridTHW> grids, int merge_size);
 

@@ -23,8 +23,8 @@ struct PreprocessConfig {
   bool do_resize = true;
   bool do_rescale = true;
   bool do_normalize = true;
-  // Our own key, absent in the published snapshot: pictures whose letters are lower than this, in pixels, are
-  // enlarged before the size rule; 0: none are.
+  // Our own key, absent in the published snapshot: pictures whose letters are smaller than this height, in
+  // pixels, are enlarged before the size rule; 0: none are.
   int enlarge_letters_below = 0;
   ResizeFlavour flavour = ResizeFlavour::torchvision;
 
@@ -58,9 +58,9 @@ struct PreprocessedImage {
 
 enum class SmallPrint { as_it_is, enlarged };
 
-// The factor by which the sides of a picture with small print grow: 1, 1.25 or 1.5, so that its letters reach
-// enlarge_letters_below, as far as longest_edge allows. Where letters are 10 pixels high, one token covers so
-// many of them that a small model loses its place (train/README.md).
+// The factor by which a picture with small print is enlarged, 1, 1.25 or 1.5: the smallest with which its
+// letters reach enlarge_letters_below, as far as longest_edge allows. Where letters are 10 pixels high, one
+// token covers so many of them that a small model skips or repeats lines (train/README.md).
 double enlargement(const Image& image, const PreprocessConfig& config);
 
 // Resizes once, to the size that smart_resize gives; with SmallPrint::enlarged, to the size it gives for the

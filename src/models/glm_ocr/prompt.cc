@@ -29,7 +29,7 @@ Prompt build_prompt(const GlmOcrConfig& config, const Tokenizer& tokenizer, std:
   std::vector<GridTHW> grids;
   const auto control = [&](const char* token) {
     const auto id = tokenizer.token_to_id(token);
-    GLMOCR_CHECK(id.has_value());  // check_special_tokens has made sure
+    GLMOCR_CHECK(id.has_value());  // check_special_tokens
     prompt.ids.push_back(*id);
   };
   const auto plain = [&](const std::string& text, AddedTokens match) {

@@ -15,15 +15,15 @@ namespace glmocr {
 inline constexpr const char* kTextPrompt = "Text Recognition:";
 inline constexpr const char* kTablePrompt = "Table Recognition:";
 inline constexpr const char* kFormulaPrompt = "Formula Recognition:";
-// Followed by a newline and a JSON template with empty strings.
+// Followed by a newline and a JSON template whose values are empty strings.
 inline constexpr const char* kExtractPrompt = "请按下列JSON格式输出图中信息:";
 
-// The prompt of a task; public, so its comment is in glmocr/model.h.
+// The prompt of a task: see glmocr/types.h.
 std::string task_prompt(Task task, const std::string& schema);
 
 // A prompt as the decoder reads it.
 struct Prompt {
-  std::vector<TokenId> ids;  // the image token once per vision row
+  std::vector<TokenId> ids;  // with one image token per row of picture features
   MropePositions positions;
   std::int64_t image_tokens = 0;
 };

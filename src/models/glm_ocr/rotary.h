@@ -20,10 +20,10 @@ inline std::vector<float> inverse_frequencies(double theta, int dim, int count) 
   return frequencies;
 }
 
-// What Ops::rotary_table reads besides the positions; uploaded once, when the model is loaded.
+// The constant inputs of Ops::rotary_table, uploaded when the model is loaded.
 class RotaryConstants {
  public:
-  // Pair p of a head turns with the position on axis[p], by inv_freq[p] per unit.
+  // Pair p of a head is rotated by inv_freq[p] times the position on axis[p].
   RotaryConstants(Device& device, const std::vector<float>& inv_freq, const std::vector<std::int32_t>& axis) {
     const std::int64_t pairs = std::ssize(inv_freq);
     GLMOCR_CHECK(std::ssize(axis) == pairs);

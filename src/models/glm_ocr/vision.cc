@@ -9,7 +9,8 @@
 namespace glmocr {
 namespace {
 
-// Rows of the MLP that run together: its width is several times the hidden size, and a page has 24,576 rows.
+// The MLP runs on this many rows at a time: it is several times as wide as hidden_size, and a page may have
+// 24,576 rows.
 constexpr std::int64_t kMlpRows = 4096;
 
 // The default eps of torch.nn.LayerNorm; config.json has no key for it.
@@ -18,7 +19,7 @@ constexpr float kMergerNormEps = 1e-5f;
 // A block of 2×2 patches becomes one token; config.cc accepts no other size.
 constexpr std::int64_t kMerged = 4;
 
-// The first quarter of a head's values turns with the patch's row, the second with its column.
+// The first half of the pairs is rotated by the patch's row, the second by its column.
 RotaryConstants make_rotary(const VisionConfig& c, Device& device) {
   const int quarter = c.head_dim() / 4;
   const std::vector<float> once = inverse_frequencies(c.rope_theta, c.head_dim() / 2, quarter);
@@ -62,7 +63,7 @@ Tensor VisionEncoder::encode(const Tensor& patches, std::span<const GridTHW> gri
   return merged;
 }
 
-// From the row and the column of each patch, in the order of the patches: block by block.
+// Of the row and the column of each patch, in the order of the patches: block by block.
 Tensor VisionEncoder::rotary_table(std::span<const GridTHW> grids) const {
   std::vector<std::int32_t> rows, columns;
   const int merge = config_.spatial_merge_size;
@@ -123,7 +124,7 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   const VisionWeights& w = weights_;
   const Tensor normed = ops.rms_norm(x, w.post_layernorm, {.eps = config_.rms_norm_eps});
   observe(observer, "vision.post_layernorm", normed);
-  // Four consecutive rows are one 2×2 block, so the convolution is a product with rows of four.
+  // Four consecutive rows are one 2×2 block, so the convolution is a product over rows of four patches.
   const Tensor blocks = normed.reshape({x.size(0) / kMerged, kMerged * config_.hidden_size});
   const Tensor down = ops.linear(blocks, w.downsample);
   observe(observer, "vision.downsample", down);
@@ -145,9 +146,9 @@ std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, DType compute)
   };
   const std::int64_t hidden = tensor(patches, c.hidden_size), token = tensor(tokens, c.out_hidden_size);
 
-  // Norm; q and k, their norms and their rotations; v; the result. One more for the sums before a residual.
+  // Norm; q and k, their norms and their rotations; v; the result; the sums before the residual.
   const std::int64_t attention = 10 * hidden;
-  // Norm; gate, up and their product; the sums before a residual.
+  // Norm and the sums before the residual; gate, up and their product.
   const std::int64_t mlp = 2 * tensor(mlp_rows, c.hidden_size) + 3 * tensor(mlp_rows, c.intermediate_size);
   // Norm; convolution, projection, its norm and activation; gate, up and their product.
   const std::int64_t merger =

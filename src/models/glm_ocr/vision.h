@@ -9,18 +9,18 @@
 
 namespace glmocr {
 
-// CogViT encoder and merger: docs/model.md, "Vision". All products sum as RowClass::many, so a row does not
-// depend on how many rows there are.
+// CogViT encoder and merger: docs/model.md, "Vision". All products run as RowClass::many, so a row does not
+// depend on the number of rows.
 class VisionEncoder {
  public:
   VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device);
 
-  // patches [Σ t·h·w, 3 · temporal · patch · patch] of one or more pictures, in the order of Ops::patchify
-  // → [Σ t·h·w / merge², out_hidden] in the arena. Pictures do not see each other.
+  // patches [Σ t·h·w, 3 · temporal · patch · patch] of one or more pictures, in the order of Ops::patchify →
+  // [Σ t·h·w / merge², out_hidden] in the arena. Pictures do not see each other.
   Tensor encode(const Tensor& patches, std::span<const GridTHW> grids, const Observer& observer = {}) const;
 
-  // Arena bytes that so many patches of type `compute` and encode take, with a copy of the pictures for a
-  // device whose borrow makes one.
+  // Arena bytes that this many patches of type `compute` and encode take, including a copy of the pictures
+  // for a device whose borrow() makes one.
   std::int64_t workspace_bytes(std::int64_t patches, DType compute) const;
 
  private:

@@ -62,8 +62,8 @@ DecoderLayerWeights load_layer(WeightLoader& load, const std::string& prefix, co
   return w;
 }
 
-// Names and shapes of the multi-token-prediction layer: a decoder layer, its inputs' projection and its own
-// head.
+// Names and shapes of the multi-token-prediction layer: a decoder layer, the projection of its inputs and a
+// head of its own.
 std::vector<std::pair<std::string, Shape>> mtp_tensors(const TextConfig& c) {
   const std::int64_t hidden = c.hidden_size, head = c.head_dim, vocab = c.vocab_size;
   const std::int64_t q = head * c.num_attention_heads, kv = head * c.num_key_value_heads;

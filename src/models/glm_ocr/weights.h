@@ -22,14 +22,14 @@ struct VisionWeights {
   Weight downsample;  // [out_hidden, merge · merge · hidden], input index (dy · 2 + dx) · hidden + channel
   Weight merger_proj;                    // [out_hidden, out_hidden], no bias
   Tensor merger_norm, merger_norm_bias;  // [out_hidden]
-  Weight merger_gate, merger_up;         // [merger, out_hidden], no bias
-  Weight merger_down;                    // [out_hidden, merger], no bias
+  Weight merger_gate, merger_up;         // [3 · out_hidden, out_hidden], no bias
+  Weight merger_down;                    // [out_hidden, 3 · out_hidden], no bias
 };
 
 // No bias anywhere.
 struct DecoderLayerWeights {
   Tensor input_layernorm, post_self_attn_layernorm;  // [hidden]
-  Tensor post_attention_layernorm;                   // [hidden]: in front of the MLP, whatever its name says
+  Tensor post_attention_layernorm;                   // [hidden]: precedes the MLP, despite its name
   Tensor post_mlp_layernorm;                         // [hidden]
   Weight q_proj;                                     // [heads · head_dim, hidden]
   Weight k_proj, v_proj;                             // [kv_heads · head_dim, hidden]
@@ -45,7 +45,7 @@ struct DecoderWeights {
   Weight lm_head;                           // [vocab, hidden]
 };
 
-// All weights on the device, with the files and buffers that hold them.
+// All weights on the device, with the files and buffers that own their memory.
 struct Weights : LoadedTensors {
   VisionWeights vision;
   DecoderWeights decoder;
@@ -53,9 +53,9 @@ struct Weights : LoadedTensors {
   bool has_mtp = false;
 };
 
-// Loads every tensor of a snapshot under the official names or those of an mlx-vlm conversion; types as
-// WeightLoader says. Throws Error{model} that lists missing, misshapen and unexpected tensors with found and
-// expected shapes.
+// Loads every tensor of a snapshot under the official names or those of an mlx-vlm conversion; for types see
+// WeightLoader. Throws Error{model} that lists missing, misshapen and unexpected tensors with found and
+// expected shapes, or that names a quantised tensor.
 Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute);
 
 }  // namespace glmocr

@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "support/peak_memory.h"
 #include "support/temporary_folder.h"
 
 namespace glmocr {
@@ -76,6 +77,41 @@ TEST(PageQueue, PagesComeInInputOrderAndOnesThatFailDoNotStopTheOthers) {
   EXPECT_FALSE(queue.take());
 }
 
+// 43 bytes whose header says 8192 x 8192, and whose pixels are missing.
+std::string large_gif() {
+  using namespace std::string_literals;
+  return "GIF89a\0\x20\0\x20\x80\0\0"s + "\0\0\0\xff\xff\xff"s +
+         "\x21\xf9\4\0\0\0\0\0,\0\0\0\0\0\x20\0\x20\0"s + "\2\1\x44\0;"s;
+}
+
+TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
+  if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer keeps freed memory";
+  const TemporaryFolder folder;
+  const std::vector<std::string> files(6, folder.write("large.gif", large_gif()).string());
+  Engine engine(model());
+  std::vector<Page> pages;
+  const std::int64_t growth = peak_growth([&] {
+    PageQueue queue(engine, files, short_texts());
+    pages = take_all(queue);
+  });
+  ASSERT_EQ(pages.size(), files.size());
+  for (const Page& page : pages) {
+    ASSERT_TRUE(page.error);
+    EXPECT_THAT(page.error->what(), HasSubstr("large.gif: GIF picture: "));
+  }
+  EXPECT_LT(growth, 300 << 20);  // one has 192 MiB
+}
+
+TEST(PageQueue, APictureAboveTheBoundGoesAlone) {
+  Engine engine(model());
+  PageQueueOptions options = short_texts();
+  options.pixels_ahead = 112 * 56;
+  PageQueue queue(engine, {kWord, kLong, kWord, kLine, kLong, kWord}, options);
+  const std::vector<Page> pages = take_all(queue);
+  ASSERT_EQ(pages.size(), 6u);
+  for (const Page& page : pages) EXPECT_FALSE(page.error) << page.error->what();
+}
+
 TEST(PageQueue, TextIsStreamedAndEventsAreCollected) {
   Engine engine(model());
   PageQueueOptions options = short_texts();
@@ -123,6 +159,41 @@ class BusyEngine {
   Engine engine_{model(), kNarrow};
   std::vector<Job> jobs_;
 };
+
+// 40 pictures of 6 MiB before an engine that takes all and finishes none.
+std::int64_t growth_of_a_long_queue(const PageQueueOptions& options) {
+  const TemporaryFolder folder;
+  const std::string picture =
+      folder.write("grey.pgm", "P5 1456 1456 255\n" + std::string(1456 * 1456, '\x80')).string();
+  std::promise<void> may_go_on;
+  const std::shared_future<void> go_on = may_go_on.get_future().share();
+  std::int64_t growth = 0;
+  Engine engine(model(), {.max_sequences = 1, .max_waiting = 256});
+  ReadOptions held;
+  held.max_tokens = 2;
+  held.on_token = [&](const TokenEvent&) { go_on.wait(); };
+  const Job job = engine.submit(std::vector<Image>{load_image(kWord)}, held);
+  growth = peak_growth([&] {
+    PageQueue queue(engine, std::vector<std::string>(40, picture), options);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    queue.cancel();
+    may_go_on.set_value();
+  });
+  job.wait();
+  return growth;
+}
+
+TEST(PageQueue, FewPicturesAreInMemory) {
+  if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer keeps freed memory";
+  PageQueueOptions options = short_texts();
+  options.pages_ahead = 4;
+  EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
+  options.pages_ahead = 64;
+  options.pixels_ahead = 4 * 1456 * 1456;
+  EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
+  options.pixels_ahead = 100 * 1456 * 1456;
+  EXPECT_GT(growth_of_a_long_queue(options), 120 << 20);
+}
 
 TEST(PageQueue, WaitsWhileTheEngineIsBusy) {
   BusyEngine busy;

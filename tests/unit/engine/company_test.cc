@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a sequence computes does not depend on what else runs: logits, texts and log-probabilities are equal bit for
-// bit, on every device of this machine, in fp32 and bf16.
+// The results of a sequence do not depend on what else runs: logits, texts and log-probabilities are equal bit
+// for bit, on every device of this machine, in fp32 and bf16.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -46,7 +46,7 @@ INSTANTIATE_TEST_SUITE_P(On, Company,
                                           testing::Values(DType::f32, DType::bf16)),
                          param_name);
 
-// Sequences over a cache of their own, whose tokens are given instead of chosen.
+// Sequences with a cache of their own, whose tokens are given instead of chosen.
 class Table {
  public:
   explicit Table(const GlmOcr& model)
@@ -68,7 +68,7 @@ class Table {
     return sequences_.size() - 1;
   }
 
-  // The logits of the last of these rows, and what is chosen from it beside other rows.
+  // The logits of the last of these rows, and the token chosen from it when it runs along with other rows.
   std::vector<float> logits(const StepRows& rows) { return runner_.logits(rows, sequences_, {}); }
   std::vector<SampledToken> run(const std::vector<StepRows>& rows) {
     const StepRunner::Ticket ticket = runner_.launch(rows, sequences_);
@@ -89,7 +89,7 @@ void expect_equal(const SampledToken& a, const SampledToken& b) {
   EXPECT_EQ(a.top, b.top);
 }
 
-// 16 rows behind a context of 70 run one by one, and in every grouping of a few kinds.
+// 16 rows after a context of 70 run one by one, and in several groupings.
 TEST_P(Company, TheRowsOfASequenceMayBeGroupedInAnyWay) {
   constexpr std::int64_t kPrompt = 70;
   const auto logits_of = [&](const std::vector<std::int64_t>& groups) {
@@ -117,7 +117,7 @@ TEST_P(Company, TheRowsOfASequenceMayBeGroupedInAnyWay) {
   }
 }
 
-// 1 to 16 sequences decode together, alone and beside the prefill of another.
+// 1 to 16 sequences decode together, alone and along with the prefill of another.
 TEST_P(Company, SequencesThatDecodeTogetherGetWhatTheyGetAlone) {
   const auto prepare = [&](Table& table, int count) {
     std::vector<StepRows> rows;
@@ -147,7 +147,7 @@ TEST_P(Company, SequencesThatDecodeTogetherGetWhatTheyGetAlone) {
   }
 }
 
-// What a prefill gives does not depend on the prefills that share its pass.
+// The results of a prefill do not depend on the other prefills in its pass.
 TEST_P(Company, PromptsThatShareAStepGetWhatTheyGetAlone) {
   const std::vector<std::int64_t> sizes{17, 40, 64, 129, 200};
   std::vector<SampledToken> alone;

@@ -3,9 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
 #include "base/memory.h"
 #include "engine/core.h"
 #include "support/expect_error.h"
+#include "support/recording_device.h"
+#include "support/temporary_folder.h"
 #include "unit/engine/test_model.h"
 
 namespace glmocr::engine {
@@ -58,7 +64,7 @@ TEST(EngineStop, AStopIdEndsTheTextAndIsNotShown) {
 }
 
 TEST(EngineStop, EveryStopIdOfTheModelEnds) {
-  // A prompt whose greedy text holds a stop id is rare: let sampling at high temperature find one.
+  // Few prompts have a stop id in their greedy text: sampling at high temperature finds one.
   for (const TokenId stop : test_model().config().generation.eos_token_id) {
     bool found = false;
     for (std::uint64_t seed = 0; seed < 40 && !found; ++seed) {
@@ -230,7 +236,7 @@ TEST(EngineFailure, APictureThatDoesNotFitEndsAloneThoughEncodedWithOthers) {
   const Job first = submit(engine, small());
   const Job large = submit(engine, test_request(*limited.model, "large", {{560, 560}}, 6));
   const Job last = submit(engine, small());
-  // Somebody else takes what the picture's features were to have.
+  // Takes the memory that the picture's features would need.
   const MemoryShare other(memory, memory->limit() - memory->used(), "another user");
   run(engine);
   const Result expected =
@@ -267,7 +273,7 @@ TEST_F(EngineRefusal, NamesWhatMakesNoSense) {
 
   request = text_request();
   request.options.stop = {""};
-  EXPECT_THAT(refused(request), HasSubstr("stop string 0 is empty"));
+  EXPECT_THAT(refused(request), HasSubstr("stop string 1 is empty"));
 
   request = text_request();
   request.stop_ids = {503};
@@ -353,6 +359,55 @@ TEST(EngineRefusals, ALimitThatCannotWorkNamesOneThatCan) {
   EXPECT_NO_THROW(read_within(least << 20));
 }
 
+// The workspace of an engine is given back with it.
+TEST(EngineMemory, TheNextEngineOfAModelGetsAsMuch) {
+  const std::int64_t limit = std::int64_t{6} << 20;
+  const auto memory = std::make_shared<MemoryBudget>(limit);
+  const TestModel limited = load_test_model("ref", {.threads = 1, .memory = memory});
+  const std::int64_t used = memory->used();
+  std::int64_t pages = 0;
+  for (int i = 0; i < 3; ++i) {
+    Core engine(*limited.model, {});
+    if (i == 0) pages = engine.stats().total_pages;
+    EXPECT_EQ(engine.stats().total_pages, pages);
+    const Job job = submit(engine, test_request(*limited.model, "Text Recognition:", {{84, 84}}, 2));
+    run(engine);
+    EXPECT_NO_THROW(job.wait());
+  }
+  EXPECT_EQ(memory->used(), used);
+}
+
+// The last rows of a chunked prompt may be few, so the chunks must not depend on the number of sequences.
+TEST(EngineMemory, TheChunkDependsOnTheLimitAlone) {
+  for (std::int64_t limit = std::int64_t{2} << 20; limit <= std::int64_t{64} << 20; limit += limit / 4) {
+    const TestModel limited =
+        load_test_model("ref", {.threads = 1, .memory = std::make_shared<MemoryBudget>(limit)});
+    const auto chunk = [&](int sequences) {
+      return Core(*limited.model, {.max_sequences = sequences}).limits().plan.prefill_chunk;
+    };
+    const int alone = chunk(1);
+    for (const int sequences : {2, 5, 16, 32, 100}) EXPECT_EQ(chunk(sequences), alone) << limit;
+  }
+}
+
+// However small, a picture is enlarged to whole blocks of patches, which are more than shortest_edge asks for.
+TEST(EngineMemory, WhatHasRoomForAnEngineHasRoomForASmallPicture) {
+  const EngineOptions options{.max_sequences = 1, .page_size = 8, .prefill_chunk = 1};
+  for (std::int64_t limit = std::int64_t{1} << 20;; limit += std::int64_t{4} << 10) {
+    ASSERT_LT(limit, std::int64_t{8} << 20);
+    const TestModel limited =
+        load_test_model("ref", {.threads = 1, .memory = std::make_shared<MemoryBudget>(limit)});
+    std::optional<Core> engine;
+    try {
+      engine.emplace(*limited.model, options);
+    } catch (const Error&) {
+      continue;
+    }
+    EXPECT_NO_THROW(submit(*engine, test_request(*limited.model, "Text Recognition:", {{28, 28}}, 2)));
+    return;
+  }
+}
+
 TEST(EngineBusy, MoreWaitThanMayWait) {
   EngineOptions options = kSmall;
   options.max_sequences = 1;
@@ -406,6 +461,49 @@ TEST(EngineOptionsCheck, NamesTheOption) {
   EXPECT_THAT(message({.max_waiting = 0}), HasSubstr("max_waiting"));
   EXPECT_THAT(message({.kv_memory = 100}), AllOf(HasSubstr("memory"), HasSubstr("100 B")));
   EXPECT_EQ(message({}), "accepted");
+}
+
+// The test model with NaN in the embedding of one token.
+TestModel load_spoilt_model(Device& device, TokenId token) {
+  const TemporaryFolder folder;
+  const std::filesystem::path sound = std::filesystem::path(GLMOCR_TEST_DATA) / "awkward";
+  for (const auto& entry : std::filesystem::directory_iterator(sound)) {
+    std::filesystem::copy_file(entry.path(), folder.path() / entry.path().filename());
+  }
+  const std::string shard = "model-00001-of-00002.safetensors";
+  std::string bytes = read_file(sound / shard);
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const nlohmann::json tensor =
+      nlohmann::json::parse(bytes.substr(8, header)).at("model.language_model.embed_tokens.weight");
+  const std::int64_t width = tensor.at("shape").at(1), begin = tensor.at("data_offsets").at(0);
+  bytes.replace(8 + header + begin + 2 * width * token, 2, "\xc0\x7f");  // bf16
+  folder.write(shard, bytes);
+  TestModel loaded;
+  loaded.model = GlmOcr::load(folder.path(), device, DType::f32);
+  return loaded;
+}
+
+// On the CPU, and on a device that runs ahead of what the engine has read.
+TEST(EngineFailure, LogitsThatAreNotFiniteFailTheirRequestAndNoOther) {
+  const TokenId spoilt = 300;
+  for (const bool ahead : {false, true}) {
+    const std::unique_ptr<Device> device =
+        ahead ? std::make_unique<test::RecordingDevice>(2) : open_device("cpu", {.threads = 1});
+    const TestModel loaded = load_spoilt_model(*device, spoilt);
+    const Result expected = run_alone(*loaded.model, text_request(), kSmall);
+    Core engine(*loaded.model, kSmall);
+    Request bad = text_request();
+    bad.prompt.ids.back() = spoilt;
+    const Job before = submit(engine, text_request());
+    const Job failing = submit(engine, std::move(bad));
+    const Job after = submit(engine, text_request());
+    run(engine);
+    EXPECT_THAT(error_of(failing, ErrorCode::model), AllOf(HasSubstr("not finite"), HasSubstr("NaN")));
+    EXPECT_EQ(before.wait().tokens, expected.tokens);
+    EXPECT_EQ(after.wait().tokens, expected.tokens);
+    EXPECT_EQ(engine.stats().failed, 1);
+  }
 }
 
 }  // namespace

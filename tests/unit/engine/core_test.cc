@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine over a small random model, stepped by hand: what is batched, cut into chunks or recomputed gives the text
-// and the log-probabilities that a request gets alone. On the reference device, and on one that records steps and
-// replays them.
+// The engine over a small random model, stepped by hand: a request that is batched, cut into chunks or
+// recomputed gets the text and the log-probabilities that it gets alone. On the reference device, and on one
+// that records and replays steps.
 #include "engine/core.h"
 
 #include <gmock/gmock.h>
@@ -30,7 +30,7 @@ void expect_same(const Result& a, const Result& b) {
   for (std::size_t i = 0; i < a.logprobs.size(); ++i) EXPECT_EQ(a.logprobs[i], b.logprobs[i]) << i;
 }
 
-// A device by name: "ref", "recording", "ahead" (recording, with two steps under way).
+// A device by name: "ref", "recording", "ahead" (recording, with two steps in flight).
 const TestModel& model_on(const std::string& device) {
   static std::map<std::string, TestModel> models;
   if (!models.contains(device)) {

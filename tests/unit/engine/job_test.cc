@@ -64,6 +64,15 @@ TEST_F(JobTest, ATimedWaitEndsWithTheEvent) {
   writer.join();
 }
 
+TEST_F(JobTest, ATimeLongerThanTheClockTellsIsNoLimit) {
+  std::thread writer([&] {
+    std::this_thread::sleep_for(20ms);
+    state->publish({.token = 9});
+  });
+  EXPECT_EQ(job.next(std::chrono::steady_clock::duration::max()).event.token, 9);
+  writer.join();
+}
+
 TEST_F(JobTest, CancelOnlyAsks) {
   EXPECT_FALSE(state->cancel_requested());
   job.cancel();

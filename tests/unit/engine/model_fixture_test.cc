@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What test_model.h promises; named so that it is built with the tests of this folder.
+// Defines the functions of test_model.h and tests them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ std::vector<std::int32_t> count_up(std::int64_t n) {
   return values;
 }
 
-// All tokens in one forward pass; the embeddings of image tokens are replaced by the tower's rows.
+// All tokens in one forward pass; the embeddings of image tokens are replaced by picture features.
 TokenId plain_next(const GlmOcr& model, const Request& request, const std::vector<TokenId>& ids,
                    PenaltySees sees) {
   Device& device = model.device();

@@ -32,7 +32,7 @@ SequenceState prefilling(std::int64_t prompt, std::int64_t cached) {
           .pages = pages_for(cached, kLimits.page_size)};
 }
 
-// Behind a prompt of 4 tokens; `cached` is smaller than tokens - 1 while it is recomputed.
+// After a prompt of 4 tokens; `cached` is smaller than tokens - 1 while it is recomputed.
 SequenceState running(std::int64_t tokens, std::int64_t cached) {
   SequenceState state = prefilling(4, cached);
   state.tokens = tokens;
@@ -69,7 +69,7 @@ TEST(Plan, ChunksAreNotCutToShareAStep) {
   EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, 1), rows(2, 0, 3, 1)));
 }
 
-// What a sequence runs is its own affair: the same rows alone and in any company.
+// A sequence runs the same rows alone and together with any others.
 TEST(Plan, TheRowsOfASequenceDoNotDependOnTheOthers) {
   const std::vector<SequenceState> mine{prefilling(20, 8), running(40, 4), running(40, 39)};
   for (const SequenceState& state : mine) {
@@ -270,7 +270,7 @@ class Simulation {
     job.state = {};
   }
 
-  // Whoever could decode and has a page for it does so in every step.
+  // Every sequence that can decode and has a page for it decodes in every step.
   static void check_decodes(const Plan& p, const std::vector<SequenceState>& states) {
     for (std::size_t i = 0; i < states.size(); ++i) {
       const SequenceState& s = states[i];

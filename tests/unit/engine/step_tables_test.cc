@@ -45,7 +45,7 @@ class StepTablesTest : public testing::Test {
     return sequence;
   }
 
-  // Feature f of a sequence is a row of the number f + 1.
+  // Feature f of a sequence is a row whose values are all f + 1.
   void fill_features(Sequence& sequence) {
     Device& device = model_.device();
     const Shape shape{sequence.image_tokens(), model_.config().text.hidden_size};
@@ -150,7 +150,7 @@ TEST_F(StepTablesTest, ChunksHoldWhatTheWholeHolds) {
 
 TEST_F(StepTablesTest, OutputContinuesAtIndexPlusDelta) {
   Sequence& sequence = add(test_request(model_, "Text Recognition:", {{84, 112}}), pages_from(0, 12));
-  const TokenId image = model_.config().image_token_id;  // in the output it is a token like any other
+  const TokenId image = model_.config().image_token_id;  // in the output it is an ordinary token
   for (const TokenId token : {40, image, 42}) sequence.accept({.token = token}, Sequence::Clock::now());
   const std::int64_t n = sequence.prompt_tokens();
   const auto first = static_cast<std::int32_t>(n) + sequence.positions().delta;
@@ -189,7 +189,7 @@ TEST_F(StepTablesTest, SequencesLieOneAfterTheOtherWithLogitsOfTheirOwn) {
     std::memcpy(static_cast<void*>(&r), &words[i * 10], sizeof r);
     return r;
   };
-  EXPECT_EQ(row(0).position, 5);  // the token behind index 4
+  EXPECT_EQ(row(0).position, 5);  // of the token after index 4
   EXPECT_EQ(row(1).position, 6);
   EXPECT_EQ(row(2).position, 6);
   EXPECT_EQ(row(1).repetition_penalty, 2);

@@ -90,7 +90,7 @@ TEST(OutputText, OverlappingBeginnings) {
 
 TEST(OutputText, TheStopStringThatIsCompleteFirstWins) {
   EXPECT_EQ(show(bytes_of("abcd"), {"abcd", "c"}).text, "ab");
-  EXPECT_EQ(show(bytes_of("abcd"), {"c", "bc"}).text, "a");  // both are complete with the same byte
+  EXPECT_EQ(show(bytes_of("abcd"), {"c", "bc"}).text, "a");  // both end with the same byte
 }
 
 TEST(OutputText, TheCutIsTheSameWhateverTheTokens) {
@@ -132,8 +132,8 @@ TEST(OutputText, RefusesStopStringsThatCannotBe) {
     }
     return "accepted";
   };
-  EXPECT_THAT(message({"a", ""}), HasSubstr("stop string 1 is empty"));
-  EXPECT_THAT(message({"ab\xFF"}), HasSubstr("stop string 0 is not UTF-8 at byte 2"));
+  EXPECT_THAT(message({"a", ""}), HasSubstr("stop string 2 is empty"));
+  EXPECT_THAT(message({"ab\xFF"}), HasSubstr("stop string 1 is not UTF-8 at byte 2"));
   EXPECT_EQ(message({"a", "é"}), "accepted");
 }
 

@@ -20,13 +20,13 @@ struct TestModel {
 TestModel load_test_model(const std::string& device, const DeviceOptions& options = {.threads = 1},
                           DType compute = DType::f32);
 
-// The same on a device that records steps, with so many under way at a time.
+// The same on a device that records steps, with `depth` of them in flight.
 TestModel load_recording_model(int depth = 1);
 
 // Loaded once, on "ref" in fp32.
 const GlmOcr& test_model();
 
-// A noisy picture of a seed.
+// A picture of noise.
 Image test_picture(int height, int width, unsigned seed);
 
 struct PictureSize {
@@ -49,9 +49,9 @@ std::vector<Result> run_together(const GlmOcr& model, std::vector<Request> reque
                                  const EngineOptions& options = {}, EngineStats* stats = nullptr);
 Result run_alone(const GlmOcr& model, Request request, const EngineOptions& options = {});
 
-// The tokens that a plain loop gives: the whole sequence anew for every token, in one page, no engine. Of the
-// sampling parameters it knows the repetition penalty.
 enum class PenaltySees { prompt, prompt_and_output };
+// The tokens of a plain loop without an engine, which recomputes the whole sequence for every token, in one
+// page. Of the sampling parameters it applies the repetition penalty.
 std::vector<TokenId> plain_greedy(const GlmOcr& model, const Request& request, int tokens,
                                   PenaltySees sees = PenaltySees::prompt_and_output);
 

@@ -8,7 +8,8 @@
 
 #include <initializer_list>
 
-#include "glmocr/error.h"
+#include "base/error.h"
+#include "support/peak_memory.h"
 #include "unit/image/fixtures.h"
 
 namespace glmocr {
@@ -16,6 +17,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using namespace std::string_literals;
 
 DecodedImage decode(const std::string& bytes, const ImageOptions& options = {}) {
@@ -102,7 +104,108 @@ TEST(Decode, RefusesWhatIsNoPicture) {
               HasSubstr("some.file: HEIC picture: "));
 }
 
-TEST(Decode, LimitsPixelsBeforeAllocating) {
+std::string big_endian(std::uint32_t value, int size) {
+  std::string out;
+  for (int i = size - 1; i >= 0; --i) out += static_cast<char>(value >> (8 * i) & 0xff);
+  return out;
+}
+
+std::string png_chunk(const std::string& type, const std::string& data) {
+  return big_endian(static_cast<std::uint32_t>(data.size()), 4) + type + data +
+         big_endian(crc32(type + data), 4);
+}
+
+// A file of each format whose header gives a size, and nearly nothing after it. WebP has 14 bits per side,
+// which stays below the limit.
+struct Header {
+  const char* format;
+  std::uint32_t width, height;  // as large as the header can say, with rows or pictures of gigabytes
+  std::string bytes;
+};
+
+std::vector<Header> headers_of_huge_pictures() {
+  const std::uint32_t most = 0x7fffffff;
+  const std::string png = "\x89PNG\r\n\x1a\n" +
+                          png_chunk("IHDR", big_endian(most, 4) + big_endian(1, 4) + "\x8\2\0\0\0"s) +
+                          png_chunk("IDAT", "x\x9c\3\0\0\0\0\1"s) + png_chunk("IEND", "");
+  const std::string gif = "GIF89a" + fields({{0xffff, 2}, {0xffff, 2}, {0, 3}}) + "," +
+                          fields({{0, 4}, {0xffff, 2}, {0xffff, 2}, {0, 1}}) + "\2\1\x44\0;"s;
+  // A baseline frame with one component, a Huffman table for each class, and a scan.
+  const std::string jpeg = "\xff\xd8\xff\xdb\0\x43\0"s + std::string(64, 1) +
+                           "\xff\xc0\0\x0b\x8\xff\xdc\xff\xdc\1\1\x11\0"s + "\xff\xc4\0\x14\0\1"s +
+                           std::string(15, 0) + "\0"s + "\xff\xc4\0\x14\x10\1"s + std::string(15, 0) + "\0"s +
+                           "\xff\xda\0\x8\1\1\0\0\x3f\0\0\0\xff\xd9"s;
+  std::string tiff = tiff_page(8, 0, "\x10\x20");
+  tiff.replace(2, 12, fields({{256, 2}, {4, 2}, {1, 4}, {0xffff, 4}}));
+  tiff.replace(14, 12, fields({{257, 2}, {4, 2}, {1, 4}, {0xffff, 4}}));
+  return {{"PNG", most, 1, png},
+          {"GIF", 0xffff, 0xffff, gif},
+          {"JPEG", 0xffdc, 0xffdc, jpeg},
+          {"TIFF", 0xffff, 0xffff, "II\x2a\0\x08\0\0\0"s + tiff},
+          {"BMP", 0xffff, 0xffff, bmp(0xffff, 0xffff, 24, 0, "", "\0\0\0"s)},
+          {"PNM", 100000, 100000, "P6 100000 100000 255\n"}};
+}
+
+TEST(Decode, EveryFormatChecksTheSizeBeforeItTakesMemory) {
+  for (const Header& header : headers_of_huge_pictures()) {
+    std::string message;
+    const std::int64_t growth = peak_growth([&] { message = failure(header.bytes); });
+    EXPECT_THAT(message, HasSubstr(cat(header.format, " picture: size ", header.width, "x", header.height,
+                                       " exceeds the limit of 268435456 pixels")));
+    EXPECT_LT(growth, 32 << 20) << header.format;
+  }
+}
+
+TEST(Decode, TheSizeIsReportedBeforeMemoryIsTaken) {
+  ImageOptions options;
+  options.max_pixels = std::int64_t{1} << 31;
+  for (const Header& header : headers_of_huge_pictures()) {
+    if (std::int64_t{header.width} * header.height > options.max_pixels)
+      options.max_pixels = std::int64_t{1} << 34;
+    std::int64_t reported = 0;
+    const std::int64_t growth = peak_growth([&] {
+      EXPECT_THROW(decode_image(as_bytes(header.bytes), "some.file", options,
+                                [&](std::int64_t pixels) {
+                                  reported += pixels;
+                                  throw Error(ErrorCode::cancelled, "enough");
+                                }),
+                   Error)
+          << header.format;
+    });
+    EXPECT_EQ(reported, std::int64_t{header.width} * header.height) << header.format;
+    EXPECT_LT(growth, 32 << 20) << header.format;
+  }
+}
+
+// A grey picture of 2 x `height` pixels in tiles of `side` x `side`, all of them at the same few bytes.
+std::string tiff_with_tiles(std::uint32_t height, std::uint32_t side) {
+  const auto tag = [](std::uint32_t id, std::uint32_t type, std::uint32_t count, std::uint32_t value) {
+    return fields({{id, 2}, {type, 2}, {count, 4}, {value, 4}});
+  };
+  const std::uint32_t tiles = (height + side - 1) / side, after = 8 + 2 + 9 * 12 + 4;
+  std::string offsets, sizes;
+  for (std::uint32_t i = 0; i < tiles; ++i) {
+    offsets += fields({{8, 4}});
+    sizes += fields({{16, 4}});
+  }
+  return "II\x2a\0\x08\0\0\0"s + fields({{9, 2}}) + tag(256, 4, 1, 2) + tag(257, 4, 1, height) +
+         tag(258, 3, 1, 8) + tag(259, 3, 1, 8) + tag(262, 3, 1, 1) + tag(322, 4, 1, side) +
+         tag(323, 4, 1, side) + tag(324, 4, tiles, tiles == 1 ? 8 : after) +
+         tag(325, 4, tiles, tiles == 1 ? 16 : after + 4 * tiles) + fields({{0, 4}}) + offsets + sizes;
+}
+
+TEST(Decode, TiffTilesMayNotHoldFarMoreThanThePicture) {
+  std::string message;
+  const std::int64_t growth = peak_growth([&] { message = failure(tiff_with_tiles(1, 16384)); });
+  EXPECT_THAT(message, HasSubstr("1 tiles of 256.0 MiB for 2x1 pixels, expected at most 128.0 MiB in all"));
+  EXPECT_LT(growth, 32 << 20);
+  EXPECT_THAT(failure(tiff_with_tiles(1 << 18, 1024)), HasSubstr("256 tiles of 1.0 MiB for 2x262144 pixels"));
+  EXPECT_THAT(failure(tiff_with_tiles(1 << 20, 256)), HasSubstr("4096 tiles of 64.0 KiB"));
+  // A tile that reaches beyond a small picture is usual: this one is refused for its data.
+  EXPECT_THAT(failure(tiff_with_tiles(1, 512)), Not(HasSubstr("expected at most")));
+}
+
+TEST(Decode, LimitsPixels) {
   ImageOptions options;
   options.max_pixels = 11;
   EXPECT_THAT(failure("P5 4 3 255\n123456789012", options),

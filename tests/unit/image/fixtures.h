@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -48,6 +49,10 @@ inline std::uint32_t crc32(std::span<const std::uint8_t> bytes) {
   std::uint32_t crc = 0xffffffffu;
   for (const std::uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xff] ^ crc >> 8;
   return ~crc;
+}
+
+inline std::uint32_t crc32(std::string_view text) {
+  return crc32({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
 inline std::int64_t byte_sum(std::span<const std::uint8_t> bytes) {

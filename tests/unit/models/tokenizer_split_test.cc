@@ -82,8 +82,8 @@ TEST(Regex, LiteralsAreNotPatterns) {
 }
 
 TEST(Regex, RefusesWhatItWouldReadDifferently) {
-  for (const char* pattern :
-       {"[a[bc]]", "[a-z&&[^b]]", R"(\h+)", R"([\H])", "(a", "[a", R"(\p{Nothing})", "a\\"}) {
+  for (const char* pattern : {"[a[bc]]", "[a-z&&[^b]]", R"(\h+)", R"([\H])", R"(\C)", R"(a|\C+)", R"(a\K)",
+                              R"((?<k>a\K){0}(?=(?&k)))", "(a", "[a", R"(\p{Nothing})", "a\\"}) {
     try {
       split(pattern, "a");
       FAIL() << "no error for " << pattern;
@@ -93,6 +93,30 @@ TEST(Regex, RefusesWhatItWouldReadDifferently) {
       EXPECT_THAT(error.what(), HasSubstr("pattern"));
     }
   }
+}
+
+std::string failure(std::string_view pattern, std::string_view text) {
+  try {
+    split(pattern, text);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::model);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Regex, BacktrackingWithoutEndIsAnError) {
+  const std::string text(200, 'a');
+  EXPECT_THAT(failure("(a+)+[^a]", text),
+              HasSubstr("test: the pattern needs too much work at byte 0 of a text"));
+  EXPECT_THAT(failure("(*NO_JIT)(a|aa)+[^a]", "x" + text), HasSubstr("too much work"));
+}
+
+TEST(Regex, MatchesFollowEachOther) {
+  // \K hidden behind a control character that ends in a backslash: the match would begin after its end, for
+  // ever.
+  EXPECT_THAT(failure(R"((?<k>a\c\\K){0}(?=(?&k)))", "a\x1c"),
+              HasSubstr("test: a match of the pattern begins at byte 2"));
 }
 
 TEST(Regex, OneMatchMayBeMegabytes) {

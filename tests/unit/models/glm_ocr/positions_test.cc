@@ -55,7 +55,7 @@ TEST(MropePositions, SeveralPicturesOfOtherShapes) {
 
 TEST(MropePositions, CountsMustAgree) {
   const GridTHW grids[] = {{1, 4, 4}};
-  expect_error(ErrorCode::input, {"picture 0 needs 4 image tokens", "holds 3"},
+  expect_error(ErrorCode::input, {"picture 1 needs 4 image tokens", "has 3"},
                [&] { mrope_positions(ids_of(1, 3, 1), kImage, grids, 2); });
   expect_error(ErrorCode::input, {"more than 1 picture"},
                [&] { mrope_positions(ids_of(1, 5, 1), kImage, grids, 2); });
