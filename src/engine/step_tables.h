@@ -27,11 +27,11 @@ struct TableSizes {
 // copies first.
 class StepTables {
  public:
-  // `sizes` are rounded up to the device's buckets.
-  StepTables(const GlmOcr& model, RowClass row_class, const TableSizes& sizes, int page_size);
+  // `wanted` sizes are rounded up to the device's buckets.
+  StepTables(const GlmOcr& model, RowClass row_class, const TableSizes& wanted, int page_size);
 
   // Bytes that tables of these sizes take on the device.
-  static std::int64_t bytes(const GlmOcr& model, const TableSizes& sizes);
+  static std::int64_t bytes(const GlmOcr& model, const TableSizes& wanted);
 
   // Writes the inputs of these rows, all of one class, to the device and returns the key of the step. Tokens
   // of the prompt have its positions; an output token at index s has s + delta on every axis (docs/model.md).

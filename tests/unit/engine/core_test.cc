@@ -87,6 +87,29 @@ TEST_P(CoreTest, ThePenaltySeesThePromptAndWhatWasGenerated) {
   EXPECT_EQ(run_alone(model(), std::move(request), kSmall).tokens, expected);
 }
 
+// A step with a key seen before is replayed: its body is not called again.
+TEST(RecordedSteps, TheBodyIsCalledOncePerKey) {
+  for (const int depth : {1, 2}) {
+    const TestModel model = load_recording_model(depth);
+    const auto& device = dynamic_cast<const test::RecordingDevice&>(*model.device);
+    Core core(*model.model, kSmall);
+    Request request = test_request(*model.model, "on and on", {}, 40);
+    request.stop_ids.clear();
+    submit(core, request);
+    while (core.step()) {
+    }
+    const std::int64_t steps = device.bodies_called() + device.replays();
+    EXPECT_GE(steps, 40);
+    EXPECT_LE(device.bodies_called(), 5) << "sizes in buckets: few keys";
+    const std::int64_t bodies = device.bodies_called();
+    submit(core, request);  // the same steps again
+    while (core.step()) {
+    }
+    EXPECT_EQ(device.bodies_called(), bodies);
+    EXPECT_EQ(device.bodies_called() + device.replays(), 2 * steps);
+  }
+}
+
 TEST(Core, TheMixIsNoTrivialOne) {
   for (const Result& completion : alone()) {
     EXPECT_FALSE(completion.tokens.empty());
@@ -210,6 +233,18 @@ TEST_P(CoreTest, LogprobsAndTheirAlternatives) {
     EXPECT_LT(events[i].logprob, 0);
     EXPECT_GE(events[i].top[0].second, events[i].top[3].second);
   }
+}
+
+TEST_P(CoreTest, AStopStringEndsTheText) {
+  Request request = test_request(model(), "no picture at all", {}, 24);
+  request.stop_ids.clear();
+  const std::string whole = run_alone(model(), request, kSmall).text;
+  ASSERT_GT(whole.size(), 12u);
+  const std::string stop = whole.substr(whole.size() / 2, 2);
+  request.options.stop = {stop};
+  const Result result = run_alone(model(), std::move(request), kSmall);
+  EXPECT_EQ(result.finish_reason, FinishReason::stop);
+  EXPECT_EQ(result.text, whole.substr(0, whole.find(stop)));
 }
 
 TEST_P(CoreTest, StatsAddUp) {
