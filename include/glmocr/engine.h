@@ -31,8 +31,12 @@ struct ReadOptions {
 
   SamplingParams sampling;
   int max_tokens = 8192;
+  // Ends a text that repeats itself over hundreds of tokens and more often than the pictures have room for. It keeps
+  // as many repeats as they have room for; FinishReason::repetition. Without pictures there is no such bound.
+  bool guard = true;
   std::vector<std::string> stop;  // the text ends before the first of them
-  // From submit on. A request that exceeds it ends with FinishReason::cancelled.
+  // Counted from the moment when the request is first admitted: waiting in the queue does not count, time after a
+  // preemption does. A request that exceeds it ends with FinishReason::time_limit and the text so far.
   std::optional<std::chrono::steady_clock::duration> time_limit;
   // Called on the engine's thread for every token; must not block. If it throws, its own request ends with
   // that error.
@@ -42,8 +46,10 @@ struct ReadOptions {
 struct Result {
   std::string text;
   FinishReason finish_reason = FinishReason::stop;
-  std::vector<TokenId> tokens;  // all that were generated, the stop id included
+  std::vector<TokenId> tokens;  // all that were generated, the stop id included; of a cut text those kept
   std::vector<float> logprobs;  // per token
+  // FinishReason::repetition: the last characters that were streamed are not part of the text.
+  std::int64_t void_characters = 0;
   double mean_logprob = 0;
   std::int64_t prompt_tokens = 0;  // image tokens included
   std::int64_t image_tokens = 0;

@@ -22,9 +22,11 @@ GLMOCR_API std::string task_prompt(Task task, const std::string& schema = "");
 
 // Why a text ended.
 enum class FinishReason {
-  stop,       // a stop id or a stop string
-  length,     // max_tokens, or the end of the context
-  cancelled,  // the caller, the time limit, or the engine's end
+  stop,        // a stop id or a stop string
+  length,      // max_tokens, or the end of the context
+  repetition,  // it repeated itself beyond what the picture can hold, and was cut (ReadOptions::guard)
+  time_limit,  // ReadOptions::time_limit has passed
+  cancelled,   // the caller, or the engine's end
 };
 
 GLMOCR_API std::string_view to_string(FinishReason reason);

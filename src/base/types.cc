@@ -9,6 +9,10 @@ std::string_view to_string(FinishReason reason) {
       return "stop";
     case FinishReason::length:
       return "length";
+    case FinishReason::repetition:
+      return "repetition";
+    case FinishReason::time_limit:
+      return "time_limit";
     case FinishReason::cancelled:
       return "cancelled";
   }

@@ -46,9 +46,17 @@ std::string doubt(const Page& page, const ReadArguments& arguments) {
     case FinishReason::length:
       return cat("the text is cut off after ", page.result.completion_tokens,
                  " tokens (--max-tokens, or the model's context)");
+    case FinishReason::repetition:
+      return cat("the text repeats itself more often than the picture has room for: cut after ",
+                 page.result.completion_tokens, " tokens (--guard off keeps all)",
+                 arguments.stream ? cat("; the last ", page.result.void_characters,
+                                        " characters that were streamed are void")
+                                  : std::string());
+    case FinishReason::time_limit:
+      return cat("the text is cut off after ", page.result.completion_tokens,
+                 " tokens: --time-limit has passed");
     case FinishReason::cancelled:
-      return cat("the text ends early: ",
-                 arguments.options.time_limit ? "--time-limit has passed" : "cancelled");
+      return "the text ends early: cancelled";
     case FinishReason::stop:
       break;
   }
@@ -68,7 +76,13 @@ class Report {
       return;
     }
     ++read_;
-    if (const std::string text = doubt(page, arguments_); !text.empty()) console_.warning(about(page, text));
+    const std::string text = doubt(page, arguments_);
+    if (page.result.finish_reason == FinishReason::time_limit) {
+      console_.error(about(page, text));
+      ++failed_;
+    } else if (!text.empty()) {
+      console_.warning(about(page, text));
+    }
     if (arguments_.stats) console_.print(stats.page_line(page));
   }
 
@@ -82,7 +96,8 @@ class Report {
 
   int read() const { return read_; }
 
-  // 0 if none failed, 1 if some were read or could not be written, else the code of the first failure.
+  // 0 if none failed, 1 if some were read (if only in part, for the time limit) or could not be written, else the code of
+  // the first failure.
   int exit_code() const {
     if (failed_ == 0) return kOk;
     return read_ > 0 || unwritten_ ? int{kSomeFailed} : cli::exit_code(first_failure_);

@@ -61,7 +61,9 @@ void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs)
   };
   add("--max-tokens", arguments.options.max_tokens, between(1, 0x1p31 - 1), "N",
       "the longest text (default 8192)");
-  add("--time-limit", inputs.seconds, between(0.001, 1e9), "SECONDS", "the longest time for one picture");
+  add("--time-limit", inputs.seconds, between(0.001, 1e9), "SECONDS",
+      "the longest time for one picture from when it is\nbegun, beside others; its text so far is written, "
+      "and\nit counts as failed");
   add("--temperature", sampling.temperature, between(0, 100), "X",
       "0 (default): always the most probable token");
   add("--top-p", sampling.top_p, between(0, 1), "X", "among the most probable tokens that sum to X (1)");
@@ -74,6 +76,9 @@ void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs)
       ->option_text("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+  add_choice<bool>(app, "--guard", arguments.options.guard, {{"on", true}, {"off", false}},
+                   "on (default): cut a text that repeats itself more\noften than the picture has room for")
       ->group(group);
   add("--batch", arguments.engine.max_sequences, between(1, 1024), "N", "pictures read at once (default 32)");
   app.add_flag("--allow-control-tokens", arguments.options.allow_control_tokens,

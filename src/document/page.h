@@ -16,7 +16,7 @@ struct Page {
   double decode_image_ms = 0;  // reading and decoding the picture
   std::vector<std::string> warnings;
   Result result;                   // valid unless there is an error
-  std::vector<TokenEvent> events;  // the tokens of the result, with PageQueueOptions::collect_events
+  std::vector<TokenEvent> events;  // one per token of the result, with PageQueueOptions::collect_events
   std::optional<Error> error;
 };
 

@@ -216,6 +216,7 @@ void PageQueue::finish(Page& page, const Job& job, const std::function<void(std:
   }
   try {
     page.result = job.wait();
+    if (page.events.size() > page.result.tokens.size()) page.events.resize(page.result.tokens.size());
   } catch (...) {
     page.error = current_error();
     return;

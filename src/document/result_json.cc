@@ -41,6 +41,7 @@ OrderedJson to_json(const Page& page) {
   OrderedJson json = {{"file", page.file},
                       {"text", result.text},
                       {"finish_reason", to_string(result.finish_reason)},
+                      {"complete", result.finish_reason == FinishReason::stop},
                       {"prompt_tokens", result.prompt_tokens},
                       {"image_tokens", result.image_tokens},
                       {"completion_tokens", result.completion_tokens},

@@ -131,7 +131,7 @@ bool Core::step() {
 void Core::end_interrupted() {
   const Clock::time_point now = Clock::now();
   for (const auto& sequence : sequences_) {
-    if (sequence->interrupted(now)) finish(*sequence, FinishReason::cancelled);
+    if (const auto reason = sequence->interruption(now)) finish(*sequence, *reason);
   }
   remove_finished();
 }
@@ -246,7 +246,7 @@ void Core::launch_ahead() {
   for (StepRows& r : rows) {
     ++r.begin;
     const Sequence& s = sequence(r);
-    if (s.finished() || s.interrupted(now) || !s.has_room_after(r.end())) return;
+    if (s.finished() || s.interruption(now) || !s.has_room_after(r.end())) return;
     pages_needed += pages_for(r.end(), cache_.page_size()) - std::ssize(s.pages());
   }
   if (!runner_.continues(rows) || pages_needed > cache_.pool().free()) return;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/text_room.h"
+
 namespace glmocr::engine {
 namespace {
 
@@ -16,15 +18,26 @@ double mean(std::span<const float> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+std::int64_t count_characters(const std::string& text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+// Text with other contents than the picture's, such as the keys of JSON, takes so much less room on the picture than its
+// length suggests.
+constexpr double kRoomForOtherTexts = 8;
+
 }  // namespace
 
 Sequence::Sequence(Request request, const GlmOcrConfig& config, const Tokenizer& tokenizer,
                    std::int64_t context_limit, MemoryShare memory)
     : request_(std::move(request)),
       merge_size_(config.preprocess.merge_size),
+      patch_size_(config.preprocess.patch_size),
       max_length_(std::min(prompt_tokens() + request_.options.max_tokens, context_limit)),
       memory_(std::move(memory)),
       tokens_(request_.prompt.ids),
+      tokenizer_(tokenizer),
       sampler_(request_.options.sampling, request_.prompt.ids,
                std::min(tokenizer.size(), config.text.vocab_size)),
       output_(tokenizer, request_.options.stop) {}
@@ -41,9 +54,11 @@ SequenceState Sequence::state() const {
   return state;
 }
 
-bool Sequence::interrupted(Clock::time_point now) const {
+std::optional<FinishReason> Sequence::interruption(Clock::time_point now) const {
+  if (job_->cancel_requested()) return FinishReason::cancelled;
   const auto& limit = request_.options.time_limit;
-  return job_->cancel_requested() || (limit && now - submitted_ >= *limit);
+  if (limit && admitted_ && now - *admitted_ >= *limit) return FinishReason::time_limit;
+  return std::nullopt;
 }
 
 void Sequence::admit(Clock::time_point now) {
@@ -86,17 +101,43 @@ std::optional<FinishReason> Sequence::accept(const SampledToken& sampled, Clock:
   } else {
     event.text = output_.push(sampled.token);
     if (!has_room_after(std::ssize(tokens_))) reason = FinishReason::length;
+    if (!output_.stopped()) kept_ = tokens_to_keep(sampled.token);
+    if (kept_) reason = FinishReason::repetition;
   }
-  if (reason) event.text += output_.finish();
+  if (reason && !kept_) event.text += output_.finish();
   if (output_.stopped()) reason = FinishReason::stop;
   job_->publish(event);
   if (request_.options.on_token) request_.options.on_token(event);
   return reason;
 }
 
+std::optional<std::int64_t> Sequence::tokens_to_keep(TokenId token) {
+  if (!request_.options.guard) return std::nullopt;
+  return guard_.push(token, tokenizer_.piece_bytes(token, true), [this] { return room(); });
+}
+
+TextRoom Sequence::room() const {
+  TextRoom room = text_room(request_.images, patch_size_);
+  if (request_.options.prompt || request_.options.task == Task::extract) {
+    room.area *= kRoomForOtherTexts;
+    room.line *= kRoomForOtherTexts;
+  }
+  return room;
+}
+
+void Sequence::cut(std::int64_t output_tokens) {
+  tokens_.resize(prompt_tokens() + output_tokens);
+  result_.logprobs.resize(output_tokens);
+  OutputText kept(tokenizer_, request_.options.stop);
+  for (const TokenId token : std::span(tokens_).subspan(prompt_tokens())) kept.push(token);
+  result_.text = kept.text() + kept.held();
+  result_.void_characters =
+      std::max<std::int64_t>(count_characters(output_.text()) - count_characters(result_.text), 0);
+}
+
 void Sequence::finish(FinishReason reason, Clock::time_point now) {
   result_.finish_reason = reason;
-  const TokenEvent rest{.text = output_.finish()};
+  const TokenEvent rest{.text = kept_ ? "" : output_.finish()};
   if (!rest.text.empty()) {
     job_->publish(rest);
     try {
@@ -118,7 +159,11 @@ void Sequence::fail(std::exception_ptr error, Clock::time_point now) {
 // Fills in the result and gives back what the request held.
 void Sequence::close(Clock::time_point now) {
   finished_ = true;
-  result_.text = output_.text();
+  if (kept_) {
+    cut(*kept_);
+  } else {
+    result_.text = output_.text();
+  }
   result_.tokens.assign(tokens_.begin() + prompt_tokens(), tokens_.end());
   result_.mean_logprob = mean(result_.logprobs);
   result_.prompt_tokens = prompt_tokens();

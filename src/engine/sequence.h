@@ -7,6 +7,7 @@
 
 #include "base/memory_budget.h"
 #include "engine/job.h"
+#include "engine/repetition.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -35,8 +36,8 @@ class Sequence {
   const std::shared_ptr<JobState>& job() const { return job_; }
   bool running() const { return running_; }
   SequenceState state() const;
-  // Cancelled, or past its time limit.
-  bool interrupted(Clock::time_point now) const;
+  // Why it is to end before its text does: cancelled, or past its time limit.
+  std::optional<FinishReason> interruption(Clock::time_point now) const;
 
   void admit(Clock::time_point now);
   // After its pages were taken: it waits again, and prompt and output will be recomputed.
@@ -83,10 +84,13 @@ class Sequence {
  private:
   void close(Clock::time_point now);
   bool is_stop_id(TokenId token) const;
+  std::optional<std::int64_t> tokens_to_keep(TokenId token);
+  TextRoom room() const;
+  void cut(std::int64_t output_tokens);
   Timings final_timings(Clock::time_point now) const;
 
   Request request_;
-  int merge_size_;
+  int merge_size_, patch_size_;
   std::int64_t max_length_;  // tokens of prompt and output
   MemoryShare memory_;
   std::shared_ptr<JobState> job_ = std::make_shared<JobState>();
@@ -99,8 +103,11 @@ class Sequence {
   std::int64_t pictures_encoded_ = 0;
   Buffer features_;
 
+  const Tokenizer& tokenizer_;
   Sampler sampler_;
   OutputText output_;
+  RepetitionGuard guard_;
+  std::optional<std::int64_t> kept_;  // tokens of output that are kept of a text that repeats itself
 
   Clock::time_point submitted_ = Clock::now();
   std::optional<Clock::time_point> admitted_, first_token_;

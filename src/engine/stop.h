@@ -21,7 +21,8 @@ class OutputText {
   std::string finish();             // the text held back; "" after a stop
 
   bool stopped() const { return stopped_; }
-  const std::string& text() const { return text_; }  // all that was released
+  const std::string& text() const { return text_; }     // all that was released
+  const std::string& held() const { return pending_; }  // whole characters that were not
 
  private:
   std::string add(const std::string& text);

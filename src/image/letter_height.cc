@@ -16,6 +16,7 @@ constexpr int kWindow = 12;  // the surroundings extend this many pixels to each
 constexpr int kLeastContrast = 12;
 constexpr int kLongestStroke = 64;  // longer ones are rules
 constexpr int kFewestStrokes = 20;
+constexpr int kLongOfMedianStroke = 3;   // at most, on pages of letters of one height
 constexpr double kLetterOfStroke = 1.4;  // fitted on generated pictures in 60 typefaces
 
 using Bytes = std::vector<std::uint8_t>;  // [height, width]
@@ -95,9 +96,8 @@ std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, i
   return strokes;
 }
 
-}  // namespace
-
-std::optional<double> estimate_letter_height(const Image& image) {
+// [length]: pixels of ink in vertical strokes of this length; nothing where there are few strokes.
+std::optional<std::array<std::int64_t, kLongestStroke + 1>> votes_of(const Image& image) {
   const Bytes contrast = contrast_of(to_grey(image), image.height, image.width);
   auto votes = strokes_of(contrast, image.height, image.width);
   std::int64_t strokes = 0;
@@ -106,7 +106,22 @@ std::optional<double> estimate_letter_height(const Image& image) {
     votes[length] *= length;
   }
   if (strokes < kFewestStrokes) return std::nullopt;
-  return kLetterOfStroke * quantile(votes, 0.87);
+  return votes;
+}
+
+}  // namespace
+
+std::optional<double> estimate_letter_height(const Image& image) {
+  const auto votes = votes_of(image);
+  if (!votes) return std::nullopt;
+  return kLetterOfStroke * quantile(*votes, 0.87);
+}
+
+std::optional<double> cautious_letter_height(const Image& image) {
+  const auto votes = votes_of(image);
+  if (!votes) return std::nullopt;
+  const int stroke = quantile(*votes, 0.87), median = quantile(*votes, 0.5);
+  return kLetterOfStroke * std::min(stroke, kLongOfMedianStroke * median);
 }
 
 }  // namespace glmocr

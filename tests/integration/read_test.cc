@@ -98,12 +98,13 @@ TEST(Read, JsonHasTheDocumentedKeys) {
   const ProcessResult result = run({"--format", "jsonl", kLine});
   ASSERT_EQ(result.exit_code, 0);
   EXPECT_THAT(keys_of(result.out),
-              ElementsAre("file", "text", "finish_reason", "prompt_tokens", "image_tokens",
+              ElementsAre("file", "text", "finish_reason", "complete", "prompt_tokens", "image_tokens",
                           "completion_tokens", "mean_logprob", "timings"));
   const json page = json::parse(result.out);
   EXPECT_EQ(page["file"], kLine);
   EXPECT_EQ(page["text"].get<std::string>() + "\n", run({kLine}).out);
   EXPECT_EQ(page["finish_reason"], "stop");
+  EXPECT_EQ(page["complete"], true);
   EXPECT_EQ(page["image_tokens"], 33);  // 308x84: 22x6 patches, 4 per token
   EXPECT_GT(page["prompt_tokens"], page["image_tokens"]);
   EXPECT_GT(page["completion_tokens"], 1);
@@ -294,15 +295,41 @@ TEST(Read, ATextThatIsCutOffIsToldAndStillCounts) {
   const ProcessResult result = run({"--format", "jsonl", "--max-tokens", "2", kLine});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(json::parse(result.out)["finish_reason"], "length");
+  EXPECT_EQ(json::parse(result.out)["complete"], false);
   EXPECT_EQ(json::parse(result.out)["completion_tokens"], 2);
   EXPECT_THAT(lines_of(result.err), ElementsAre(AllOf(HasSubstr("warning: "), HasSubstr(kLine))));
   EXPECT_THAT(run({"--quiet", "--max-tokens", "2", kLine}).err, HasSubstr("warning: "));
 }
 
-TEST(Read, ATimeLimitEndsTheText) {
+// Such a penalty makes any model repeat itself.
+TEST(Read, ATextThatRepeatsItselfIsCutAndStillCounts) {
+  const std::vector<std::string> loop = {"--repetition-penalty", "0.01", kLine};
+  const auto run_with = [&](std::vector<std::string> options) {
+    options.insert(options.end(), loop.begin(), loop.end());
+    return run(options);
+  };
+  const ProcessResult cut = run_with({"-f", "json", "--logprobs", "0"});
+  EXPECT_EQ(cut.exit_code, 0);
+  const json page = json::parse(cut.out);
+  EXPECT_EQ(page["finish_reason"], "repetition");
+  EXPECT_EQ(page["complete"], false);
+  EXPECT_EQ(page["logprobs"].size(), page["completion_tokens"]);
+  EXPECT_THAT(lines_of(cut.err), ElementsAre(AllOf(HasSubstr("warning: "), HasSubstr("repeats itself"))));
+
+  const json whole = json::parse(run_with({"-f", "json", "--guard", "off", "--max-tokens", "2000"}).out);
+  EXPECT_EQ(whole["finish_reason"], "length");
+  EXPECT_TRUE(whole["text"].get<std::string>().starts_with(page["text"].get<std::string>()));
+
+  const ProcessResult streamed = run_with({"--stream"});
+  EXPECT_GT(streamed.out.size(), page["text"].get<std::string>().size());
+  EXPECT_THAT(streamed.err, HasSubstr("characters that were streamed are void"));
+}
+
+TEST(Read, ATimeLimitEndsTheTextAndThePageCountsAsFailed) {
   const ProcessResult result = run({"-f", "json", "--time-limit", "0.001", picture("page_900x700.png")});
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_EQ(json::parse(result.out)["finish_reason"], "cancelled");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(json::parse(result.out)["finish_reason"], "time_limit");
+  EXPECT_EQ(json::parse(result.out)["complete"], false);
   EXPECT_THAT(result.err, HasSubstr("--time-limit has passed"));
 }
 

@@ -22,10 +22,11 @@ Page page_that_was_read() {
 }
 
 TEST(ResultJson, OneLine) {
-  EXPECT_EQ(result_json(page_that_was_read(), false),
-            R"({"file":"scans/page.png","text":"Two lines,\n\"é\"","finish_reason":"length",)"
-            R"("prompt_tokens":40,"image_tokens":33,"completion_tokens":2,"mean_logprob":-0.125,)"
-            R"("timings":{"load":12.346,"decode_image":2.0,"vision":3.0,"prefill":4.5,"decode":5.0}})");
+  EXPECT_EQ(
+      result_json(page_that_was_read(), false),
+      R"({"file":"scans/page.png","text":"Two lines,\n\"é\"","finish_reason":"length",)"
+      R"("complete":false,"prompt_tokens":40,"image_tokens":33,"completion_tokens":2,"mean_logprob":-0.125,)"
+      R"("timings":{"load":12.346,"decode_image":2.0,"vision":3.0,"prefill":4.5,"decode":5.0}})");
 }
 
 TEST(ResultJson, Indented) {
@@ -33,6 +34,7 @@ TEST(ResultJson, Indented) {
   "file": "scans/page.png",
   "text": "Two lines,\n\"é\"",
   "finish_reason": "length",
+  "complete": false,
   "prompt_tokens": 40,
   "image_tokens": 33,
   "completion_tokens": 2,

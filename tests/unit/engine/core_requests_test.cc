@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/mapped_file.h"
 #include "base/memory.h"
@@ -192,19 +193,49 @@ TEST(EngineCancel, AWaitingRequestToo) {
   EXPECT_EQ(first.wait().tokens, text_alone().tokens);
 }
 
-TEST(EngineDeadline, EndsTheTextWhereItStands) {
+TEST(EngineTimeLimit, EndsTheTextWhereItStands) {
   Core engine(test_model(), kSmall);
-  Request late = text_request();
-  late.options.time_limit = std::chrono::milliseconds(0);
-  const Job never_began = submit(engine, std::move(late));
+  Request none = text_request();
+  none.options.time_limit = std::chrono::milliseconds(0);
+  const Job at_once = submit(engine, std::move(none));
   Request soon = text_request(100000);
   soon.options.time_limit = std::chrono::milliseconds(60);
   const Job cut = submit(engine, std::move(soon));
   run(engine);
-  EXPECT_EQ(never_began.wait().finish_reason, FinishReason::cancelled);
-  EXPECT_EQ(never_began.wait().completion_tokens, 0);
-  EXPECT_EQ(cut.wait().finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(at_once.wait().finish_reason, FinishReason::time_limit);
+  EXPECT_LE(at_once.wait().completion_tokens, 1) << "of the step that it was admitted in";
+  EXPECT_EQ(cut.wait().finish_reason, FinishReason::time_limit);
+  EXPECT_GT(cut.wait().completion_tokens, 0);
   EXPECT_LT(cut.wait().completion_tokens, engine.limits().context - cut.wait().prompt_tokens);
+}
+
+TEST(EngineTimeLimit, DoesNotCountTheQueue) {
+  constexpr std::chrono::milliseconds kLimit(1);
+  Core engine(test_model(), kSmall);
+  Request request = text_request(1);  // ends in the step that it is admitted in
+  request.options.time_limit = kLimit;
+  const Job job = submit(engine, std::move(request));
+  std::this_thread::sleep_for(5 * kLimit);
+  run(engine);
+  EXPECT_EQ(job.wait().finish_reason, FinishReason::length);
+  EXPECT_EQ(job.wait().completion_tokens, 1);
+}
+
+// What was preempted is not in the queue: its time goes on.
+TEST(EngineTimeLimit, CountsTheTimeAfterAPreemption) {
+  using Clock = Sequence::Clock;
+  Request request = text_request();
+  request.options.time_limit = std::chrono::seconds(1);
+  Sequence sequence(std::move(request), test_model().config(), test_model().tokenizer(), 1000);
+  const Clock::time_point begin = Clock::now() + std::chrono::hours(1);
+  EXPECT_EQ(sequence.interruption(begin), std::nullopt) << "waits";
+  sequence.admit(begin);
+  EXPECT_EQ(sequence.interruption(begin + std::chrono::milliseconds(900)), std::nullopt);
+  sequence.preempt();
+  EXPECT_EQ(sequence.interruption(begin + std::chrono::milliseconds(999)), std::nullopt);
+  EXPECT_EQ(sequence.interruption(begin + std::chrono::seconds(1)), FinishReason::time_limit);
+  sequence.admit(begin + std::chrono::seconds(2));
+  EXPECT_EQ(sequence.interruption(begin + std::chrono::seconds(2)), FinishReason::time_limit);
 }
 
 TEST(EngineFailure, AThrowingCallbackEndsItsOwnRequest) {

@@ -25,6 +25,20 @@ TEST(LetterHeight, EqualsTheTrainingsEstimate) {
   }
 }
 
+TEST(LetterHeight, TheCautiousEstimateIsNeverHigher) {
+  int lower = 0;
+  for (const nlohmann::json& sample : read_list("samples/truth.json")) {
+    const Image image = read_picture("samples/" + sample.at("file").get<std::string>());
+    const std::optional<double> estimate = estimate_letter_height(image);
+    const std::optional<double> cautious = cautious_letter_height(image);
+    ASSERT_EQ(estimate.has_value(), cautious.has_value());
+    if (!estimate) continue;
+    EXPECT_LE(*cautious, *estimate);
+    if (*cautious < *estimate) ++lower;
+  }
+  EXPECT_GE(lower, 3) << "tables, whose rules count as strokes";
+}
+
 TEST(LetterHeight, ComesNearTheTruth) {
   double squares = 0;
   int count = 0;
