@@ -64,8 +64,11 @@ struct EngineOptions {
   std::int64_t kv_memory = 0;  // bytes for keys and values; 0: derived from the memory limit or free memory
   int page_size = 32;          // tokens per page of keys and values
   int prefill_chunk = 0;       // prompt rows per step; 0: what suits the device
-  // Patches per vision step; a larger picture is encoded alone. 0: what suits the device.
+  // Patches of the pictures that are encoded together; a larger picture is encoded alone. 0: what suits the device.
   std::int64_t vision_patches = 0;
+  // Floating-point operations of vision in one step: a large picture is encoded in many, so that other requests go on
+  // meanwhile. 0: what suits the device.
+  double vision_flop = 0;
 };
 
 // The engine's current state, and counters since it was made.

@@ -24,6 +24,9 @@ void check_options(const EngineOptions& options) {
   check_option("max_waiting", options.max_waiting, 1);
   check_option("prefill_chunk", options.prefill_chunk, 0);
   check_option("vision_patches", options.vision_patches, 0);
+  if (!(options.vision_flop >= 0)) {
+    fail(ErrorCode::usage, cat("engine option vision_flop is ", options.vision_flop, ", expected 0 or more"));
+  }
 }
 
 // The smallest prefill_chunk that a memory limit may lead to: slow, but it works.
@@ -65,16 +68,18 @@ class Sizes {
     return std::max(model_.decoder().workspace_bytes(plan.prefill_chunk, plan.max_sequences),
                     model_.decoder().workspace_bytes(few, plan.max_sequences));
   }
-  // The workspace for encoding this many patches, and the pixels and features of a picture of that size.
-  std::int64_t vision(std::int64_t patches) const {
-    return model_.vision().workspace_bytes(patches, model_.compute());
-  }
+  // For a picture of this many patches: the workspace of the steps that encode it, what it holds between them, and
+  // its pixels and features.
+  std::int64_t vision(std::int64_t patches) const { return model_.vision().workspace_bytes(patches); }
+  std::int64_t encoding(std::int64_t patches) const { return model_.vision().held_bytes(patches); }
   std::int64_t held(std::int64_t patches) const {
     const PreprocessConfig& p = model_.config().preprocess;
     return patches * 3 * p.patch_size * p.patch_size +
            feature_bytes(model_, patches / (p.merge_size * p.merge_size));
   }
-  std::int64_t picture(std::int64_t patches) const { return vision(patches) + held(patches); }
+  std::int64_t picture(std::int64_t patches) const {
+    return vision(patches) + encoding(patches) + held(patches);
+  }
 
  private:
   const GlmOcr& model_;
@@ -87,6 +92,7 @@ EngineOptions resolved(const GlmOcr& model, const EngineOptions& options) {
   EngineOptions plan = options;
   if (plan.prefill_chunk == 0) plan.prefill_chunk = sizes.prefill_rows;
   if (plan.vision_patches == 0) plan.vision_patches = sizes.vision_patches;
+  if (plan.vision_flop == 0) plan.vision_flop = sizes.vision_flop;
   return plan;
 }
 
@@ -116,6 +122,9 @@ std::int64_t pages_without_limit(const EngineOptions& options, std::int64_t page
   return std::clamp<std::int64_t>(available / 2 / page_bytes, 1, pages);
 }
 
+// Beside a picture of the largest size, smaller ones may be half encoded.
+std::int64_t with_others(std::int64_t patches) { return patches + patches / 4; }
+
 // The smallest engine: steps of one sequence with small chunks, and a context for the smallest picture.
 struct Least {
   EngineOptions plan;
@@ -132,7 +141,8 @@ Least least_of(const EngineOptions& plan, const EngineOptions& options, std::int
 
 // Divides the memory under a limit: up to two fifths for keys and values, a quarter for steps (both at least
 // what Least needs, and less where the smallest picture would not fit), the rest for pictures: the workspace
-// of the largest that fits, and the pixels and features of all.
+// of the largest that fits, what it and smaller ones beside it hold while they are encoded, and the pixels and features
+// of all.
 void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t used, EngineLimits& limits) {
   const std::int64_t limit = model.device().memory()->limit(), all = limit - used;
   check_memory(model, options, limit, used);
@@ -145,7 +155,8 @@ void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t u
   const auto tables = [&] { return sizes.tables(plan, context_of(model, limits.pages, options.page_size)); };
   const auto rest = [&] { return left - limits.pages * limits.page_bytes - tables(); };
   const auto takes = [&](std::int64_t patches) {
-    return std::max(sizes.step(plan), sizes.vision(patches)) + sizes.held(patches);
+    return std::max(sizes.step(plan), sizes.vision(patches)) + sizes.encoding(with_others(patches)) +
+           sizes.held(patches);
   };
   const auto shrink_chunk = [&](EngineOptions& step) {
     step.prefill_chunk = std::max(step.prefill_chunk / 2, least.plan.prefill_chunk);
@@ -183,7 +194,9 @@ void share_out(const GlmOcr& model, const EngineOptions& options, std::int64_t u
     (takes(middle) <= rest() ? fits : too_many) = middle;
   }
   limits.workspace = std::max(sizes.step(plan), sizes.vision(fits));
-  limits.pictures = rest() - limits.workspace;
+  limits.picture_patches = fits;
+  limits.encoding_patches = with_others(fits);
+  limits.pictures = rest() - limits.workspace - sizes.encoding(limits.encoding_patches);
   plan.vision_patches = std::min(plan.vision_patches, fits);
 }
 
@@ -200,11 +213,14 @@ void check_pictures(const Request& request, const GlmOcr& model, const EngineLim
   for (std::int64_t i = 0; i < std::ssize(request.images); ++i) {
     const GridTHW& grid = request.images[i].grid;
     tokens += grid.tokens(model.config().preprocess.merge_size);
-    const std::int64_t needed = model.vision().workspace_bytes(grid.patches(), model.compute());
-    if (limits.workspace > 0 && needed > limits.workspace) {
+    if (limits.picture_patches > 0 && grid.patches() > limits.picture_patches) {
+      const VisionEncoder& vision = model.vision();
+      const auto needed = [&](std::int64_t patches) {
+        return size_text(vision.held_bytes(patches) + vision.workspace_bytes(patches));
+      };
       fail(ErrorCode::memory,
-           cat("picture ", i + 1, " of ", grid.patches(), " patches needs ", size_text(needed),
-               " to be encoded; the memory limit leaves ", size_text(limits.workspace)));
+           cat("picture ", i + 1, " of ", grid.patches(), " patches needs ", needed(grid.patches()),
+               " to be encoded; the memory limit leaves ", needed(limits.picture_patches)));
     }
   }
   if (const std::int64_t held = picture_bytes(model, request);
@@ -253,6 +269,7 @@ void check_memory(const GlmOcr& model, const EngineOptions& options, std::int64_
   const Least least = least_of(resolved(model, options), options, sizes.page());
   const std::int64_t needed = used + least.pages * sizes.page() + sizes.tables(least.plan, kLeastContext) +
                               std::max(sizes.step(least.plan), sizes.vision(sizes.least_patches())) +
+                              sizes.encoding(with_others(sizes.least_patches())) +
                               sizes.held(sizes.least_patches());
   if (needed + (limit - used) / kScratchShare > limit) {
     fail(ErrorCode::memory,
@@ -286,8 +303,7 @@ MemoryPlan memory_plan(const GlmOcr& model, const EngineOptions& options, std::i
   plan.step = sizes.step(limits.plan) + sizes.tables(limits.plan, limits.context);
   plan.largest_picture_patches = sizes.most_patches();
   plan.picture_patches = plan.largest_picture_patches;
-  while (limits.workspace > 0 && sizes.vision(plan.picture_patches) > limits.workspace)
-    --plan.picture_patches;
+  if (limits.picture_patches > 0) plan.picture_patches = limits.picture_patches;
   plan.picture = sizes.picture(plan.picture_patches);
   return plan;
 }

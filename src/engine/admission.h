@@ -16,7 +16,9 @@ struct EngineLimits {
   std::int64_t workspace = 0;   // arena bytes that are reserved for a step; 0: none, the arena grows
   std::int64_t scratch = 0;     // bytes reserved with it for what operations take besides
   std::int64_t pictures = 0;    // bytes of pixels and features of all requests; 0: no limit
-  EngineOptions plan;           // the options with zeros replaced, and smaller steps where memory is short
+  // Patches of the largest picture that can be encoded, and of all that may be half encoded; 0: no limit.
+  std::int64_t picture_patches = 0, encoding_patches = 0;
+  EngineOptions plan;  // the options with zeros replaced, and smaller steps where memory is short
 
   StepLimits step() const {
     return {.sequences = plan.max_sequences, .prefill_rows = plan.prefill_chunk, .context = context};

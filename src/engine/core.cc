@@ -2,6 +2,7 @@
 #include "engine/core.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/memory.h"
 
@@ -27,6 +28,10 @@ Core::Core(const GlmOcr& model, const EngineOptions& options)
       cache_(model.device(), model.decoder().kv_spec(limits_.pages, options.page_size)),
       runner_(model, cache_, limits_.step()) {
   model.device().reserve_arena(limits_.workspace + limits_.scratch);
+  if (limits_.encoding_patches > 0) {
+    encoding_ = MemoryShare(model.device().memory(), model.vision().held_bytes(limits_.encoding_patches),
+                            "pictures that are half encoded");
+  }
   counters_.total_pages = limits_.pages;
   counters_.page_bytes = limits_.page_bytes;
   publish_stats();
@@ -136,16 +141,37 @@ void Core::end_interrupted() {
   remove_finished();
 }
 
-Plan Core::make_plan() const {
+Plan Core::make_plan() {
   std::vector<SequenceState> states;
   std::int64_t waiting = 0;
   for (const auto& sequence : sequences_) {
-    states.push_back(sequence->state());
+    states.push_back(state_of(*sequence));
     if (!states.back().running && ++waiting == limits_.plan.max_sequences) break;  // no more can be admitted
   }
-  Plan result = plan(states, cache_.pool().free(), limits_.plan);
+  PlanState state{.free_pages = cache_.pool().free(),
+                  .oldest_first = overtaken_ >= kMostOvertakes,
+                  .texts_wait = pace_.texts_wait()};
+  if (limits_.picture_patches > 0) state.most_patches = limits_.encoding_patches;
+  for (const PictureBatch& batch : batches_) {
+    state.batches.push_back({batch.pass.patches(), batch.pass.flop_left()});
+  }
+  Plan result = plan(states, state, limits_.plan);
   GLMOCR_CHECK(states.empty() || !result.empty());
+  overtaken_ = result.oldest_waits ? overtaken_ + 1 : 0;
   return result;
+}
+
+SequenceState Core::state_of(const Sequence& sequence) const {
+  SequenceState state = sequence.state();
+  for (std::int64_t i = sequence.pictures_begun(); i < sequence.pictures(); ++i) {
+    const GridTHW& grid = sequence.picture(i).grid;
+    state.pictures.push_back({grid.patches(), model_.vision().flop({&grid, 1})});
+  }
+  for (std::size_t b = 0; b < batches_.size(); ++b) {
+    const auto is_of = [&](const PictureJob& job) { return job.sequence == &sequence; };
+    if (std::any_of(batches_[b].jobs.begin(), batches_[b].jobs.end(), is_of)) state.batch = b;
+  }
+  return state;
 }
 
 void Core::make_room(const Plan& plan) {
@@ -158,43 +184,92 @@ void Core::make_room(const Plan& plan) {
   for (const std::size_t i : plan.admit) sequences_[i]->admit(Clock::now());
 }
 
+// A batch that fails is begun again in halves, so that only the request whose picture is at fault fails.
 void Core::encode(const Plan& plan) {
-  std::vector<PictureJob> jobs;
-  for (const PlannedPictures& planned : plan.pictures) {
-    Sequence& sequence = *sequences_[planned.sequence];
-    try {
-      runner_.reserve_features(sequence);
-    } catch (...) {
-      fail(sequence, std::current_exception());
-      continue;
-    }
-    const std::int64_t first = sequence.pictures_encoded();
-    for (std::int64_t i = 0; i < std::int64_t(planned.count); ++i) jobs.push_back({&sequence, first + i});
-  }
-  encode(jobs);
-}
-
-// A batch that fails is retried in halves, so that only the request whose picture is at fault fails.
-void Core::encode(std::span<const PictureJob> jobs) {
-  if (jobs.empty()) return;
+  const std::optional<std::size_t> index = plan.batch ? plan.batch : begin_pictures(plan.pictures);
+  if (!index) return;
+  PictureBatch& batch = batches_[*index];
   const Clock::time_point begin = Clock::now();
+  bool complete = false;
+  std::exception_ptr error;
   try {
-    runner_.encode(jobs);
+    complete = runner_.encode(batch, limits_.plan.vision_flop);
   } catch (...) {
-    if (jobs.size() == 1) return fail(*jobs[0].sequence, std::current_exception());
-    encode(jobs.first(jobs.size() / 2));
-    encode(jobs.subspan(jobs.size() / 2));
-    return;
+    error = std::current_exception();
   }
   const std::chrono::duration<double> seconds = Clock::now() - begin;
   counters_.vision_seconds += seconds.count();
+  pace_.slice_ran(seconds.count());
   const Sequence* last = nullptr;
-  for (const PictureJob& job : jobs) {
-    job.sequence->picture_done();
-    counters_.patches += job.sequence->picture(job.picture).grid.patches();
-    if (job.sequence != last) job.sequence->add_vision_time(seconds.count() * 1000);
+  for (const PictureJob& job : batch.jobs) {
+    if (job.sequence && job.sequence != last) job.sequence->add_vision_time(seconds.count() * 1000);
     last = job.sequence;
   }
+  if (!complete && !error) return;
+  if (complete) pictures_done(batch);
+  const std::vector<PictureJob> jobs = std::move(batch.jobs);
+  batches_.erase(batches_.begin() + static_cast<std::ptrdiff_t>(*index));
+  if (error) split_batch(jobs, error);
+}
+
+// Returns the index of the new batch, or none where it could not be begun.
+std::optional<std::size_t> Core::begin_pictures(std::span<const PlannedPictures> pictures) {
+  std::vector<PictureJob> jobs;
+  for (const PlannedPictures& planned : pictures) {
+    Sequence& sequence = *sequences_[planned.sequence];
+    const std::int64_t first = sequence.pictures_begun(), count = static_cast<std::int64_t>(planned.count);
+    for (std::int64_t i = first; i < first + count; ++i) jobs.push_back({&sequence, i});
+    sequence.begin_pictures(count);
+  }
+  if (jobs.empty() || !begin_batch(std::move(jobs))) return std::nullopt;
+  return batches_.size() - 1;
+}
+
+bool Core::begin_batch(std::vector<PictureJob> jobs) {
+  try {
+    batches_.push_back(runner_.begin(jobs, bool{encoding_}));
+    return true;
+  } catch (...) {
+    split_batch(jobs, std::current_exception());
+    return false;
+  }
+}
+
+void Core::split_batch(const std::vector<PictureJob>& jobs, const std::exception_ptr& error) {
+  std::vector<PictureJob> live;
+  std::copy_if(jobs.begin(), jobs.end(), std::back_inserter(live),
+               [](const PictureJob& job) { return job.sequence && !job.sequence->finished(); });
+  if (live.empty()) return;
+  if (live.size() == 1) return fail(*live[0].sequence, error);
+  const auto middle = live.begin() + std::ssize(live) / 2;
+  begin_batch({live.begin(), middle});
+  begin_batch({middle, live.end()});
+}
+
+void Core::pictures_done(const PictureBatch& batch) {
+  for (std::int64_t i = 0; i < std::ssize(batch.jobs); ++i) {
+    if (!batch.jobs[i].sequence) continue;
+    batch.jobs[i].sequence->picture_done();
+    counters_.patches += batch.pass.grids()[i].patches();
+  }
+}
+
+// A batch goes on without the requests that have ended, unless it still needs their pictures: then the others begin
+// anew in a later step.
+void Core::drop_finished_pictures() {
+  const auto is_idle = [](PictureBatch& batch) {
+    bool ended = false, live = false;
+    for (PictureJob& job : batch.jobs) {
+      if (job.sequence && job.sequence->finished()) job.sequence = nullptr;
+      (job.sequence ? live : ended) = true;
+    }
+    if (!ended || (live && !batch.pass.reads_patches())) return false;
+    for (const PictureJob& job : batch.jobs) {
+      if (job.sequence) job.sequence->drop_begun_pictures();
+    }
+    return true;
+  };
+  std::erase_if(batches_, is_idle);
 }
 
 void Core::run_rows(const Plan& plan) {
@@ -265,7 +340,7 @@ void Core::collect() {
 
 void Core::take_results(const InFlight& step, std::span<const SampledToken> tokens) {
   const std::chrono::duration<double> seconds = Clock::now() - step.begin;
-  bool decodes_only = true;
+  bool decodes_only = true, texts_ran = false;
   std::int64_t next = 0, generated = 0;
   for (const StepRows& r : step.rows) {
     const std::int64_t first = std::exchange(next, next + r.logits);
@@ -273,6 +348,7 @@ void Core::take_results(const InFlight& step, std::span<const SampledToken> toke
     if (s.finished()) continue;  // it ended in the previous step
     const bool decodes = r.begin >= s.prompt_tokens() && r.logits > 0;
     decodes_only = decodes_only && decodes;
+    texts_ran = texts_ran || decodes;
     if (!decodes) counters_.prompt_tokens += r.count;
     s.rows_done(r.end());
     for (std::int64_t i = first; i < next && !s.finished(); ++i, ++generated) accept(s, tokens[i]);
@@ -282,6 +358,7 @@ void Core::take_results(const InFlight& step, std::span<const SampledToken> toke
     counters_.decode_tokens += generated;
     ++counters_.decode_steps;
   }
+  if (texts_ran) pace_.texts_ran(decodes_only ? std::optional(seconds.count()) : std::nullopt);
   (decodes_only ? counters_.decode_seconds : counters_.prefill_seconds) += seconds.count();
 }
 
@@ -324,6 +401,7 @@ void Core::fail_step(const std::exception_ptr& error) {
 // counters before it wakes callers, so that a request that was waited for is counted.
 void Core::remove_finished() {
   if (!in_flight_.empty()) return;
+  drop_finished_pictures();
   for (const auto& sequence : sequences_) {
     if (sequence->finished()) cache_.pool().give_back(sequence->pages());
   }

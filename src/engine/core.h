@@ -4,13 +4,16 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "engine/admission.h"
 #include "engine/kv_cache.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/step_runner.h"
+#include "engine/text_pace.h"
 
 namespace glmocr::engine {
 
@@ -53,13 +56,18 @@ class Core {
 
   // The parts of a step, in their order.
   void end_interrupted();
-  Plan make_plan() const;
+  Plan make_plan();
+  SequenceState state_of(const Sequence& sequence) const;
   void make_room(const Plan& plan);
   void encode(const Plan& plan);
   void run_rows(const Plan& plan);
   void remove_finished();
 
-  void encode(std::span<const PictureJob> jobs);
+  std::optional<std::size_t> begin_pictures(std::span<const PlannedPictures> pictures);
+  bool begin_batch(std::vector<PictureJob> jobs);
+  void split_batch(const std::vector<PictureJob>& jobs, const std::exception_ptr& error);
+  void pictures_done(const PictureBatch& batch);
+  void drop_finished_pictures();
   void run_rows(std::span<const StepRows> rows);
   void launch(std::span<const StepRows> rows);
   void launch_ahead();
@@ -80,6 +88,10 @@ class Core {
   KvCache cache_;
   StepRunner runner_;
   std::vector<std::unique_ptr<Sequence>> sequences_;  // in order of arrival; those that run come first
+  MemoryShare encoding_;                              // of all batches_, where there is a limit
+  std::vector<PictureBatch> batches_;                 // that are being encoded
+  TextPace pace_;
+  int overtaken_ = 0;               // steps in a row in which Plan::oldest_waits
   std::deque<InFlight> in_flight_;  // steps that were launched and not collected, oldest first
   EngineStats counters_;
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -47,10 +48,12 @@ Logits engine::forward(const GlmOcr& network, Request request, const TensorSink&
                                                  tokens, std::move(memory)));
   Sequence& sequence = *sequences[0];
   cache.pool().take(pages, sequence.pages());
-  runner.reserve_features(sequence);
   std::vector<PictureJob> jobs;
   for (std::int64_t i = 0; i < pictures; ++i) jobs.push_back({&sequence, i});
-  if (!jobs.empty()) runner.encode(jobs, observer);
+  if (!jobs.empty()) {
+    PictureBatch batch = runner.begin(std::move(jobs));
+    runner.encode(batch, std::numeric_limits<double>::infinity(), observer);
+  }
   logits.values = runner.logits({.count = tokens, .logits = 1}, sequences, observer);
   return logits;
 }

@@ -12,24 +12,63 @@ namespace {
 
 class Planner {
  public:
-  Planner(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
-          std::int64_t drafts)
+  Planner(std::span<const SequenceState> sequences, const PlanState& state, const EngineOptions& limits)
       : limits_(limits),
-        drafts_(drafts),
+        state_(state),
         sequences_(sequences.begin(), sequences.end()),
-        free_pages_(free_pages),
-        prefill_rows_(limits.prefill_chunk),
-        patches_(limits.vision_patches) {}
+        free_pages_(state.free_pages),
+        prefill_rows_(limits.prefill_chunk) {}
 
   Plan run() {
+    std::vector<bool> prefills(sequences_.size());
+    for (const std::size_t i : chosen_prompts()) prefills[i] = true;
+    const bool texts_run = !state_.texts_wait || !oldest_with_pictures();
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
-      if (sequences_[i].running) schedule(i);
+      if (is_ready(i) && (in_prompt(i) ? prefills[i] : texts_run)) run_rows(i);
     }
     if (plan_.preempt.empty()) admit();
+    encode_pictures();
+    plan_.oldest_waits = oldest_picture_waits() || oldest_prompt_waits();
     return std::move(plan_);
   }
 
  private:
+  bool in_prompt(std::size_t i) const { return sequences_[i].cached < sequences_[i].prompt; }
+  // Admitted, and no picture is left to encode.
+  bool is_ready(std::size_t i) const {
+    const SequenceState& s = sequences_[i];
+    return s.running && s.pictures.empty() && !s.batch;
+  }
+
+  // Indices that satisfy `keep`, those with the least `work` first, or the oldest.
+  template <class Keep, class Work>
+  std::vector<std::size_t> in_turn(Keep keep, Work work) const {
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < sequences_.size(); ++i) {
+      if (keep(i)) order.push_back(i);
+    }
+    if (!state_.oldest_first) {
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::size_t a, std::size_t b) { return work(a) < work(b); });
+    }
+    return order;
+  }
+
+  // The prompts whose next chunks run in this step, if there are pages for them.
+  std::vector<std::size_t> chosen_prompts() const {
+    std::vector<std::size_t> chosen;
+    std::int64_t rows = prefill_rows_;
+    const auto keep = [&](std::size_t i) { return is_ready(i) && in_prompt(i); };
+    const auto work = [&](std::size_t i) { return sequences_[i].prompt - sequences_[i].cached; };
+    for (const std::size_t i : in_turn(keep, work)) {
+      const std::int64_t count = next_rows(i).count;
+      if (count > rows) continue;
+      rows -= count;
+      chosen.push_back(i);
+    }
+    return chosen;
+  }
+
   void admit() {
     std::int64_t running =
         std::count_if(sequences_.begin(), sequences_.end(), [](const SequenceState& s) { return s.running; });
@@ -40,7 +79,7 @@ class Planner {
       sequences_[i].running = true;
       plan_.admit.push_back(i);
       ++running;
-      schedule(i);
+      if (is_ready(i)) run_rows(i);
     }
   }
 
@@ -53,23 +92,78 @@ class Planner {
     return pages;
   }
 
-  void schedule(std::size_t i) {
-    if (encode_pictures(i)) run_rows(i);
-  }
-
-  // True when no picture of the sequence is left to encode after this step.
-  bool encode_pictures(std::size_t i) {
-    const std::vector<std::int64_t>& pictures = sequences_[i].pictures;
-    std::size_t count = 0;
-    while (count < pictures.size() && (pictures[count] <= patches_ || is_first_picture(count))) {
-      patches_ -= pictures[count++];
+  void encode_pictures() {
+    if (state_.oldest_first) {
+      const auto oldest = oldest_with_pictures();
+      if (oldest) plan_.batch = sequences_[*oldest].batch;
+      if (plan_.batch) return;
     }
-    if (count > 0) plan_.pictures.push_back({i, count});
-    return count == pictures.size();
+    const std::vector<BatchState>& begun = state_.batches;
+    const auto shortest =
+        std::min_element(begun.begin(), begun.end(),
+                         [](const BatchState& a, const BatchState& b) { return a.flop_left < b.flop_left; });
+    const double flop = choose_pictures();
+    if (shortest == begun.end()) return;
+    if (!plan_.pictures.empty() && (state_.oldest_first || flop < shortest->flop_left)) return;
+    plan_.pictures.clear();
+    plan_.batch = shortest - begun.begin();
   }
 
-  // A picture larger than vision_patches is encoded alone.
-  bool is_first_picture(std::size_t count) const { return plan_.pictures.empty() && count == 0; }
+  std::optional<std::size_t> oldest_with_pictures() const {
+    for (std::size_t i = 0; i < sequences_.size(); ++i) {
+      const SequenceState& s = sequences_[i];
+      if (s.running && (s.batch || !s.pictures.empty())) return i;
+    }
+    return std::nullopt;
+  }
+
+  bool oldest_picture_waits() const {
+    const auto oldest = oldest_with_pictures();
+    if (!oldest || (plan_.batch && sequences_[*oldest].batch == plan_.batch)) return false;
+    return std::none_of(plan_.pictures.begin(), plan_.pictures.end(),
+                        [&](const PlannedPictures& planned) { return planned.sequence == *oldest; });
+  }
+
+  bool oldest_prompt_waits() const {
+    for (std::size_t i = 0; i < sequences_.size(); ++i) {
+      if (!is_ready(i) || !in_prompt(i)) continue;
+      return std::none_of(plan_.rows.begin(), plan_.rows.end(),
+                          [&](const StepRows& rows) { return rows.sequence == i; });
+    }
+    return false;
+  }
+
+  // Fills plan_.pictures with a new batch and returns its work.
+  double choose_pictures() {
+    std::int64_t held = 0;
+    for (const BatchState& batch : state_.batches) held += batch.patches;
+    std::int64_t patches = 0;
+    double flop = 0;
+    const auto keep = [&](std::size_t i) {
+      return sequences_[i].running && !sequences_[i].batch && !sequences_[i].pictures.empty();
+    };
+    const auto work = [&](std::size_t i) {
+      double sum = 0;
+      for (const PictureState& picture : sequences_[i].pictures) sum += picture.flop;
+      return sum;
+    };
+    bool full = false;  // what does not fit must not wait for ever behind smaller ones: nothing else begins
+    for (const std::size_t i : in_turn(keep, work)) {
+      std::size_t count = 0;
+      for (const PictureState& picture : sequences_[i].pictures) {
+        const bool first = patches == 0, fits = patches + picture.patches <= limits_.vision_patches;
+        const bool has_memory =
+            held + patches + picture.patches <= state_.most_patches || (first && held == 0);
+        full = full || !has_memory;
+        if (!(fits || first) || full) break;
+        patches += picture.patches;
+        flop += picture.flop;
+        ++count;
+      }
+      if (count > 0) plan_.pictures.push_back({i, count});
+    }
+    return flop;
+  }
 
   void run_rows(std::size_t i) {
     SequenceState& s = sequences_[i];
@@ -95,7 +189,7 @@ class Planner {
       rows.count = std::min<std::int64_t>(s.tokens - s.cached, kFewRows);
     }
     if (rows.end() < s.tokens) return rows;
-    const bool decodes = s.cached >= s.prompt && rows.count <= 1 + drafts_;
+    const bool decodes = s.cached >= s.prompt && rows.count <= 1 + state_.drafts;
     rows.logits = decodes ? rows.count : 1;
     return rows;
   }
@@ -114,19 +208,23 @@ class Planner {
   }
 
   const EngineOptions& limits_;
-  std::int64_t drafts_;
+  const PlanState& state_;
   std::vector<SequenceState> sequences_;  // their state after what is planned so far
   std::int64_t free_pages_;
   std::int64_t prefill_rows_;
-  std::int64_t patches_;
   Plan plan_;
 };
 
 }  // namespace
 
-Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
-          std::int64_t drafts) {
-  return Planner(sequences, free_pages, limits, drafts).run();
+// Where the shortest prompt waits for pages, the oldest may be able to go on: it can take those of younger ones.
+Plan plan(std::span<const SequenceState> sequences, const PlanState& state, const EngineOptions& limits) {
+  Plan result = Planner(sequences, state, limits).run();
+  if (!result.empty() || (state.oldest_first && !state.texts_wait)) return result;
+  PlanState other = state;
+  other.oldest_first = true;
+  other.texts_wait = false;
+  return Planner(sequences, other, limits).run();
 }
 
 }  // namespace glmocr::engine

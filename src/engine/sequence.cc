@@ -43,15 +43,11 @@ Sequence::Sequence(Request request, const GlmOcrConfig& config, const Tokenizer&
       output_(tokenizer, request_.options.stop) {}
 
 SequenceState Sequence::state() const {
-  SequenceState state{.running = running_,
-                      .prompt = prompt_tokens(),
-                      .tokens = std::ssize(tokens_),
-                      .cached = cached_,
-                      .pages = std::ssize(pages_)};
-  for (std::int64_t i = pictures_encoded_; i < std::ssize(request_.images); ++i) {
-    state.pictures.push_back(request_.images[i].grid.patches());
-  }
-  return state;
+  return {.running = running_,
+          .prompt = prompt_tokens(),
+          .tokens = std::ssize(tokens_),
+          .cached = cached_,
+          .pages = std::ssize(pages_)};
 }
 
 std::optional<FinishReason> Sequence::interruption(Clock::time_point now) const {
@@ -70,7 +66,7 @@ void Sequence::preempt() {
   GLMOCR_CHECK(pages_.empty());
   running_ = false;
   cached_ = 0;
-  if (!features_) pictures_encoded_ = 0;  // they were freed after the prompt
+  if (!features_) pictures_encoded_ = pictures_begun_ = 0;  // they were freed after the prompt
 }
 
 std::int64_t Sequence::first_feature(std::int64_t picture) const {

@@ -35,6 +35,7 @@ class Sequence {
 
   const std::shared_ptr<JobState>& job() const { return job_; }
   bool running() const { return running_; }
+  // Without the pictures.
   SequenceState state() const;
   // Why it is to end before its text does: cancelled, or past its time limit.
   std::optional<FinishReason> interruption(Clock::time_point now) const;
@@ -43,13 +44,17 @@ class Sequence {
   // After its pages were taken: it waits again, and prompt and output will be recomputed.
   void preempt();
 
-  // Pictures and their features [image_tokens, out_hidden], which are kept until the prompt has been run.
-  std::int64_t pictures_encoded() const { return pictures_encoded_; }
+  // Pictures and their features [image_tokens, out_hidden], which are kept until the prompt has been run. Of the
+  // pictures, first some are encoded, then some are being encoded in one batch, then some have not begun.
+  std::int64_t pictures() const { return std::ssize(request_.images); }
+  std::int64_t pictures_begun() const { return pictures_begun_; }
   const PreprocessedImage& picture(std::int64_t index) const { return request_.images[index]; }
   std::int64_t first_feature(std::int64_t picture) const;
   std::int64_t image_tokens() const { return request_.prompt.image_tokens; }
   Buffer& features() { return features_; }
+  void begin_pictures(std::int64_t count) { pictures_begun_ += count; }
   void picture_done() { ++pictures_encoded_; }
+  void drop_begun_pictures() { pictures_begun_ = pictures_encoded_; }
   // What a preempted request spends on its pictures again counts as decoding once it has a token.
   void add_vision_time(double milliseconds) {
     if (!first_token_) result_.timings.vision_ms += milliseconds;
@@ -100,7 +105,7 @@ class Sequence {
   std::vector<TokenId> tokens_;  // prompt, then output
   std::int64_t cached_ = 0;      // of the first ones, keys and values are in the pages
   std::vector<std::int32_t> pages_;
-  std::int64_t pictures_encoded_ = 0;
+  std::int64_t pictures_encoded_ = 0, pictures_begun_ = 0;
   Buffer features_;
 
   const Tokenizer& tokenizer_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "base/numbers.h"
 
@@ -101,33 +102,55 @@ void StepRunner::make_kept_results(std::int64_t logit_rows, int depth) {
   }
 }
 
+// Their share of the budget was taken at submit.
 void StepRunner::reserve_features(Sequence& sequence) const {
   if (sequence.features() || sequence.image_tokens() == 0) return;
   sequence.features() = model_.device().allocate_paid(feature_bytes(model_, sequence.image_tokens()));
 }
 
-void StepRunner::encode(std::span<const PictureJob> jobs, const Observer& observer) const {
-  std::vector<const PreprocessedImage*> pictures;
+PictureBatch StepRunner::begin(std::vector<PictureJob> jobs, bool paid) const {
   std::vector<GridTHW> grids;
   for (const PictureJob& job : jobs) {
-    pictures.push_back(&job.sequence->picture(job.picture));
-    grids.push_back(pictures.back()->grid);
+    reserve_features(*job.sequence);
+    grids.push_back(job.sequence->picture(job.picture).grid);
   }
+  return {std::move(jobs), model_.vision().begin(grids, paid)};
+}
+
+bool StepRunner::encode(PictureBatch& batch, double flop, const Observer& observer) const {
+  std::vector<const PreprocessedImage*> pictures;
+  if (batch.pass.reads_patches()) {
+    for (const PictureJob& job : batch.jobs) pictures.push_back(&job.sequence->picture(job.picture));
+  }
+  const auto patches = [&](std::int64_t begin, std::int64_t end) {
+    return model_.patches(pictures, begin, end);
+  };
+  bool complete = false;
   model_.device().run_step([&] {
-    const Tensor patches = model_.patches(pictures);
-    observe(observer, "pixel_values", patches);
-    const Tensor features = model_.vision().encode(patches, grids, observer);
-    std::int64_t row = 0;
-    for (std::int64_t i = 0; i < std::ssize(jobs); ++i) {
-      Sequence& sequence = *jobs[i].sequence;
-      const std::int64_t tokens = grids[i].tokens(model_.config().preprocess.merge_size);
-      const std::int64_t first = sequence.first_feature(jobs[i].picture);
-      const Tensor all =
-          sequence.features().view({sequence.image_tokens(), features.columns()}, features.dtype);
-      model_.device().copy(features.slice(0, row, row + tokens), all.slice(0, first, first + tokens));
-      row += tokens;
+    if (observer && batch.pass.reads_patches()) {
+      const ArenaScope scope(model_.device());
+      observer("pixel_values", patches(0, batch.pass.patches()));
     }
+    complete = model_.vision().run(batch.pass, patches, flop, observer);
+    if (complete) keep_features(batch);
   });
+  return complete;
+}
+
+void StepRunner::keep_features(const PictureBatch& batch) const {
+  const Tensor& features = batch.pass.features();
+  std::int64_t next = 0;
+  for (std::int64_t i = 0; i < std::ssize(batch.jobs); ++i) {
+    const PictureJob& job = batch.jobs[i];
+    const std::int64_t tokens = batch.pass.grids()[i].tokens(model_.config().preprocess.merge_size);
+    const std::int64_t row = std::exchange(next, next + tokens);
+    if (!job.sequence) continue;
+    Sequence& sequence = *job.sequence;
+    const std::int64_t first = sequence.first_feature(job.picture);
+    const Tensor all =
+        sequence.features().view({sequence.image_tokens(), features.columns()}, features.dtype);
+    model_.device().copy(features.slice(0, row, row + tokens), all.slice(0, first, first + tokens));
+  }
 }
 
 void StepRunner::split(std::span<const StepRows> rows) {

@@ -11,8 +11,14 @@ namespace glmocr::engine {
 
 // A picture of a sequence that is to be encoded.
 struct PictureJob {
-  Sequence* sequence = nullptr;
+  Sequence* sequence = nullptr;  // none: its request has ended meanwhile
   std::int64_t picture = 0;
+};
+
+// Pictures that are encoded together, in one step or several.
+struct PictureBatch {
+  std::vector<PictureJob> jobs;
+  VisionPass pass;
 };
 
 // The most that one step may hold.
@@ -44,11 +50,12 @@ class StepRunner {
   // Bytes that the tables of a runner with these limits take on the device.
   static std::int64_t table_bytes(const GlmOcr& model, const StepLimits& limits, int page_size);
 
-  // Allocates the features of a sequence's pictures. Their share of the budget was taken at submit.
-  void reserve_features(Sequence& sequence) const;
-
-  // Encodes pictures, of any sizes together, into their sequences' features.
-  void encode(std::span<const PictureJob> jobs, const Observer& observer = {}) const;
+  // Allocates what pictures, of any sizes together, hold while they are encoded, and the features of their sequences.
+  // `paid` as in VisionEncoder::begin. Throws Error{memory}.
+  PictureBatch begin(std::vector<PictureJob> jobs, bool paid = false) const;
+  // Goes on encoding them for at most `flop` floating-point operations, or one small group of rows. True once their
+  // features are in their sequences. While VisionPass::reads_patches() the sequences must have their pictures.
+  bool encode(PictureBatch& batch, double flop, const Observer& observer = {}) const;
 
   // A step that was launched. At most Device::step_sizes().depth are in flight at once.
   struct Ticket {
@@ -82,6 +89,8 @@ class StepRunner {
   static TableSizes few_sizes(const StepLimits& limits, int page_size);
   static TableSizes many_sizes(const StepLimits& limits, int page_size);
 
+  void reserve_features(Sequence& sequence) const;
+  void keep_features(const PictureBatch& batch) const;
   void split(std::span<const StepRows> rows);
   void run(const Pass& pass, const StepKey& key);
   Tensor run_decoder(const Pass& pass, const StepKey& key, const Observer& observer) const;

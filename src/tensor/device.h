@@ -31,7 +31,8 @@ struct StepKey {
 // Sizes of steps that suit a device.
 struct StepSizes {
   int prefill_rows = 512;              // rows of one chunk of a prompt
-  std::int64_t vision_patches = 4096;  // patches encoded together
+  std::int64_t vision_patches = 2048;  // patches encoded together
+  double vision_flop = 1e11;           // floating-point operations of vision in one step
   int depth = 1;                       // steps in flight at once; 1: results are fetched after each step
 };
 

@@ -51,9 +51,15 @@ enum class RopeStyle {
 
 struct AttentionOptions {
   float scale = 1;
-  // [count + 1] row offsets in host memory; rows attend within their own segment.
+  // [count + 1] row offsets of k and v in host memory; rows attend within their own segment.
   std::span<const std::int32_t> segments;
-  Tensor out;
+  // The same of q, where q holds only some rows of the segments; empty: the offsets of k and v.
+  std::span<const std::int32_t> query_segments;
+  Tensor out;  // may be q itself, as [n, heads · head_dim]
+
+  std::span<const std::int32_t> of_queries() const {
+    return query_segments.empty() ? segments : query_segments;
+  }
 };
 
 // Which rows of a step belong to which sequence. Row r of a sequence with q rows and context c (its own rows
@@ -117,7 +123,9 @@ struct PatchOptions {
   int patch_size = 14;
   int frames = 2;      // equal copies of the picture in a patch
   int merge_size = 2;  // patches come in blocks of merge_size², blocks row by row
-  Tensor out;          // [patches, 3 · frames · patch_size²]
+  // The patches [first, first + count) alone, both multiples of merge_size²; count 0: to the last one.
+  std::int64_t first = 0, count = 0;
+  Tensor out;  // [patches, 3 · frames · patch_size²]
 };
 
 class Ops {
@@ -149,11 +157,12 @@ class Ops {
   virtual Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                               DType precision) = 0;
 
-  // x [n, heads, head_dim] (rows may be strided), table [2, n, head_dim/2] → [n, heads, head_dim].
-  virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) = 0;
+  // x [n, heads, head_dim] (rows may be strided), table [2, n, head_dim/2] (rows of a longer one, maybe) →
+  // out, [n, heads, head_dim].
+  virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out = {}) = 0;
 
-  // q, k, v [n, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over whole segments, no mask →
-  // [n, heads · head_dim]. Memory is O(n): no n×n matrix.
+  // q [n, heads, head_dim], k and v [keys, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over
+  // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix.
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                            const AttentionOptions& options) = 0;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "kernel_test.h"
 
@@ -52,6 +53,50 @@ TEST_P(AttentionTest, HeadDims) {
 TEST_P(AttentionTest, SegmentsSeeOnlyThemselves) {
   segments({0, 1, 2, 40, 40, 41, 110}, 2, 32);
   segments({0, 200, 203}, 1, 64);
+}
+
+// Some rows of the segments ask, all are asked: the results are those rows of the whole, bit by bit.
+TEST_P(AttentionTest, QueriesOfSomeRows) {
+  const std::int64_t n = 350, heads = 2, dim = 32;
+  const std::vector<std::int32_t> starts{0, 200, 203, 203, 350};
+  const Numbers qkv = random(n * 3 * heads * dim, -1, 1);
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    const ArenaScope scope(*device);
+    const Tensor all = make(*device, qkv, {n, 3 * heads, dim}, dtype_);
+    const auto run = [&](std::int64_t begin, std::int64_t end, AttentionOptions options) {
+      options.scale = 0.2f;
+      return download(*device, device->ops().attention(all.slice(1, 0, heads).slice(0, begin, end),
+                                                       all.slice(1, heads, 2 * heads),
+                                                       all.slice(1, 2 * heads, 3 * heads), options));
+    };
+    const Numbers whole = run(0, n, {.segments = starts});
+    for (const auto& [begin, end] : {std::pair{0, 1}, {0, 350}, {150, 330}, {201, 202}, {203, 209}}) {
+      std::vector<std::int32_t> queries;
+      for (const std::int32_t start : starts) queries.push_back(std::clamp(start, begin, end) - begin);
+      const Numbers some = run(begin, end, {.segments = starts, .query_segments = queries});
+      ASSERT_EQ(std::ssize(some), (end - begin) * heads * dim);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), whole.begin() + begin * heads * dim))
+          << device->name() << " " << begin << " " << end;
+    }
+  }
+}
+
+TEST_P(AttentionTest, TheResultMayTakeThePlaceOfTheQueries) {
+  const std::int64_t n = 330, heads = 3, dim = 16;
+  const Numbers q = random(n * heads * dim), kv = random(n * 2 * heads * dim);
+  const std::vector<std::int32_t> starts{0, 320, 330};
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    const ArenaScope scope(*device);
+    const Tensor queries = make(*device, q, {n, heads, dim}, dtype_);
+    const Tensor keys = make(*device, kv, {n, 2 * heads, dim}, dtype_);
+    const auto run = [&](const Tensor& out) {
+      return download(
+          *device, device->ops().attention(queries, keys.slice(1, 0, heads), keys.slice(1, heads, 2 * heads),
+                                           {.scale = 0.3f, .segments = starts, .out = out}));
+    };
+    const Numbers expected = run({});
+    EXPECT_EQ(run(queries.reshape({n, heads * dim})), expected) << device->name();
+  }
 }
 
 // Weights near 0 and 1: the running maximum changes from block to block.

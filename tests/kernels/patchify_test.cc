@@ -19,14 +19,19 @@ class PatchifyTest : public KernelTest {
     return values;
   }
   static Tensor run(Device& device, const std::vector<std::uint8_t>& rgb, const Numbers& table, const Size& s,
-                    DType dtype) {
+                    DType dtype, std::int64_t first = 0, std::int64_t count = 0) {
     const std::int64_t unit = s.patch_size * s.merge_size;
     const Tensor picture = device.upload_array(rgb.data(), {s.height * unit, s.width * unit, 3});
     const Tensor normalized = make(device, table, {3, 256}, DType::f32);
     poison(device);
-    return device.ops().patchify(
-        picture, normalized,
-        {.patch_size = s.patch_size, .frames = s.frames, .merge_size = s.merge_size, .out = {}}, dtype);
+    return device.ops().patchify(picture, normalized,
+                                 {.patch_size = s.patch_size,
+                                  .frames = s.frames,
+                                  .merge_size = s.merge_size,
+                                  .first = first,
+                                  .count = count,
+                                  .out = {}},
+                                 dtype);
   }
 };
 
@@ -60,6 +65,23 @@ TEST_P(PatchifyTest, IsTheTableInTheOrderOfTheModel) {
       EXPECT_EQ(y.dtype, dtype_);
       EXPECT_EQ(y.columns(), 3 * s.frames * patch * patch);
       EXPECT_EQ(download(*device, y), expected) << device->name() << ", patch " << patch;
+    }
+  }
+}
+
+TEST_P(PatchifyTest, SomePatchesAreThoseOfAll) {
+  const Size s{5, 7, 3, 2, 2};
+  const std::vector<std::uint8_t> rgb = bytes(5 * 6 * 7 * 6 * 3);
+  const Numbers table = random(3 * 256);
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    const ArenaScope scope(*device);
+    const Numbers all = download(*device, run(*device, rgb, table, s, dtype_));
+    const std::int64_t values = 3 * 2 * 9;
+    for (const auto& [first, count] : {std::pair{0, 4}, {4, 40}, {48, 92}, {136, 4}, {60, 0}}) {
+      const Numbers some = download(*device, run(*device, rgb, table, s, dtype_, first, count));
+      const std::int64_t expected = count > 0 ? count : 140 - first;
+      ASSERT_EQ(std::ssize(some), expected * values);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin() + first * values)) << first;
     }
   }
 }

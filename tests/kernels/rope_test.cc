@@ -56,6 +56,22 @@ TEST_P(RopeTest, BothStylesOverHeadDims) {
   }
 }
 
+// The rows of a longer table.
+TEST_P(RopeTest, SomeRowsOfATable) {
+  const std::int64_t n = 9, heads = 2, dim = 16, first = 3, last = 8;
+  const Numbers values = random(n * heads * dim);
+  for (Device* device : {tested_.get(), ref_.get()}) {
+    const ArenaScope scope(*device);
+    const Tensor x = make(*device, values, {n, heads, dim}, dtype_), all = table(*device, n, dim / 2, dtype_);
+    const Numbers whole = download(*device, device->ops().rope(x, all, RopeStyle::half_split));
+    const Numbers some = download(
+        *device,
+        device->ops().rope(x.slice(0, first, last), all.slice(1, first, last), RopeStyle::half_split));
+    ASSERT_EQ(std::ssize(some), (last - first) * heads * dim);
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), whole.begin() + first * heads * dim)) << device->name();
+  }
+}
+
 GLMOCR_KERNEL_SUITE(RopeTest);
 
 }  // namespace

@@ -143,8 +143,8 @@ class RecordingDevice final : public Device {
                         DType precision) override {
       return device_.record([=, this] { return ops().rotary_table(positions, inv_freq, axis, precision); });
     }
-    Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override {
-      return device_.record([=, this] { return ops().rope(x, table, style); });
+    Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override {
+      return device_.record([=, this] { return ops().rope(x, table, style, out); });
     }
     Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                      const AttentionOptions& options) override {

@@ -204,15 +204,16 @@ class Runner {
 };
 
 // Neighbouring tasks share head and segment, and so the keys in the cache.
-void plan_segments(std::span<const std::int32_t> segments, std::int64_t heads, std::int64_t most_rows,
+void plan_segments(const AttentionOptions& options, std::int64_t heads, std::int64_t most_rows,
                    TaskList& list) {
-  for (std::int64_t s = 0; s + 1 < std::ssize(segments); ++s) {
-    const std::int64_t begin = segments[s], end = segments[s + 1];
+  const std::span<const std::int32_t> queries = options.of_queries(), keys = options.segments;
+  for (std::int64_t s = 0; s + 1 < std::ssize(keys); ++s) {
+    const std::int64_t begin = queries[s], end = queries[s + 1];
     if (begin == end) continue;
     const std::int64_t rows = divide_up(end - begin, divide_up(end - begin, most_rows));
     for (std::int64_t head = 0; head < heads; ++head) {
       for (std::int64_t row = begin; row < end; row += rows) {
-        list.add({s, head, row, std::min(rows, end - row), begin, end, 0, 1, 0});
+        list.add({s, head, row, std::min(rows, end - row), keys[s], keys[s + 1], 0, 1, 0});
       }
     }
   }
@@ -269,13 +270,14 @@ struct Plan {
 Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
   GLMOCR_CHECK(is_compute_type(q.dtype) && k.dtype == q.dtype && v.dtype == q.dtype);
-  GLMOCR_CHECK(k.shape == q.shape && v.shape == q.shape);
+  GLMOCR_CHECK(k.size(1) == heads && k.size(2) == dim && v.shape == k.shape);
+  GLMOCR_CHECK(options.of_queries().size() == options.segments.size());
   GLMOCR_CHECK(q.strides[2] == 1 && k.strides[2] == 1 && v.strides[2] == 1);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const ArenaScope scope(device_);
   const std::int64_t most_rows = tile_rows(n * heads, device_.threads());
   const TaskList list =
-      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options.segments, heads, most_rows, tasks); });
+      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, heads, most_rows, tasks); });
   const Runner runner(kernels_, q, 1, RowClass::many, y, options.scale);
   const SegmentKeys keys{k, v};
   const auto body = [&](std::int64_t begin, std::int64_t end) {

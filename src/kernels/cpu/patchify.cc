@@ -36,14 +36,15 @@ void write_patch(const std::uint8_t* pixel, std::int64_t row_bytes, std::int64_t
   }
 }
 
-// Rows of blocks [begin, end) of the picture.
+// The blocks [begin, end) of those asked for.
 template <class T>
 void write_blocks(const Tensor& picture, const PatchOptions& options, const Table<T>& table, const Tensor& y,
                   std::int64_t begin, std::int64_t end) {
   const std::int64_t size = options.patch_size, merge = options.merge_size, row_bytes = picture.size(1) * 3;
   const std::int64_t blocks = picture.size(1) / (size * merge), stride = y.row_stride();
-  T* out = y.as<T>() + begin * blocks * merge * merge * stride;
-  for (std::int64_t block = begin * blocks; block < end * blocks; ++block) {
+  const std::int64_t first = options.first / (merge * merge);
+  T* out = y.as<T>() + begin * merge * merge * stride;
+  for (std::int64_t block = first + begin; block < first + end; ++block) {
     for (std::int64_t within = 0; within < merge * merge; ++within, out += stride) {
       const std::int64_t top = (block / blocks * merge + within / merge) * size;
       const std::int64_t left = (block % blocks * merge + within % merge) * size;
@@ -61,10 +62,15 @@ Tensor CpuOps::patchify(const Tensor& picture, const Tensor& normalized, const P
   const std::int64_t unit = size * options.merge_size, values = 3 * options.frames * size * size;
   GLMOCR_CHECK(is_compute_type(compute) && picture.size(2) == 3 && height % unit == 0 && width % unit == 0);
   GLMOCR_CHECK(picture.is_contiguous() && normalized.is_contiguous() && normalized.numel() == 3 * 256);
-  const Tensor y = output(options.out, {height / size * (width / size), values}, compute);
+  const std::int64_t in_block = std::int64_t{options.merge_size} * options.merge_size;
+  const std::int64_t all = height / size * (width / size);
+  const std::int64_t count = options.count > 0 ? options.count : all - options.first;
+  GLMOCR_CHECK(options.first >= 0 && options.first + count <= all);
+  GLMOCR_CHECK(options.first % in_block == 0 && count % in_block == 0);
+  const Tensor y = output(options.out, {count, values}, compute);
   const auto write = [&](const auto& table) {
     parallel(
-        height / unit, unit * width * 3 * (1 + options.frames * size_of(compute)),
+        count / in_block, unit * unit * 3 * (1 + options.frames * size_of(compute)),
         [&](std::int64_t begin, std::int64_t end) { write_blocks(picture, options, table, y, begin, end); });
   };
   if (compute == DType::f32) {

@@ -35,13 +35,15 @@ Tensor CpuOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, con
   return table;
 }
 
-Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
+Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) {
   const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
   GLMOCR_CHECK(is_compute_type(x.dtype) && dim % 2 == 0 && x.strides[2] == 1);
-  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs && table.is_contiguous());
-  const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
+  GLMOCR_CHECK(table.strides[1] == pairs && table.strides[2] == 1);
+  const Tensor y = output(out, {n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(y.is_contiguous());
   const float* cos = table.as<float>();
-  const float* sin = cos + n * pairs;
+  const float* sin = cos + table.strides[0];
   parallel(n, 8 * heads * dim, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       kernels_.rope({at(x, r * x.strides[0]), x.strides[1], heads, dim, cos + r * pairs, sin + r * pairs,

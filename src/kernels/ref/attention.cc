@@ -40,9 +40,11 @@ void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tenso
 Tensor RefOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
+  const std::span<const std::int32_t> queries = options.of_queries();
+  GLMOCR_CHECK(queries.size() == options.segments.size());
   for (std::int64_t s = 0; s + 1 < std::ssize(options.segments); ++s) {
     const std::int64_t begin = options.segments[s], end = options.segments[s + 1];
-    for (std::int64_t r = begin; r < end; ++r) {
+    for (std::int64_t r = queries[s]; r < queries[s + 1]; ++r) {
       for (std::int64_t h = 0; h < heads; ++h) {
         const auto offset = [&](const Tensor& t, std::int64_t i) {
           return (begin + i) * t.strides[0] + h * t.strides[1];

@@ -10,10 +10,13 @@ Tensor RefOps::patchify(const Tensor& picture, const Tensor& normalized, const P
   const std::int64_t patch = options.patch_size, merge = options.merge_size, unit = patch * merge;
   GLMOCR_CHECK(picture.size(2) == 3 && height % unit == 0 && width % unit == 0);
   GLMOCR_CHECK(picture.is_contiguous() && normalized.is_contiguous() && normalized.numel() == 3 * 256);
-  const std::int64_t patches = height / patch * (width / patch), values = 3 * options.frames * patch * patch;
+  const std::int64_t all = height / patch * (width / patch), values = 3 * options.frames * patch * patch;
+  const std::int64_t patches = options.count > 0 ? options.count : all - options.first;
+  GLMOCR_CHECK(options.first >= 0 && options.first + patches <= all);
   const Tensor y = output(options.out, {patches, values}, compute);
   for (std::int64_t p = 0; p < patches; ++p) {
-    const std::int64_t block = p / (merge * merge), within = p % (merge * merge), blocks = width / unit;
+    const std::int64_t block = (options.first + p) / (merge * merge), blocks = width / unit;
+    const std::int64_t within = (options.first + p) % (merge * merge);
     const std::int64_t top = (block / blocks * merge + within / merge) * patch;
     const std::int64_t left = (block % blocks * merge + within % merge) * patch;
     for (std::int64_t i = 0; i < values; ++i) {

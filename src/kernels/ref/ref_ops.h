@@ -25,7 +25,7 @@ class RefOps final : public Ops {
   // rope.cc
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                       DType precision) override;
-  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;
+  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override;
   // attention.cc
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options) override;

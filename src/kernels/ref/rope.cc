@@ -22,24 +22,25 @@ Tensor RefOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, con
   return table;
 }
 
-Tensor RefOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
+Tensor RefOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) {
   const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
   GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
-  const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
+  const Tensor y = output(out, {n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(y.is_contiguous());
   // In bf16 the interleaved style rounds each product: transformers rotates in bf16 there.
   const DType step = style == RopeStyle::interleaved ? x.dtype : DType::f32;
   for (std::int64_t r = 0; r < n; ++r) {
-    const float* cos = table.as<float>() + r * pairs;
-    const float* sin = table.as<float>() + (n + r) * pairs;
+    const float* cos = table.as<float>() + r * table.strides[1];
+    const float* sin = cos + table.strides[0];
     for (std::int64_t h = 0; h < heads; ++h) {
       for (std::int64_t p = 0; p < pairs; ++p) {
         const std::int64_t i = style == RopeStyle::interleaved ? 2 * p : p;
         const std::int64_t j = style == RopeStyle::interleaved ? 2 * p + 1 : p + pairs;
         const float a = get(x, r * x.strides[0] + h * x.strides[1] + i);
         const float b = get(x, r * x.strides[0] + h * x.strides[1] + j);
-        const std::int64_t out = (r * heads + h) * dim;
-        put(y, out + i, rounded(step, a * cos[p]) - rounded(step, b * sin[p]));
-        put(y, out + j, rounded(step, b * cos[p]) + rounded(step, a * sin[p]));
+        const std::int64_t to = (r * heads + h) * dim;
+        put(y, to + i, rounded(step, a * cos[p]) - rounded(step, b * sin[p]));
+        put(y, to + j, rounded(step, b * cos[p]) + rounded(step, a * sin[p]));
       }
     }
   }

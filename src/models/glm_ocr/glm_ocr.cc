@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/glm_ocr/glm_ocr.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "base/numbers.h"
 
 namespace glmocr {
 namespace {
@@ -31,33 +34,43 @@ GlmOcr::GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device
       device_(device),
       compute_(compute),
       normalized_(upload_normalized(config_.preprocess, device)),
-      vision_(config_, weights_.vision, device),
+      vision_(config_, weights_.vision, device, compute),
       decoder_(config_, weights_.decoder, device, compute) {}
 
-Tensor GlmOcr::patches(std::span<const PreprocessedImage* const> images) const {
+Tensor GlmOcr::patches(std::span<const PreprocessedImage* const> images, std::int64_t begin,
+                       std::int64_t end) const {
   const PreprocessConfig& c = config_.preprocess;
-  std::int64_t count = 0;
-  for (const PreprocessedImage* image : images) count += image->grid.patches();
   const std::int64_t width = 3 * std::int64_t{c.temporal_patch_size} * c.patch_size * c.patch_size;
-  const Tensor patches = device_.scratch({count, width}, compute_);
-  const Tensor normalized = normalized_.view({3, 256}, DType::f32);
-  std::int64_t begin = 0;
+  const Tensor patches = device_.scratch({end - begin, width}, compute_);
+  std::int64_t first = 0;  // of the picture
   for (const PreprocessedImage* image : images) {
-    const Image& picture = image->resized;
-    GLMOCR_CHECK(picture.height == image->grid.h * c.patch_size &&
-                 picture.width == image->grid.w * c.patch_size);
-    const Tensor host(const_cast<std::uint8_t*>(picture.rgb.data()), {picture.height, picture.width, 3},
-                      DType::u8);
-    const std::int64_t end = begin + image->grid.patches();
-    device_.ops().patchify(device_.borrow(host), normalized,
-                           {.patch_size = c.patch_size,
-                            .frames = c.temporal_patch_size,
-                            .merge_size = c.merge_size,
-                            .out = patches.slice(0, begin, end)},
-                           compute_);
-    begin = end;
+    const std::int64_t from = std::max(begin, first), to = std::min(end, first + image->grid.patches());
+    if (from < to) patches_of(*image, from - first, to - first, patches.slice(0, from - begin, to - begin));
+    first += image->grid.patches();
   }
   return patches;
+}
+
+// Of one picture. The device is given only the rows of pixels that hold these patches.
+void GlmOcr::patches_of(const PreprocessedImage& image, std::int64_t begin, std::int64_t end,
+                        const Tensor& out) const {
+  const PreprocessConfig& c = config_.preprocess;
+  const Image& picture = image.resized;
+  GLMOCR_CHECK(picture.height == image.grid.h * c.patch_size && picture.width == image.grid.w * c.patch_size);
+  const std::int64_t row_patches = std::int64_t{image.grid.w} * c.merge_size;  // of a row of blocks
+  const std::int64_t row_height = std::int64_t{c.patch_size} * c.merge_size;
+  const std::int64_t first_row = begin / row_patches, last_row = divide_up(end, row_patches);
+  const Tensor host(const_cast<std::uint8_t*>(picture.rgb.data()), {picture.height, picture.width, 3},
+                    DType::u8);
+  const Tensor rows = host.slice(0, first_row * row_height, last_row * row_height);
+  device_.ops().patchify(device_.borrow(rows), normalized_.view({3, 256}, DType::f32),
+                         {.patch_size = c.patch_size,
+                          .frames = c.temporal_patch_size,
+                          .merge_size = c.merge_size,
+                          .first = begin - first_row * row_patches,
+                          .count = end - begin,
+                          .out = out},
+                         compute_);
 }
 
 }  // namespace glmocr

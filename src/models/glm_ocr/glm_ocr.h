@@ -32,15 +32,20 @@ class GlmOcr {
   Device& device() const { return device_; }
   DType compute() const { return compute_; }
 
-  // The normalised patches of the pictures, [Σ patches, 3 · temporal · patch · patch] in the arena, in the
-  // order of Ops::patchify. The pictures must not change until the step has ended.
-  Tensor patches(std::span<const PreprocessedImage* const> images) const;
+  // The normalised patches [begin, end) of the pictures, both multiples of merge_size²: [end - begin, 3 · temporal ·
+  // patch · patch] in the arena, in the order of Ops::patchify. The pictures must not change until the step has
+  // ended.
+  Tensor patches(std::span<const PreprocessedImage* const> images, std::int64_t begin,
+                 std::int64_t end) const;
 
  private:
   GlmOcrConfig config_;
   Tokenizer tokenizer_;
   Weights weights_;
   Device& device_;
+  void patches_of(const PreprocessedImage& image, std::int64_t begin, std::int64_t end,
+                  const Tensor& out) const;
+
   DType compute_;
   Buffer normalized_;  // [3, 256] f32: normalized_bytes of preprocess.h
   VisionEncoder vision_;

@@ -9,9 +9,10 @@
 namespace glmocr {
 namespace {
 
-// The MLP runs on this many rows at a time: it is several times as wide as hidden_size, and a page may have
-// 24,576 rows.
-constexpr std::int64_t kMlpRows = 4096;
+// Rows that run at once, at most, outside of attention: enough for the products to be efficient on many threads, few
+// enough that the workspace of the largest picture stays small. Multiples of kRowUnit.
+constexpr std::int64_t kMostRows = 4096;
+constexpr std::int64_t kRowUnit = 16;
 
 // The default eps of torch.nn.LayerNorm; config.json has no key for it.
 constexpr float kMergerNormEps = 1e-5f;
@@ -39,83 +40,224 @@ std::vector<std::int32_t> segment_offsets(std::span<const GridTHW> grids) {
   return offsets;
 }
 
+std::int64_t longest_segment(std::span<const GridTHW> grids) {
+  std::int64_t longest = 0;
+  for (const GridTHW& grid : grids) longest = std::max<std::int64_t>(longest, std::int64_t{grid.h} * grid.w);
+  return longest;
+}
+
+// Row and column of the patches [begin, end), in their order: block by block of 2×2. [2, end - begin].
+std::vector<std::int32_t> patch_positions(std::span<const GridTHW> grids, std::int64_t begin,
+                                          std::int64_t end) {
+  std::vector<std::int32_t> positions(2 * (end - begin));
+  constexpr std::int64_t kSide = 2;
+  std::int64_t first = 0;
+  for (const GridTHW& grid : grids) {
+    const std::int64_t blocks_per_row = grid.w / kSide, frame = std::int64_t{grid.h} * grid.w;
+    for (std::int64_t p = std::max(begin, first); p < std::min(end, first + grid.patches()); ++p) {
+      const std::int64_t in_frame = (p - first) % frame, block = in_frame / kMerged,
+                         within = in_frame % kMerged;
+      const std::int64_t row = block / blocks_per_row * kSide + within / kSide;
+      const std::int64_t column = block % blocks_per_row * kSide + within % kSide;
+      positions[p - begin] = static_cast<std::int32_t>(row);
+      positions[end - begin + p - begin] = static_cast<std::int32_t>(column);
+    }
+    first += grid.patches();
+  }
+  return positions;
+}
+
+Tensor rows_of(const Tensor& x, std::int64_t begin, std::int64_t end) { return x.slice(0, begin, end); }
+
 }  // namespace
 
-VisionEncoder::VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device)
-    : config_(config.vision), weights_(weights), device_(device), rotary_(make_rotary(config_, device)) {}
+VisionEncoder::VisionEncoder(const GlmOcrConfig& config, const VisionWeights& weights, Device& device,
+                             DType compute)
+    : config_(config.vision),
+      weights_(weights),
+      device_(device),
+      compute_(compute),
+      rotary_(make_rotary(config_, device)) {}
 
-Tensor VisionEncoder::encode(const Tensor& patches, std::span<const GridTHW> grids,
-                             const Observer& observer) const {
-  const std::vector<std::int32_t> segments = segment_offsets(grids);
-  GLMOCR_CHECK(segments.back() == patches.size(0));
+VisionPass VisionEncoder::begin(std::span<const GridTHW> grids, bool paid) const {
+  VisionPass pass;
+  pass.grids_.assign(grids.begin(), grids.end());
+  pass.segments_ = segment_offsets(grids);
+  pass.longest_ = longest_segment(grids);
+  pass.stages_ = merge_stage() + 1;
+  pass.flop_left_ = flop(grids);
 
-  const Tensor merged = device_.scratch({patches.size(0) / kMerged, config_.out_hidden_size}, patches.dtype);
-  const ArenaScope scope(device_);
-  const Tensor x = device_.ops().linear(patches, weights_.patch_embed);
-  observe(observer, "vision.patch_embed", x);
-  const Tensor table = rotary_table(grids);
-  for (std::int64_t i = 0; i < std::ssize(weights_.blocks); ++i) {
-    attention(weights_.blocks[i], x, table, segments);
-    mlp(weights_.blocks[i], x);
-    observe(observer, "vision.blocks.", i, x);
-  }
-  merge(x, merged, observer);
-  return merged;
-}
-
-// Of the row and the column of each patch, in the order of the patches: block by block.
-Tensor VisionEncoder::rotary_table(std::span<const GridTHW> grids) const {
-  std::vector<std::int32_t> rows, columns;
-  const int merge = config_.spatial_merge_size;
-  for (const GridTHW& grid : grids) {
-    for (int frame = 0; frame < grid.t; ++frame) {
-      for (int y = 0; y < grid.h; y += merge) {
-        for (int x = 0; x < grid.w; x += merge) {
-          for (int i = 0; i < merge * merge; ++i) {
-            rows.push_back(y + i / merge);
-            columns.push_back(x + i % merge);
-          }
-        }
-      }
-    }
-  }
-  const std::int64_t n = std::ssize(rows);
-  rows.insert(rows.end(), columns.begin(), columns.end());
-  return rotary_.table(device_.ops(), device_.upload_array(rows.data(), {2, n}), DType::f32);
-}
-
-// x = x + attention(norm1(x))
-void VisionEncoder::attention(const VisionBlockWeights& w, const Tensor& x, const Tensor& table,
-                              std::span<const std::int32_t> segments) const {
-  Ops& ops = device_.ops();
-  const ArenaScope scope(device_);
-  const std::int64_t n = x.size(0), hidden = config_.hidden_size, head_dim = config_.head_dim();
-  const NormOptions eps{.eps = config_.rms_norm_eps};
-  const Tensor h = ops.rms_norm(x, w.norm1, eps);
-  // Rows of the fused weight: q, k, v.
-  const auto part = [&](std::int64_t i) {
-    return ops.linear(h, w.qkv.rows(i * hidden, (i + 1) * hidden)).reshape({n, config_.num_heads, head_dim});
+  const std::int64_t n = pass.patches();
+  const Shape heads{n, config_.num_heads, config_.head_dim()};
+  pass.memory_ = paid ? device_.allocate_paid(held_bytes(n)) : device_.allocate(held_bytes(n));
+  std::int64_t offset = 0;
+  const auto place = [&](const Shape& shape, DType dtype) {
+    const Tensor tensor = pass.memory_.view(shape, dtype, offset);
+    offset += arena_bytes(shape.numel(), dtype);
+    return tensor;
   };
-  const Tensor q = ops.rope(ops.rms_norm(part(0), w.q_norm, eps), table, RopeStyle::half_split);
-  const Tensor k = ops.rope(ops.rms_norm(part(1), w.k_norm, eps), table, RopeStyle::half_split);
-  const Tensor v = part(2);
-  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-  const Tensor a = ops.attention(q, k, v, {.scale = scale, .segments = segments});
-  ops.linear(a, w.proj, {.residual = x, .out = x});
+  pass.rotary_ = place({2, n, config_.head_dim() / 2}, DType::f32);
+  pass.x_ = place({n, config_.hidden_size}, compute_);
+  pass.q_ = place(heads, compute_);
+  pass.v_ = place(heads, compute_);
+  pass.features_ = pass.memory_.view({n / kMerged, config_.out_hidden_size}, compute_, offset);
+  pass.k_ = place(heads, compute_);
+  return pass;
 }
 
-// x = x + mlp(norm2(x))
-void VisionEncoder::mlp(const VisionBlockWeights& w, const Tensor& x) const {
-  Ops& ops = device_.ops();
-  const std::int64_t n = x.size(0);
-  for (std::int64_t begin = 0; begin < n; begin += kMlpRows) {
-    const ArenaScope scope(device_);
-    const Tensor rows = x.slice(0, begin, std::min(begin + kMlpRows, n));
-    const Tensor h = ops.rms_norm(rows, w.norm2, {.eps = config_.rms_norm_eps});
-    const Tensor gate = ops.linear(h, w.gate);
-    const Tensor up = ops.linear(h, w.up);
-    ops.linear(ops.swiglu(gate, up), w.down, {.residual = rows, .out = rows});
+std::int64_t VisionEncoder::held_bytes(std::int64_t patches) const {
+  const std::int64_t hidden = arena_bytes(patches * config_.hidden_size, compute_);
+  const std::int64_t features = arena_bytes(patches / kMerged * config_.out_hidden_size, compute_);
+  return arena_bytes(patches * config_.head_dim(), DType::f32) + 3 * hidden + std::max(hidden, features);
+}
+
+VisionEncoder::Stage VisionEncoder::kind_of(int stage) const {
+  if (stage == 0) return Stage::embed;
+  if (stage == merge_stage()) return Stage::merge;
+  constexpr Stage kOfBlock[kBlockStages] = {Stage::project, Stage::attend, Stage::finish};
+  return kOfBlock[(stage - 1) % kBlockStages];
+}
+
+double VisionEncoder::flop_per_row(Stage stage, std::int64_t segment_rows) const {
+  const VisionConfig& c = config_;
+  const double hidden = c.hidden_size, out = c.out_hidden_size;
+  switch (stage) {
+    case Stage::embed:
+      return 2.0 * c.in_channels * c.temporal_patch_size * c.patch_size * c.patch_size * hidden;
+    case Stage::project:
+      return 6 * hidden * hidden;
+    case Stage::attend:
+      return 4 * hidden * static_cast<double>(segment_rows);
+    case Stage::finish:
+      return 2 * hidden * hidden + 6 * hidden * c.intermediate_size;
+    case Stage::merge:
+      return (8 * hidden * out + 2 * out * out + 6 * out * out * c.in_channels) / kMerged;
   }
+  return 0;
+}
+
+double VisionEncoder::flop(std::span<const GridTHW> grids) const {
+  const std::int64_t longest = longest_segment(grids);
+  double per_row = 0;
+  for (int stage = 0; stage <= merge_stage(); ++stage) per_row += flop_per_row(kind_of(stage), longest);
+  return per_row * segment_offsets(grids).back();
+}
+
+// Groups of equal size, as large as the limits allow. Attention needs no workspace that grows with its rows.
+std::int64_t VisionEncoder::rows_at_once(const VisionPass& pass, double flop) const {
+  const Stage stage = kind_of(pass.stage_);
+  const std::int64_t n = pass.patches(), limit = stage == Stage::attend ? n : std::min(n, kMostRows);
+  const double fit = std::min(flop / flop_per_row(stage, pass.longest_), static_cast<double>(limit));
+  if (fit == n) return n;
+  const std::int64_t most = std::max(static_cast<std::int64_t>(fit) / kRowUnit, std::int64_t{1}) * kRowUnit;
+  return round_up(divide_up(n, divide_up(n, most)), kRowUnit);
+}
+
+bool VisionEncoder::run(VisionPass& pass, const Patches& patches, double flop,
+                        const Observer& observer) const {
+  const std::int64_t n = pass.patches();
+  for (double spent = 0; !pass.complete();) {
+    const Stage stage = kind_of(pass.stage_);
+    const bool whole = observer && stage == Stage::merge;  // an observer is shown whole tensors
+    const std::int64_t begin = pass.row_, end = whole ? n : std::min(begin + rows_at_once(pass, flop), n);
+    const double cost = static_cast<double>(end - begin) * flop_per_row(stage, pass.longest_);
+    if (spent > 0 && spent + cost > flop) return false;
+    run_rows(pass, begin, end, patches, observer);
+    spent += cost;
+    pass.flop_left_ -= cost;
+    pass.row_ = end;
+    if (end < n) continue;
+    if (stage == Stage::embed) observe(observer, "vision.patch_embed", pass.x_);
+    if (stage == Stage::finish)
+      observe(observer, "vision.blocks.", (pass.stage_ - 1) / kBlockStages, pass.x_);
+    pass.row_ = 0;
+    ++pass.stage_;
+  }
+  return true;
+}
+
+void VisionEncoder::run_rows(VisionPass& pass, std::int64_t begin, std::int64_t end, const Patches& patches,
+                             const Observer& observer) const {
+  const ArenaScope scope(device_);
+  const auto block = [&]() -> const VisionBlockWeights& {
+    return weights_.blocks[(pass.stage_ - 1) / kBlockStages];
+  };
+  switch (kind_of(pass.stage_)) {
+    case Stage::embed:
+      return embed(pass, begin, end, patches(begin, end));
+    case Stage::project:
+      return project(block(), pass, begin, end);
+    case Stage::attend:
+      return attend(pass, begin, end);
+    case Stage::finish:
+      return finish(block(), pass, begin, end);
+    case Stage::merge:
+      return merge(rows_of(pass.x_, begin, end), rows_of(pass.features_, begin / kMerged, end / kMerged),
+                   observer);
+  }
+}
+
+void VisionEncoder::embed(VisionPass& pass, std::int64_t begin, std::int64_t end,
+                          const Tensor& patches) const {
+  device_.ops().linear(patches, weights_.patch_embed, {.out = rows_of(pass.x_, begin, end)});
+  const std::vector<std::int32_t> positions = patch_positions(pass.grids_, begin, end);
+  const Tensor table =
+      rotary_.table(device_.ops(), device_.upload_array(positions.data(), {2, end - begin}), DType::f32);
+  for (std::int64_t half = 0; half < 2; ++half) {  // cosines, sines
+    const auto rows = [&](const Tensor& t, std::int64_t from, std::int64_t to) {
+      return t.slice(0, half, half + 1).slice(1, from, to);
+    };
+    device_.copy(rows(table, 0, end - begin), rows(pass.rotary_, begin, end));
+  }
+}
+
+// Queries, keys and values from norm1(x).
+void VisionEncoder::project(const VisionBlockWeights& w, VisionPass& pass, std::int64_t begin,
+                            std::int64_t end) const {
+  Ops& ops = device_.ops();
+  const std::int64_t hidden = config_.hidden_size;
+  const NormOptions eps{.eps = config_.rms_norm_eps};
+  const Tensor h = ops.rms_norm(rows_of(pass.x_, begin, end), w.norm1, eps);
+  const Tensor table = pass.rotary_.slice(1, begin, end);
+  const auto part = [&](std::int64_t i) { return w.qkv.rows(i * hidden, (i + 1) * hidden); };
+  const auto rotated = [&](std::int64_t i, const Tensor& norm, const Tensor& all) {
+    const ArenaScope scope(device_);
+    const Tensor to = rows_of(all, begin, end);
+    ops.rope(ops.rms_norm(ops.linear(h, part(i)).reshape(to.shape), norm, eps), table, RopeStyle::half_split,
+             to);
+  };
+  rotated(0, w.q_norm, pass.q_);
+  rotated(1, w.k_norm, pass.k_);
+  ops.linear(h, part(2), {.out = rows_of(pass.v_, begin, end).reshape({end - begin, hidden})});
+}
+
+// q = attention(q, k, v)
+void VisionEncoder::attend(const VisionPass& pass, std::int64_t begin, std::int64_t end) const {
+  // The segments with some of these rows, and which rows of q are theirs.
+  const auto first = std::upper_bound(pass.segments_.begin(), pass.segments_.end(), begin) - 1;
+  const auto last = std::lower_bound(first, pass.segments_.end(), end);
+  std::vector<std::int32_t> queries;
+  for (auto offset = first; offset <= last; ++offset) {
+    queries.push_back(static_cast<std::int32_t>(std::clamp<std::int64_t>(*offset, begin, end) - begin));
+  }
+  const Tensor q = rows_of(pass.q_, begin, end);
+  device_.ops().attention(q, pass.k_, pass.v_,
+                          {.scale = 1 / std::sqrt(static_cast<float>(config_.head_dim())),
+                           .segments = {first, last + 1},
+                           .query_segments = queries,
+                           .out = q.reshape({end - begin, config_.hidden_size})});
+}
+
+// x = x + proj(attention), then x = x + mlp(norm2(x))
+void VisionEncoder::finish(const VisionBlockWeights& w, const VisionPass& pass, std::int64_t begin,
+                           std::int64_t end) const {
+  Ops& ops = device_.ops();
+  const Tensor x = rows_of(pass.x_, begin, end);
+  ops.linear(rows_of(pass.q_, begin, end).reshape(x.shape), w.proj, {.residual = x, .out = x});
+  const Tensor h = ops.rms_norm(x, w.norm2, {.eps = config_.rms_norm_eps});
+  const Tensor gate = ops.linear(h, w.gate);
+  const Tensor up = ops.linear(h, w.up);
+  ops.linear(ops.swiglu(gate, up), w.down, {.residual = x, .out = x});
 }
 
 // Norm, 2×2 convolution, and the merger's projection and MLP: four patch rows become one token.
@@ -137,28 +279,27 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   observe(observer, "vision.merger", merged);
 }
 
-std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, DType compute) const {
+std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches) const {
   const VisionConfig& c = config_;
-  const std::int64_t tokens = patches / kMerged, mlp_rows = std::min(patches, kMlpRows);
+  const std::int64_t rows = std::min(patches, kMostRows), tokens = rows / kMerged;
   const std::int64_t picture = std::int64_t{c.in_channels} * c.patch_size * c.patch_size;
-  const auto tensor = [&](std::int64_t rows, std::int64_t width) {
-    return arena_bytes(rows * width, compute);
+  const auto tensor = [&](std::int64_t count, std::int64_t width) {
+    return arena_bytes(count * width, compute_);
   };
-  const std::int64_t hidden = tensor(patches, c.hidden_size), token = tensor(tokens, c.out_hidden_size);
+  const std::int64_t hidden = tensor(rows, c.hidden_size), token = tensor(tokens, c.out_hidden_size);
 
-  // Norm; q and k, their norms and their rotations; v; the result; the sums before the residual.
-  const std::int64_t attention = 10 * hidden;
-  // Norm and the sums before the residual; gate, up and their product.
-  const std::int64_t mlp = 2 * tensor(mlp_rows, c.hidden_size) + 3 * tensor(mlp_rows, c.intermediate_size);
+  // Pixels and patches; positions and their rotations.
+  const std::int64_t embedding =
+      arena_bytes(patches * picture, DType::u8) + tensor(rows, picture * c.temporal_patch_size) +
+      arena_bytes(2 * rows, DType::i32) + arena_bytes(rows * c.head_dim(), DType::f32);
+  // Norm of x; q or k and its norm.
+  const std::int64_t projection = 3 * hidden;
+  // Norm; gate, up and their product.
+  const std::int64_t mlp = hidden + 3 * tensor(rows, c.intermediate_size);
   // Norm; convolution, projection, its norm and activation; gate, up and their product.
   const std::int64_t merger =
       hidden + 4 * token + 3 * tensor(tokens, std::int64_t{c.out_hidden_size} * c.in_channels);
-
-  const std::int64_t input =
-      arena_bytes(patches * picture, DType::u8) + tensor(patches, picture * c.temporal_patch_size);
-  const std::int64_t rotary =
-      arena_bytes(2 * patches, DType::i32) + arena_bytes(patches * c.head_dim(), DType::f32);
-  return input + hidden + rotary + token + std::max({attention, mlp, merger}) + kOperationScratch;
+  return std::max({embedding, projection, mlp, merger}) + kOperationScratch;
 }
 
 }  // namespace glmocr

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "support/encode_pictures.h"
 #include "support/recording_device.h"
 #include "unit/engine/test_model.h"
 
@@ -38,7 +39,8 @@ TokenId plain_next(const GlmOcr& model, const Request& request, const std::vecto
     for (std::size_t i = 0; i < request.prompt.ids.size(); ++i) {
       if (ids[i] == model.config().image_token_id) rows.push_back(static_cast<std::int32_t>(i));
     }
-    const Tensor features = model.vision().encode(model.patches(pictures), grids_of(request.images));
+    VisionPass pass;
+    const Tensor features = test::encode_pictures(model, pictures, pass);
     device.ops().scatter_rows(features, index_tensor(device, rows), input.hidden);
   }
   const MropePositions& prompt = request.prompt.positions;

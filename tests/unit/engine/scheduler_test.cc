@@ -19,8 +19,27 @@ using ::testing::IsEmpty;
 constexpr EngineOptions kLimits{
     .max_sequences = 3, .page_size = 4, .prefill_chunk = 8, .vision_patches = 100};
 
-SequenceState waiting(std::int64_t prompt, std::vector<std::int64_t> pictures = {}) {
-  return {.prompt = prompt, .tokens = prompt, .pictures = std::move(pictures)};
+// Pictures of so many patches, each of which costs as many operations.
+std::vector<PictureState> pictures_of(const std::vector<std::int64_t>& patches) {
+  std::vector<PictureState> pictures;
+  for (const std::int64_t count : patches) pictures.push_back({count, static_cast<double>(count)});
+  return pictures;
+}
+
+SequenceState waiting(std::int64_t prompt, const std::vector<std::int64_t>& pictures = {}) {
+  return {.prompt = prompt, .tokens = prompt, .pictures = pictures_of(pictures)};
+}
+
+// Running, with pictures that have not begun.
+SequenceState unread(std::int64_t prompt, const std::vector<std::int64_t>& pictures) {
+  SequenceState state = waiting(prompt, pictures);
+  state.running = true;
+  return state;
+}
+
+// Running, with pictures in a batch.
+SequenceState encoding(std::int64_t prompt, std::size_t batch) {
+  return {.running = true, .prompt = prompt, .tokens = prompt, .batch = batch};
 }
 
 // In the middle of its prompt.
@@ -37,6 +56,11 @@ SequenceState running(std::int64_t tokens, std::int64_t cached) {
   SequenceState state = prefilling(4, cached);
   state.tokens = tokens;
   return state;
+}
+
+Plan plan(std::span<const SequenceState> sequences, std::int64_t free_pages, const EngineOptions& limits,
+          std::int64_t drafts = 0) {
+  return plan(sequences, {.free_pages = free_pages, .drafts = drafts}, limits);
 }
 
 StepRows rows(std::size_t sequence, std::int64_t begin, std::int64_t count, std::int64_t logits) {
@@ -67,6 +91,23 @@ TEST(Plan, DecodingNeverWaitsForPrefill) {
 TEST(Plan, ChunksAreNotCutToShareAStep) {
   const Plan p = plan(std::vector{prefilling(5, 0), prefilling(5, 0), prefilling(3, 0)}, 50, kLimits);
   EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 5, 1), rows(2, 0, 3, 1)));
+}
+
+TEST(Plan, TheShortestPromptComesFirstUnlessTheOldestIsDue) {
+  const std::vector states{prefilling(100, 40), prefilling(6, 0)};
+  const Plan shortest = plan(states, {.free_pages = 50}, kLimits);
+  EXPECT_THAT(shortest.rows, ElementsAre(rows(1, 0, 6, 1)));
+  EXPECT_TRUE(shortest.oldest_waits);
+  const Plan oldest = plan(states, {.free_pages = 50, .oldest_first = true}, kLimits);
+  EXPECT_THAT(oldest.rows, ElementsAre(rows(0, 40, 8, 0)));
+  EXPECT_FALSE(oldest.oldest_waits);
+}
+
+// The short prompt has no page and may take none of an older request; the long one can take those of the text.
+TEST(Plan, TheOldestGoesOnWhereTheShortestCannot) {
+  const Plan p = plan(std::vector{prefilling(100, 40), running(9, 8), prefilling(6, 0)}, 0, kLimits);
+  EXPECT_THAT(p.preempt, ElementsAre(1));
+  EXPECT_THAT(p.rows, ElementsAre(rows(0, 40, 8, 0)));
 }
 
 // A sequence runs the same rows alone and together with any others.
@@ -130,7 +171,7 @@ TEST(Plan, TheYoungestWaitsInsteadOfPreemptingItself) {
 
 TEST(Plan, OneWithoutPagesIsNoVictim) {
   SequenceState encoding = prefilling(50, 0);
-  encoding.pictures = {400, 400};
+  encoding.pictures = pictures_of({400, 400});
   const Plan p = plan(std::vector{running(9, 8), running(9, 8), encoding}, 0, kLimits);
   EXPECT_THAT(p.preempt, ElementsAre(1));
   EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{2, 1}));
@@ -159,13 +200,66 @@ TEST(Plan, PromptsWaitForTheirPictures) {
 
 TEST(Plan, PicturesOfSeveralRequestsAreEncodedTogether) {
   const Plan p = plan(std::vector{waiting(6, {40}), waiting(6, {30, 20}), waiting(6, {20})}, 50, kLimits);
-  EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{0, 1}, PlannedPictures{1, 2}));
-  EXPECT_THAT(p.rows, ElementsAre(rows(0, 0, 6, 1)));
+  EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{2, 1}, PlannedPictures{0, 1}, PlannedPictures{1, 1}));
+  EXPECT_THAT(p.rows, IsEmpty());
 }
 
 TEST(Plan, ALargePictureGoesAlone) {
-  const Plan p = plan(std::vector{waiting(6, {500, 4}), waiting(6, {4})}, 50, kLimits);
-  EXPECT_THAT(p.pictures, ElementsAre(PlannedPictures{0, 1}));
+  EXPECT_THAT(plan(std::vector{waiting(6, {500, 4})}, 50, kLimits).pictures,
+              ElementsAre(PlannedPictures{0, 1}));
+  EXPECT_THAT(plan(std::vector{waiting(6, {500}), waiting(6, {4})}, 50, kLimits).pictures,
+              ElementsAre(PlannedPictures{1, 1}));
+}
+
+TEST(Plan, APictureThatIsBegunGoesOn) {
+  const Plan p = plan(std::vector{encoding(6, 0), unread(6, {90})},
+                      {.free_pages = 50, .batches = {{.patches = 100, .flop_left = 60}}}, kLimits);
+  EXPECT_EQ(p.batch, 0u);
+  EXPECT_THAT(p.pictures, IsEmpty());
+}
+
+TEST(Plan, ASmallPictureOvertakesALargeOneThatIsBegun) {
+  const std::vector states{encoding(6, 0), unread(6, {90})};
+  PlanState state{.free_pages = 50, .batches = {{.patches = 1000, .flop_left = 600}}};
+  const Plan small = plan(states, state, kLimits);
+  EXPECT_THAT(small.pictures, ElementsAre(PlannedPictures{1, 1}));
+  EXPECT_FALSE(small.batch);
+  EXPECT_TRUE(small.oldest_waits);
+  state.oldest_first = true;
+  const Plan large = plan(states, state, kLimits);
+  EXPECT_EQ(large.batch, 0u);
+  EXPECT_FALSE(large.oldest_waits);
+}
+
+TEST(Plan, OfTwoBatchesTheOneWithLessLeftGoesOn) {
+  const Plan p = plan(std::vector{encoding(6, 0), encoding(6, 1)},
+                      {.free_pages = 50, .batches = {{1000, 600}, {100, 90}}}, kLimits);
+  EXPECT_EQ(p.batch, 1u);
+}
+
+TEST(Plan, APictureBeginsOnlyWhereThereIsMemoryForIt) {
+  const std::vector states{encoding(6, 0), unread(6, {90})};
+  PlanState state{.free_pages = 50, .batches = {{1000, 600}}, .most_patches = 1089};
+  EXPECT_EQ(plan(states, state, kLimits).batch, 0u);
+  state.most_patches = 1090;
+  EXPECT_THAT(plan(states, state, kLimits).pictures, ElementsAre(PlannedPictures{1, 1}));
+}
+
+TEST(Plan, TextsWaitForPicturesButNotForNothing) {
+  PlanState state{.free_pages = 50, .texts_wait = true};
+  EXPECT_THAT(plan(std::vector{running(9, 8), unread(6, {90})}, state, kLimits).rows, IsEmpty());
+  EXPECT_THAT(plan(std::vector{running(9, 8), prefilling(6, 0)}, state, kLimits).rows,
+              ElementsAre(rows(0, 8, 1, 1), rows(1, 0, 6, 1)));
+}
+
+// The oldest waits for memory: small pictures that would fit do not begin, so that it gets free.
+TEST(Plan, NothingOvertakesThePictureThatIsDueAndWaitsForMemory) {
+  const Plan p =
+      plan(std::vector{unread(6, {900}), encoding(6, 0), unread(6, {9})},
+           {.free_pages = 50, .batches = {{200, 150}}, .most_patches = 1000, .oldest_first = true}, kLimits);
+  EXPECT_EQ(p.batch, 0u);
+  EXPECT_THAT(p.pictures, IsEmpty());
+  EXPECT_TRUE(p.oldest_waits);
 }
 
 // A workload run through the planner as the engine would, without a device.
@@ -201,12 +295,16 @@ class Simulation {
       if (job.arrival > step_ || job.generated == job.output) continue;
       if (job.state.tokens == 0) {
         job.state.prompt = job.state.tokens = job.prompt;
-        job.state.pictures = job.pictures;
+        job.state.pictures = pictures_of(job.pictures);
       }
       live.push_back(j);
       states.push_back(job.state);
     }
-    const Plan p = plan(states, free_, limits_);
+    PlanState state{.free_pages = free_, .oldest_first = overtaken_ >= kMostOvertakes};
+    for (const Batch& batch : batches_) state.batches.push_back({batch.patches, batch.left});
+    state.most_patches = kMostPatches;
+    const Plan p = plan(states, state, limits_);
+    overtaken_ = p.oldest_waits ? overtaken_ + 1 : 0;
     EXPECT_TRUE(states.empty() || !p.empty()) << "a step without progress";
     for (const std::size_t i : p.preempt) preempt(jobs_[live[i]]);
     for (const std::size_t i : p.admit) admit(live[i]);
@@ -220,7 +318,8 @@ class Simulation {
     free_ += job.state.pages;
     job.state.pages = job.state.cached = 0;
     job.state.running = false;
-    job.state.pictures = job.pictures;
+    job.state.pictures = pictures_of(job.pictures);
+    EXPECT_FALSE(job.state.batch);
   }
 
   void admit(std::size_t j) {
@@ -232,14 +331,39 @@ class Simulation {
     EXPECT_LE(count, limits_.max_sequences);
   }
 
+  // A batch takes as many steps as its work demands at kSlice a step.
   void encode(const Plan& p, const std::vector<std::size_t>& live) {
-    std::int64_t patches = 0, count = 0;
-    for (const PlannedPictures& planned : p.pictures) {
-      auto& pictures = jobs_[live[planned.sequence]].state.pictures;
-      for (std::size_t i = 0; i < planned.count; ++i, ++count) patches += pictures[i];
-      pictures.erase(pictures.begin(), pictures.begin() + planned.count);
+    EXPECT_TRUE(!p.batch || p.pictures.empty());
+    if (!p.batch && p.pictures.empty()) return;
+    if (!p.batch) begin(p, live);
+    const std::size_t index = p.batch.value_or(batches_.size() - 1);
+    ASSERT_LT(index, batches_.size());
+    batches_[index].left -= kSlice;
+    if (batches_[index].left > 0) return;
+    batches_.erase(batches_.begin() + static_cast<std::ptrdiff_t>(index));
+    for (Job& job : jobs_) {
+      auto& batch = job.state.batch;
+      if (batch == index) batch.reset();
+      if (batch && *batch > index) --*batch;
     }
-    EXPECT_TRUE(count <= 1 || patches <= limits_.vision_patches);
+  }
+
+  void begin(const Plan& p, const std::vector<std::size_t>& live) {
+    Batch batch;
+    std::int64_t count = 0;
+    for (const PlannedPictures& planned : p.pictures) {
+      SequenceState& s = jobs_[live[planned.sequence]].state;
+      ASSERT_FALSE(s.batch);
+      for (std::size_t i = 0; i < planned.count; ++i, ++count) batch.patches += s.pictures[i].patches;
+      s.pictures.erase(s.pictures.begin(), s.pictures.begin() + static_cast<std::ptrdiff_t>(planned.count));
+      s.batch = batches_.size();
+    }
+    batch.left = static_cast<double>(batch.patches);
+    EXPECT_TRUE(count == 1 || batch.patches <= limits_.vision_patches);
+    batches_.push_back(batch);
+    std::int64_t held = 0;
+    for (const Batch& b : batches_) held += b.patches;
+    EXPECT_TRUE(batches_.size() == 1 || held <= kMostPatches);
   }
 
   void run_rows(const Plan& p, const std::vector<std::size_t>& live) {
@@ -247,7 +371,7 @@ class Simulation {
     for (const StepRows& planned : p.rows) {
       Job& job = jobs_[live[planned.sequence]];
       SequenceState& s = job.state;
-      ASSERT_TRUE(s.running && s.pictures.empty());
+      ASSERT_TRUE(s.running && s.pictures.empty() && !s.batch);
       ASSERT_EQ(planned.begin, s.cached);
       ASSERT_GT(planned.count, 0);
       if (s.cached < s.prompt) prefill += planned.count;
@@ -283,7 +407,16 @@ class Simulation {
     }
   }
 
+  struct Batch {
+    std::int64_t patches = 0;
+    double left = 0;
+  };
+  static constexpr double kSlice = 20;
+  static constexpr std::int64_t kMostPatches = 100;
+
   std::vector<Job> jobs_;
+  std::vector<Batch> batches_;
+  int overtaken_ = 0;
   std::int64_t free_, pages_;
   EngineOptions limits_;
   std::int64_t step_ = 0;

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "models/arena_size.h"
 #include "models/glm_ocr/glm_ocr.h"
+#include "support/encode_pictures.h"
 
 namespace glmocr {
 namespace {
@@ -59,9 +60,10 @@ TEST_P(Workspace, OfVision) {
       patches += grid.patches();
     }
     for (const PreprocessedImage& image : images) pointers.push_back(&image);
-    device_->run_step([&] { model_->vision().encode(model_->patches(pointers), grids); });
+    VisionPass pass;
+    device_->run_step([&] { test::encode_pictures(*model_, pointers, pass); });
     SCOPED_TRACE(patches);
-    expect_near_peak(model_->vision().workspace_bytes(patches, GetParam().compute));
+    expect_near_peak(model_->vision().workspace_bytes(patches));
   }
 }
 
