@@ -221,11 +221,11 @@ std::optional<std::size_t> Core::begin_pictures(std::span<const PlannedPictures>
     for (std::int64_t i = first; i < first + count; ++i) jobs.push_back({&sequence, i});
     sequence.begin_pictures(count);
   }
-  if (jobs.empty() || !begin_batch(std::move(jobs))) return std::nullopt;
+  if (jobs.empty() || !begin_batch(jobs)) return std::nullopt;
   return batches_.size() - 1;
 }
 
-bool Core::begin_batch(std::vector<PictureJob> jobs) {
+bool Core::begin_batch(const std::vector<PictureJob>& jobs) {
   try {
     batches_.push_back(runner_.begin(jobs, bool{encoding_}));
     return true;

@@ -64,7 +64,7 @@ class Core {
   void remove_finished();
 
   std::optional<std::size_t> begin_pictures(std::span<const PlannedPictures> pictures);
-  bool begin_batch(std::vector<PictureJob> jobs);
+  bool begin_batch(const std::vector<PictureJob>& jobs);
   void split_batch(const std::vector<PictureJob>& jobs, const std::exception_ptr& error);
   void pictures_done(const PictureBatch& batch);
   void drop_finished_pictures();
