@@ -8,7 +8,8 @@ namespace glmocr::engine {
 // The space that a text takes on a picture, in heights of its letters: a lower bound, with the widths of condensed
 // typefaces. What only structures a text (tags of HTML, names of LaTeX commands, braces) takes little or none.
 struct Extent {
-  double width = 0;  // of all its characters in one row; its lines and table cells are no shorter than one height
+  double width =
+      0;  // of all its characters in one row; its lines and table cells are no shorter than one height
   double unbroken = 0;       // width since the last break: on one line
   std::int64_t letters = 0;  // and digits
   std::int64_t signs = 0;    // that may be markup, and count as narrow here
@@ -41,8 +42,8 @@ class TextExtent {
   int markup_length_ = 0;  // characters of the tag or command so far
   std::int64_t letters_at_break_ = 0;
   bool blank_ = true;  // behind a space or newline: further spaces leave no trace
-  double field_ = 0;  // width of the line or table cell so far
-  char tag_ = '\0';  // its first letter
+  double field_ = 0;   // width of the line or table cell so far
+  char tag_ = '\0';    // its first letter
 };
 
 }  // namespace glmocr::engine

@@ -43,12 +43,8 @@ Json replay(const Json& line, const GlmOcrConfig& config, const Tokenizer& token
     const auto keep = cut.is_null() ? guard.push(tokens[i], bytes) : std::nullopt;
     if (keep) cut = {{"after", i + 1}, {"keep", *keep}};
   }
-  return {{"file", file},
-          {"tokens", tokens.size()},
-          {"area", room.area},
-          {"line", room.line},
-          {"width", extent.total().width},
-          {"cut", cut}};
+  return {{"file", file},      {"tokens", tokens.size()},       {"area", room.area},
+          {"line", room.line}, {"width", extent.total().width}, {"cut", cut}};
 }
 
 int run(const std::string& snapshot) {

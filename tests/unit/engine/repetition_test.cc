@@ -186,7 +186,8 @@ TEST(Repetition, CyclesShareThePicture) {
   const auto kept = [](int lines_before) {
     const std::string before = repeated("another line\n", lines_before);
     const std::int64_t tokens = std::ssize(tokenizer().encode(before));
-    const auto cut = guard(tokenizer().encode(before + repeated("the same line\n", 500)), {.area = 700, .line = 50});
+    const auto cut =
+        guard(tokenizer().encode(before + repeated("the same line\n", 500)), {.area = 700, .line = 50});
     return cut.value().keep - tokens;
   };
   EXPECT_GT(kept(0), kept(30));
