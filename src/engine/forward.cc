@@ -61,7 +61,7 @@ Logits engine::forward(const GlmOcr& network, Request request, const TensorSink&
 Logits Model::forward(std::span<const Image> images, const std::string& text, const TensorSink& sink) const {
   const std::lock_guard lock(state_->device_mutex);
   if (state_->has_engine) fail(ErrorCode::usage, "forward: an engine is using this model");
-  const ReadOptions options{.prompt = text, .enlarge_small_print = false};
+  const ReadOptions options{.prompt = text, .enlarge_small_print = false, .guard = false};
   return engine::forward(*state_->network, engine::make_request(*state_->network, images, options), sink);
 }
 

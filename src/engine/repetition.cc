@@ -8,7 +8,7 @@ namespace {
 
 constexpr double kLeastWidth = 0.1;
 constexpr double kUnseen = 0.5;     // the width of a unit of markup alone
-constexpr double kSignWidth = 0.2;  // beyond what Extent::width counts, where signs are no markup
+constexpr double kSignWidth = 0.1;  // beyond what Extent::width counts, where signs are no markup
 constexpr double kNoBound = 1e15;   // repeats
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -27,8 +27,7 @@ void RepetitionGuard::Run::extend(bool equal) {
   }
 }
 
-std::optional<std::int64_t> RepetitionGuard::push(TokenId token, std::string_view bytes,
-                                                  const std::function<TextRoom()>& room) {
+std::optional<std::int64_t> RepetitionGuard::push(TokenId token, std::string_view bytes) {
   const std::int64_t at = std::ssize(tokens_);
   tokens_.push_back(token);
   extent_.add(bytes);
@@ -37,13 +36,13 @@ std::optional<std::int64_t> RepetitionGuard::push(TokenId token, std::string_vie
     token_runs_[period].extend(tokens_[at - period] == token);
   }
   const auto token_begin = [](std::int64_t i) { return i; };
-  if (const auto keep = check(token_runs_, at + 1, token_begin, room)) return keep;
+  if (const auto keep = check(token_runs_, at + 1, token_begin)) return keep;
 
   if (extend_symbol(token, bytes)) return std::nullopt;
   const auto symbol_begin = [this](std::int64_t i) {
     return i < std::ssize(symbols_) ? symbols_[i].begin : open_->begin;
   };
-  return check(symbol_runs_, std::ssize(symbols_), symbol_begin, room);
+  return check(symbol_runs_, std::ssize(symbols_), symbol_begin);
 }
 
 // Adds the token to the last symbol, or completes that one and begins another: false then.
@@ -80,8 +79,7 @@ bool RepetitionGuard::counts_on(int period) const {
 }
 
 template <class Begin>
-std::optional<std::int64_t> RepetitionGuard::check(Runs& runs, std::int64_t count, const Begin& begin,
-                                                   const std::function<TextRoom()>& room) {
+std::optional<std::int64_t> RepetitionGuard::check(Runs& runs, std::int64_t count, const Begin& begin) {
   const std::int64_t periods = std::min<std::int64_t>(kLongestUnit, count - 1);
   for (std::int64_t period = 1; period <= periods; ++period) {
     Run& run = runs[period];
@@ -89,25 +87,25 @@ std::optional<std::int64_t> RepetitionGuard::check(Runs& runs, std::int64_t coun
     if (items < kFewestRepeats * period || begin(count) - begin(start) < kFewestTokens) continue;
     // The shortest unit of the cycle; longer ones are multiples of it.
     if (run.most == kUnknown) {
-      run.most = repeats_with_room(begin(start), begin(count - period), begin(count), room);
+      run.most = repeats_with_room(begin(start), begin(count - period), begin(count));
     }
     if (items / period <= run.most) return std::nullopt;
-    return begin(start + std::max<std::int64_t>(run.most, 1) * period);
+    const std::int64_t keep = begin(start + run.most * period);
+    return begin(count) - keep < kPatience ? std::nullopt : std::optional(keep);
   }
   return std::nullopt;
 }
 
 // How often the unit of the tokens [unit, end) can stand behind the tokens before `start`.
-std::int64_t RepetitionGuard::repeats_with_room(std::int64_t start, std::int64_t unit, std::int64_t end,
-                                                const std::function<TextRoom()>& room) {
-  if (!room_) room_ = room();
-  const Extent one = extents_[end] - extents_[unit];
-  const double signs = one.letters == 0 ? kSignWidth * static_cast<double>(one.signs) : 0;
-  const double width = one.width + signs < kLeastWidth ? kUnseen : one.width + signs;
-  double repeats = (room_->area - extents_[start].width) / width;
-  const bool breaks = one.breaks > 0 || (one.letters > 0 && one.spaces > 0);
-  if (!breaks) repeats = std::min(repeats, kMostLines * room_->line / width);
-  return static_cast<std::int64_t>(std::clamp(repeats, 0.0, kNoBound));
+std::int64_t RepetitionGuard::repeats_with_room(std::int64_t start, std::int64_t unit,
+                                                std::int64_t end) const {
+  const Extent &before = extents_[start], &first = extents_[unit], &last = extents_[end];
+  double width = last.width - first.width;
+  if (last.letters == first.letters) width += kSignWidth * static_cast<double>(last.signs - first.signs);
+  if (width < kLeastWidth) width = kUnseen;
+  double space = room_.area - before.width;
+  if (last.breaks == first.breaks) space = std::min(space, room_.line - before.unbroken);
+  return static_cast<std::int64_t>(std::clamp(space / width, 1.0, kNoBound));
 }
 
 }  // namespace glmocr::engine

@@ -2,22 +2,15 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <functional>
-#include <limits>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "engine/text_extent.h"
+#include "engine/text_room.h"
 #include "glmocr/types.h"
 
 namespace glmocr::engine {
-
-// How much text a picture has room for, in heights of its letters. By default there is no bound.
-struct TextRoom {
-  double area = std::numeric_limits<double>::infinity();  // of lines that are one height apart
-  double line = std::numeric_limits<double>::infinity();  // length of the longest line
-};
 
 // Finds texts that repeat themselves beyond what their picture can hold. A pure function of the tokens, their bytes
 // and the room on the picture; the time per token does not depend on the length of the text.
@@ -26,20 +19,22 @@ struct TextRoom {
 // or more, at the end of the text. Its repeats are equal token by token; or equal but for numbers that count, by the
 // same amount from each repeat to the next, and for the lengths of runs of one token, such as a leader's dots.
 //
-// A cycle may well stand on the page. It is cut where the picture has no room for so many repeats beside the text
-// before them: by area; and by the length of kMostLines lines where the unit is a rule, a leader or another text
-// without a place where a line can end.
+// A cycle may well stand on the page. The picture has room for so many repeats: beside all the text before them, other
+// cycles included; and on one line with what stands on it already, where the unit is a rule, a leader or another text
+// without a place where a line can end. A model may come out of a cycle and go on with the page, so the text is cut, to
+// the repeats that have room, only when kPatience tokens have followed them.
 class RepetitionGuard {
  public:
   static constexpr int kLongestUnit = 128;
   static constexpr std::int64_t kFewestRepeats = 10;
   static constexpr std::int64_t kFewestTokens = 256;
-  static constexpr double kMostLines = 3;
+  static constexpr std::int64_t kPatience = 256;  // tokens
+
+  explicit RepetitionGuard(const TextRoom& room) : room_(room) {}
 
   // Takes the next token and its bytes. Returns how many tokens to keep where the text has to be cut; no token may
-  // follow then. `room` is called once, when there is a cycle for the first time.
-  std::optional<std::int64_t> push(TokenId token, std::string_view bytes,
-                                   const std::function<TextRoom()>& room);
+  // follow then.
+  std::optional<std::int64_t> push(TokenId token, std::string_view bytes);
 
  private:
   // A number of any digits, or a token that stands once or several times in a row.
@@ -65,18 +60,16 @@ class RepetitionGuard {
   // Cuts the cycle at the end of `count` items, where there is one. `begin(i)`: the first token of item i; for
   // i = count, the end of the text.
   template <class Begin>
-  std::optional<std::int64_t> check(Runs& runs, std::int64_t count, const Begin& begin,
-                                    const std::function<TextRoom()>& room);
-  std::int64_t repeats_with_room(std::int64_t start, std::int64_t unit, std::int64_t end,
-                                 const std::function<TextRoom()>& room);
+  std::optional<std::int64_t> check(Runs& runs, std::int64_t count, const Begin& begin);
+  std::int64_t repeats_with_room(std::int64_t start, std::int64_t unit, std::int64_t end) const;
 
+  TextRoom room_;
   std::vector<TokenId> tokens_;
   std::vector<Extent> extents_{Extent()};  // of the text before each token, and of all
   TextExtent extent_;
   std::vector<Symbol> symbols_;
   std::optional<Symbol> open_;  // the last one, which the next token may extend; not among symbols_
   Runs token_runs_, symbol_runs_;
-  std::optional<TextRoom> room_;
 };
 
 }  // namespace glmocr::engine

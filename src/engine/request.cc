@@ -6,12 +6,31 @@
 #include "base/error.h"
 
 namespace glmocr::engine {
+namespace {
+
+// Text with other contents than the picture's, such as the keys of JSON, takes so much less room on the picture than its
+// length suggests.
+constexpr double kRoomForOtherTexts = 8;
+
+TextRoom room_of(const Request& request, int patch_size) {
+  const ReadOptions& options = request.options;
+  if (!options.guard) return {};
+  TextRoom room = text_room(request.images, patch_size);
+  if (options.prompt || options.task == Task::extract) {
+    room.area *= kRoomForOtherTexts;
+    room.line *= kRoomForOtherTexts;
+  }
+  return room;
+}
+
+}  // namespace
 
 Request make_request(const GlmOcr& model, std::span<const Image> images, const ReadOptions& options) {
   Request request;
   request.options = options;
   request.images = preprocess_all(images, model.config().preprocess,
                                   options.enlarge_small_print ? SmallPrint::enlarged : SmallPrint::as_it_is);
+  request.room = room_of(request, model.config().preprocess.patch_size);
   const std::string text = options.prompt ? *options.prompt : task_prompt(options.task, options.schema);
   request.prompt = build_prompt(model.config(), model.tokenizer(), grids_of(request.images), text,
                                 options.allow_control_tokens ? AddedTokens::match : AddedTokens::ignore);

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "engine/text_room.h"
-
 namespace glmocr::engine {
 namespace {
 
@@ -23,24 +21,20 @@ std::int64_t count_characters(const std::string& text) {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
-// Text with other contents than the picture's, such as the keys of JSON, takes so much less room on the picture than its
-// length suggests.
-constexpr double kRoomForOtherTexts = 8;
-
 }  // namespace
 
 Sequence::Sequence(Request request, const GlmOcrConfig& config, const Tokenizer& tokenizer,
                    std::int64_t context_limit, MemoryShare memory)
     : request_(std::move(request)),
       merge_size_(config.preprocess.merge_size),
-      patch_size_(config.preprocess.patch_size),
       max_length_(std::min(prompt_tokens() + request_.options.max_tokens, context_limit)),
       memory_(std::move(memory)),
       tokens_(request_.prompt.ids),
       tokenizer_(tokenizer),
       sampler_(request_.options.sampling, request_.prompt.ids,
                std::min(tokenizer.size(), config.text.vocab_size)),
-      output_(tokenizer, request_.options.stop) {}
+      output_(tokenizer, request_.options.stop),
+      guard_(request_.room) {}
 
 SequenceState Sequence::state() const {
   return {.running = running_,
@@ -109,16 +103,7 @@ std::optional<FinishReason> Sequence::accept(const SampledToken& sampled, Clock:
 
 std::optional<std::int64_t> Sequence::tokens_to_keep(TokenId token) {
   if (!request_.options.guard) return std::nullopt;
-  return guard_.push(token, tokenizer_.piece_bytes(token, true), [this] { return room(); });
-}
-
-TextRoom Sequence::room() const {
-  TextRoom room = text_room(request_.images, patch_size_);
-  if (request_.options.prompt || request_.options.task == Task::extract) {
-    room.area *= kRoomForOtherTexts;
-    room.line *= kRoomForOtherTexts;
-  }
-  return room;
+  return guard_.push(token, tokenizer_.piece_bytes(token, true));
 }
 
 void Sequence::cut(std::int64_t output_tokens) {

@@ -90,12 +90,11 @@ class Sequence {
   void close(Clock::time_point now);
   bool is_stop_id(TokenId token) const;
   std::optional<std::int64_t> tokens_to_keep(TokenId token);
-  TextRoom room() const;
   void cut(std::int64_t output_tokens);
   Timings final_timings(Clock::time_point now) const;
 
   Request request_;
-  int merge_size_, patch_size_;
+  int merge_size_;
   std::int64_t max_length_;  // tokens of prompt and output
   MemoryShare memory_;
   std::shared_ptr<JobState> job_ = std::make_shared<JobState>();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/text_extent.h"
 
+#include <algorithm>
+
 namespace glmocr::engine {
 namespace {
 
-constexpr double kLineGap = 3;  // between columns, where every line has one of its own
 constexpr double kLetter = 0.35, kNarrow = 0.2, kSign = 0.3, kIdeograph = 0.7, kMarkup = 0.1;
-constexpr double kBlankLine = 1;
-constexpr double kTableCell = 1;  // an empty one
+constexpr double kField = 1;  // a line or table cell that is not wider
 constexpr int kLongestTag = 64;
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -27,7 +27,7 @@ bool TextExtent::continue_markup(char c) {
   const Inside inside = inside_;
   if (inside == Inside::text) return false;
   if (inside == Inside::tag) {
-    if (++markup_length_ == 1 && tag_ == 't' && (c == 'd' || c == 'h')) add_width(kTableCell, false);
+    if (++markup_length_ == 1 && tag_ == 't' && (c == 'd' || c == 'h')) end_field();
     const bool ends = c == '>', is_text = markup_length_ == kLongestTag || c == '<' || c == '\n';
     if (is_text) add_width(kLetter * markup_length_, true);
     if (ends || is_text) inside_ = Inside::text;
@@ -47,12 +47,12 @@ bool TextExtent::continue_markup(char c) {
     inside_ = Inside::tag;
     tag_ = c;
     markup_length_ = 0;
-    ++total_.breaks;
+    add_break();
     return true;
   }
   // Behind a backslash: a command, the end of a line, or an escaped sign.
   if (c == '\\') {
-    add_line_break();
+    add_newline();
   } else {
     add_width(kNarrow, false);
     if (is_letter(c)) inside_ = Inside::command;
@@ -60,28 +60,41 @@ bool TextExtent::continue_markup(char c) {
   return true;
 }
 
-void TextExtent::add_line_break() {
+void TextExtent::add_break() {
   ++total_.breaks;
-  total_.width += line_begins_ ? kBlankLine : kLineGap;
-  line_begins_ = true;
+  total_.unbroken = 0;
+  letters_at_break_ = total_.letters;
+}
+
+void TextExtent::end_field() {
+  total_.width += std::max(kField - field_, 0.0);
+  field_ = 0;
+}
+
+void TextExtent::add_newline() {
+  if (field_ > 0) end_field();
+  blank_ = true;
+  add_break();
 }
 
 void TextExtent::add_text(char c) {
   const auto byte = static_cast<unsigned char>(c);
   if (byte >= 0x80 && byte < 0xC0) return;  // a character's further bytes
-  if (c == '\n') return add_line_break();
+  if (c == '\n') return add_newline();
   if (c == ' ' || c == '\t' || c == '\r') {
-    ++total_.spaces;
-    return add_width(kNarrow, false);
+    if (!blank_) add_width(kNarrow, false);
+    blank_ = true;
+    if (total_.letters > letters_at_break_) add_break();
+    return;
   }
-  line_begins_ = false;
+  blank_ = false;
   if (c == '<') {
     inside_ = Inside::angle;
   } else if (c == '\\') {
     inside_ = Inside::backslash;
   } else if (byte >= 0xE3) {  // ideographs, kana, hangul, emoji
-    ++total_.breaks;
     add_width(kIdeograph, true);
+    add_break();
   } else if (byte >= 0x80) {
     const bool sign = byte == 0xE2 || byte == 0xC2;  // general punctuation, symbols
     add_width(sign ? kNarrow : kSign, !sign);

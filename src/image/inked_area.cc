@@ -9,7 +9,7 @@
 namespace glmocr {
 namespace {
 
-constexpr int kLeastContrast = 24;  // between the lightest and the darkest pixel of a square, of 255
+constexpr int kLeastContrast = 12;  // between the lightest and the darkest pixel of a square, of 255
 
 struct Range {
   int low = 255, high = 0;

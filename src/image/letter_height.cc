@@ -17,6 +17,7 @@ constexpr int kLeastContrast = 12;
 constexpr int kLongestStroke = 64;  // longer ones are rules
 constexpr int kFewestStrokes = 20;
 constexpr int kLongOfMedianStroke = 3;   // at most, on pages of letters of one height
+constexpr int kLongestOfThickness = 10;  // thinner strokes may be rules
 constexpr double kLetterOfStroke = 1.4;  // fitted on generated pictures in 60 typefaces
 
 using Bytes = std::vector<std::uint8_t>;  // [height, width]
@@ -78,17 +79,30 @@ Bytes contrast_of(const Bytes& grey, int height, int width) {
   return contrast;
 }
 
-// How many vertical strokes of each length there are; [0], [1] (specks) and longer ones are not counted.
-std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, int height, int width) {
+enum class Strokes { all, thick };
+
+// How many vertical strokes of each length there are; [0], [1] (specks) and longer ones are not counted, and of the thick
+// ones none that is thin where it is half over.
+std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, int height, int width,
+                                                        Strokes kind) {
   const int threshold = std::max(kLeastContrast, 3 * quantile(histogram_of(contrast), 0.99) / 10);
   std::array<std::int64_t, kLongestStroke + 1> strokes{};
   std::vector<int> length(width);
+  const auto is_ink = [&](int x, int y) { return contrast[std::int64_t{y} * width + x] > threshold; };
+  const auto is_thin = [&](int x, int y, int stroke) {
+    int left = x, right = x + 1;
+    while (left > 0 && is_ink(left - 1, y) && kLongestOfThickness * (right - left) < stroke) --left;
+    while (right < width && is_ink(right, y) && kLongestOfThickness * (right - left) < stroke) ++right;
+    return kLongestOfThickness * (right - left) < stroke;
+  };
   for (int y = 0; y <= height; ++y) {
     for (int x = 0; x < width; ++x) {
-      if (y < height && contrast[std::int64_t{y} * width + x] > threshold) {
+      if (y < height && is_ink(x, y)) {
         ++length[x];
       } else {
-        if (length[x] >= 2 && length[x] <= kLongestStroke) ++strokes[length[x]];
+        const int stroke = length[x];
+        const bool counts = stroke >= 2 && stroke <= kLongestStroke;
+        if (counts && (kind == Strokes::all || !is_thin(x, y - 1 - stroke / 2, stroke))) ++strokes[stroke];
         length[x] = 0;
       }
     }
@@ -97,9 +111,9 @@ std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, i
 }
 
 // [length]: pixels of ink in vertical strokes of this length; nothing where there are few strokes.
-std::optional<std::array<std::int64_t, kLongestStroke + 1>> votes_of(const Image& image) {
+std::optional<std::array<std::int64_t, kLongestStroke + 1>> votes_of(const Image& image, Strokes kind) {
   const Bytes contrast = contrast_of(to_grey(image), image.height, image.width);
-  auto votes = strokes_of(contrast, image.height, image.width);
+  auto votes = strokes_of(contrast, image.height, image.width, kind);
   std::int64_t strokes = 0;
   for (std::int64_t length = 0; length < std::ssize(votes); ++length) {
     strokes += votes[length];
@@ -112,13 +126,13 @@ std::optional<std::array<std::int64_t, kLongestStroke + 1>> votes_of(const Image
 }  // namespace
 
 std::optional<double> estimate_letter_height(const Image& image) {
-  const auto votes = votes_of(image);
+  const auto votes = votes_of(image, Strokes::all);
   if (!votes) return std::nullopt;
   return kLetterOfStroke * quantile(*votes, 0.87);
 }
 
 std::optional<double> cautious_letter_height(const Image& image) {
-  const auto votes = votes_of(image);
+  const auto votes = votes_of(image, Strokes::thick);
   if (!votes) return std::nullopt;
   const int stroke = quantile(*votes, 0.87), median = quantile(*votes, 0.5);
   return kLetterOfStroke * std::min(stroke, kLongOfMedianStroke * median);

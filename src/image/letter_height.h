@@ -11,8 +11,8 @@ namespace glmocr {
 // the result of train/letters.py, so the accuracy measured there applies here.
 std::optional<double> estimate_letter_height(const Image& image);
 
-// The same for bounds that must not be too low because a few letters or rules are large: at most what the median of the
-// strokes suggests.
+// The same for bounds that must not be too low because there are rules or a few large letters: thin strokes do not count,
+// and it is at most what the median of the strokes suggests.
 std::optional<double> cautious_letter_height(const Image& image);
 
 }  // namespace glmocr

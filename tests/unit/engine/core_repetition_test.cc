@@ -59,7 +59,7 @@ Request looping_request(const GlmOcr& model, bool guard = true) {
   Request request = test_request(model, "Text Recognition:", {{84, 112}}, kMaxTokens);
   request.stop_ids.clear();
   request.options.guard = guard;
-  request.options.prompt.reset();  // it is in the prompt already; the text is a picture's
+  request.room = text_room(request.images, model.config().preprocess.patch_size);
   return request;
 }
 

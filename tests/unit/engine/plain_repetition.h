@@ -19,16 +19,16 @@ class PlainRepetition {
     tokens_.push_back({token, bytes});
     const std::int64_t n = std::ssize(tokens_);
     std::vector<Item> items;
-    for (std::int64_t i = 0; i < n; ++i) items.push_back({tokens_[i].id, "", i});
+    for (std::int64_t i = 0; i < n; ++i) items.push_back({tokens_[i].id, 0, i});
     if (const auto keep = cut(items, n)) return keep;
     std::vector<Item> symbols;
     for (std::int64_t i = 0; i < n; ++i) {
       const bool number = is_number(tokens_[i].bytes);
-      const TokenId id = number ? -1 : tokens_[i].id;
-      if (symbols.empty() || symbols.back().id != id) {
-        symbols.push_back({id, "", i});
+      const TokenId id = number ? kNumber : tokens_[i].id;
+      if (symbols.empty() || symbols.back().id != id) symbols.push_back({id, 0, i});
+      for (const char c : number ? tokens_[i].bytes : "") {
+        symbols.back().value = 10 * symbols.back().value + (c - '0');
       }
-      if (number) symbols.back().digits += tokens_[i].bytes;
     }
     // Only what the last token completed: before that nothing has changed.
     const std::int64_t end = symbols.back().begin;
@@ -44,25 +44,19 @@ class PlainRepetition {
   };
   struct Item {
     TokenId id;
-    std::string digits;
+    std::uint64_t value;  // of a number
     std::int64_t begin;
   };
+  static constexpr TokenId kNumber = -1;
 
   static bool is_number(const std::string& bytes) {
     return bytes.find_first_not_of("0123456789") == std::string::npos;
   }
-  static std::uint64_t value(const std::string& digits) {
-    std::uint64_t value = 0;
-    for (const char c : digits) value = 10 * value + (c - '0');
-    return value;
-  }
-
   static bool repeats(const std::vector<Item>& items, std::int64_t i, std::int64_t period) {
     if (i < period || items[i].id != items[i - period].id) return false;
-    if (items[i].digits.empty()) return true;
-    if (i < 2 * period || items[i - 2 * period].digits.empty()) return false;
-    return value(items[i].digits) - value(items[i - period].digits) ==
-           value(items[i - period].digits) - value(items[i - 2 * period].digits);
+    if (items[i].id != kNumber) return true;
+    if (i < 2 * period || items[i - 2 * period].id != kNumber) return false;
+    return items[i].value - items[i - period].value == items[i - period].value - items[i - 2 * period].value;
   }
 
   Extent extent(std::int64_t tokens) const {
@@ -80,8 +74,8 @@ class PlainRepetition {
       if (start < 0 || n - start < 10 * period || end - items[start].begin < 256) continue;
       const std::int64_t room = repeats_with_room(items[start].begin, unit_of(items, start, period, end));
       if ((n - start) / period <= room) return std::nullopt;
-      const std::int64_t kept = start + std::max<std::int64_t>(room, 1) * period;
-      return kept < n ? items[kept].begin : end;
+      const std::int64_t kept = items[start + room * period].begin;
+      return end - kept >= 256 ? std::optional(kept) : std::nullopt;
     }
     return std::nullopt;
   }
@@ -96,14 +90,13 @@ class PlainRepetition {
   }
 
   std::int64_t repeats_with_room(std::int64_t start, std::pair<std::int64_t, std::int64_t> unit) const {
-    const Extent one = extent(unit.second) - extent(unit.first);
-    double width = one.width + (one.letters == 0 ? 0.2 * static_cast<double>(one.signs) : 0.0);
+    const Extent before = extent(start), first = extent(unit.first), last = extent(unit.second);
+    double width = last.width - first.width;
+    if (last.letters == first.letters) width += 0.1 * static_cast<double>(last.signs - first.signs);
     if (width < 0.1) width = 0.5;
-    double repeats = (room_.area - extent(start).width) / width;
-    if (one.breaks == 0 && (one.letters == 0 || one.spaces == 0)) {
-      repeats = std::min(repeats, 3 * room_.line / width);
-    }
-    return static_cast<std::int64_t>(std::max(repeats, 0.0));
+    const bool on_one_line = last.breaks == first.breaks;
+    const double area = (room_.area - before.width) / width, line = (room_.line - before.unbroken) / width;
+    return static_cast<std::int64_t>(std::max(on_one_line ? std::min(area, line) : area, 1.0));
   }
 
   TextRoom room_;

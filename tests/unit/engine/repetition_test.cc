@@ -14,9 +14,9 @@ namespace glmocr::engine {
 namespace {
 
 // A page of A4 at 150 dots per inch, with letters of 20 pixels, of which a third is blank.
-constexpr TextRoom kPage{.area = 3600, .line = 88};
+constexpr TextRoom kPage{.area = 3600, .line = 250};
 // A page with less on it.
-constexpr TextRoom kSparsePage{.area = 1900, .line = 88};
+constexpr TextRoom kSparsePage{.area = 1900, .line = 250};
 constexpr std::int64_t kMaxTokens = 8192;
 
 const Tokenizer& tokenizer() {
@@ -29,9 +29,9 @@ struct Cut {
 };
 
 std::optional<Cut> guard(std::span<const TokenId> tokens, const TextRoom& room = kPage) {
-  RepetitionGuard guard;
+  RepetitionGuard guard(room);
   for (std::int64_t i = 0; i < std::ssize(tokens); ++i) {
-    const auto keep = guard.push(tokens[i], tokenizer().piece_bytes(tokens[i], true), [&] { return room; });
+    const auto keep = guard.push(tokens[i], tokenizer().piece_bytes(tokens[i], true));
     if (keep) return Cut{i + 1, *keep};
   }
   return std::nullopt;
@@ -147,7 +147,7 @@ TEST(Repetition, CutsLoopsWhoseRunsVaryInLength) {
   std::string text;
   std::mt19937 random(3);
   for (int i = 0; i < 1000; ++i) text += repeated(" *", 9 + static_cast<int>(random() % 4)) + "\n";
-  const auto cut = guard(tokenizer().encode(text));
+  const auto cut = guard(tokenizer().encode(text), kSparsePage);
   ASSERT_TRUE(cut);
   EXPECT_LT(cut->at, kMaxTokens);
 }
@@ -167,19 +167,47 @@ TEST(Repetition, KeepsWhatThePictureCanHold) {
   const auto cut = [&](double area) { return guard(tokens, {.area = area, .line = 50}).value(); };
   const std::int64_t length = std::ssize(unit);
   EXPECT_GT(cut(700).keep, cut(350).keep);
-  EXPECT_EQ(cut(700).at, cut(700).keep + length) << "cut with the first repeat for which there is no room";
   EXPECT_EQ(cut(0).keep, length) << "one repeat stays";
   EXPECT_FALSE(guard(tokens, {})) << "without pictures there is no bound";
 }
 
-TEST(Repetition, AsksForTheRoomOnce) {
-  RepetitionGuard guard;
-  int asked = 0;
-  for (int i = 0; i < 600; ++i) {
-    const std::string bytes(1, i < 300 ? '.' : '-');
-    EXPECT_FALSE(guard.push(bytes[0], bytes, [&] { return ++asked, kPage; }));
-    EXPECT_EQ(asked, i + 1 < RepetitionGuard::kFewestTokens ? 0 : 1);
-  }
+TEST(Repetition, WaitsForTheModelToComeOutOfACycle) {
+  const TextRoom room{.area = 100.1, .line = 100.1};
+  const auto text = [](int dots) { return tokenizer().encode(repeated(" .", dots) + " and goes on"); };
+  const int kept = 250;  // 0.4 heights each
+  EXPECT_FALSE(guard(text(kept + RepetitionGuard::kPatience - 1), room));
+  const auto cut = guard(text(kept + RepetitionGuard::kPatience), room);
+  ASSERT_TRUE(cut);
+  EXPECT_EQ(cut->at, kept + RepetitionGuard::kPatience);
+  EXPECT_EQ(cut->keep, kept);
+}
+
+TEST(Repetition, CyclesShareThePicture) {
+  const auto kept = [](int lines_before) {
+    const std::string before = repeated("another line\n", lines_before);
+    const std::int64_t tokens = std::ssize(tokenizer().encode(before));
+    const auto cut =
+        guard(tokenizer().encode(before + repeated("the same line\n", 500)), {.area = 700, .line = 50});
+    return cut.value().keep - tokens;
+  };
+  EXPECT_GT(kept(0), kept(30));
+  EXPECT_GT(kept(30), kept(60)) << "which is a cycle itself";
+}
+
+TEST(Repetition, CyclesShareTheirLine) {
+  const auto cut_after = [](const std::string& between) {
+    const std::string text = repeated("LOC/", 180) + between + repeated("R,", 400);
+    const auto cut = guard(tokenizer().encode(text));
+    return cut ? cut->at : 0;
+  };
+  EXPECT_GT(cut_after("x"), 0);
+  EXPECT_EQ(cut_after("x\n"), 0) << "a line for each";
+  EXPECT_EQ(cut_after("x "), 0) << "a line may end behind a word";
+}
+
+TEST(Repetition, ALineOfMarksMayNotEndBetweenThem) {
+  EXPECT_TRUE(guard(tokenizer().encode(repeated(" .", 900))));
+  EXPECT_FALSE(guard(tokenizer().encode(repeated(repeated(" .", 600) + "\n", 10))));
 }
 
 // Sequences of random pieces: loops, counting loops, runs, noise.
@@ -207,10 +235,10 @@ TEST(Repetition, AgreesWithASlowTwin) {
       }
     }
     const TextRoom room{.area = below(400) * 1.0, .line = below(60) * 1.0};
-    RepetitionGuard guard;
+    RepetitionGuard guard(room);
     PlainRepetition twin(room);
     for (const TokenId token : tokens) {
-      const auto keep = guard.push(token, vocabulary[token], [&] { return room; });
+      const auto keep = guard.push(token, vocabulary[token]);
       ASSERT_EQ(keep, twin.push(token, vocabulary[token])) << seed;
       if (keep) ++cuts;
       if (keep) break;

@@ -43,7 +43,7 @@ TEST(InkedArea, SquaresEndAtTheEdge) {
 
 TEST(InkedArea, PaperIsNeverQuiteEven) {
   Image image = blank(40, 40, 240);
-  for (int i = 0; i < 40; ++i) set_pixel(image, i, i, 225);
+  for (int i = 0; i < 40; ++i) set_pixel(image, i, i, 230);
   EXPECT_EQ(inked_area(image, 10), 0);
 }
 
