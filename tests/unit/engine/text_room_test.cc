@@ -35,7 +35,8 @@ void ink(PreprocessedImage& picture, int left, int top, int width, int height) {
 // Rows of upright strokes of this height, as letters have them.
 void write(PreprocessedImage& picture, int top, int bottom, int stroke) {
   for (int y = top; y + stroke < bottom; y += 2 * stroke) {
-    for (int x = 4; x + 3 < picture.resized.width; x += stroke / 2) ink(picture, x, y, 2, stroke);
+    for (int x = 4; x + stroke < picture.resized.width; x += stroke / 2)
+      ink(picture, x, y, stroke / 5, stroke);
   }
 }
 
