@@ -105,7 +105,7 @@ TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
 TEST(PageQueue, APictureAboveTheBoundGoesAlone) {
   Engine engine(model());
   PageQueueOptions options = short_texts();
-  options.pixels_ahead = 112 * 56;
+  options.bytes_ahead = 3 * 112 * 56;
   PageQueue queue(engine, {kWord, kLong, kWord, kLine, kLong, kWord}, options);
   const std::vector<Page> pages = take_all(queue);
   ASSERT_EQ(pages.size(), 6u);
@@ -189,9 +189,9 @@ TEST(PageQueue, FewPicturesAreInMemory) {
   options.pages_ahead = 4;
   EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
   options.pages_ahead = 64;
-  options.pixels_ahead = 4 * 1456 * 1456;
+  options.bytes_ahead = std::int64_t{24} << 20;
   EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
-  options.pixels_ahead = 100 * 1456 * 1456;
+  options.bytes_ahead = std::int64_t{1} << 30;
   EXPECT_GT(growth_of_a_long_queue(options), 120 << 20);
 }
 

@@ -49,7 +49,7 @@ class PlainRepetition {
   };
 
   static bool is_number(const std::string& bytes) {
-    return bytes.find_first_not_of("0123456789") == std::string::npos;
+    return !bytes.empty() && bytes.find_first_not_of("0123456789") == std::string::npos;
   }
   static std::uint64_t value(const std::string& digits) {
     std::uint64_t value = 0;
