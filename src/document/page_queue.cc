@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "engine/engine_access.h"
+#include "engine/model_state.h"
 #include "image/decode.h"
 
 namespace glmocr {
@@ -57,6 +58,28 @@ Error current_error() {
 }
 
 }  // namespace
+
+LoadingEngine::LoadingEngine(const Model& model, const EngineOptions& options) {
+  const std::shared_ptr<MemoryBudget>& memory = ModelAccess::state(model).memory;
+  limited = memory->limit() > 0;
+  if (limited) {
+    constexpr std::int64_t kShare = 4;
+    try {
+      const std::int64_t left = memory->limit() - ModelAccess::state(model).memory_used;
+      decoding = MemoryShare(memory, std::max<std::int64_t>(left, 0) / kShare, "pictures that are decoded");
+      engine.emplace(model, options);
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::memory) throw;
+      decoding = {};
+    }
+  }
+  engine.emplace(model, options);
+}
+
+std::int64_t LoadingEngine::decoding_memory() const {
+  return limited ? std::max(decoding.bytes(), kLeastDecoding) : 0;
+}
 
 PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
     : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
@@ -166,33 +189,24 @@ Job PageQueue::submit(const engine::Request& request) {
 // Waits until the bytes fit beside those of other pages: called by the decoder, which has read the size
 // only. What holds bytes gives them back without any page being taken, so the wait ends.
 void PageQueue::reserve(std::int64_t index, std::int64_t bytes) {
-  const std::int64_t limit = EngineAccess::picture_limit(engine_);
-  if (limit > 0 && bytes > std::max(limit, kSmallPicture)) {
+  const std::int64_t limit = options_.decoding_memory;
+  if (limit > 0 && bytes > limit) {
     fail(ErrorCode::memory, cat("the picture takes ", size_text(bytes),
-                                " to decode; the memory limit leaves ", size_text(limit), " for pictures"));
+                                " to decode; the memory limit leaves ", size_text(limit), " for that"));
   }
   std::unique_lock lock(mutex_);
-  Slot& slot = slots_[index];
   reserving_.insert(index);
-  const auto done = [&] {
-    if (cancelled_) return true;
+  changed_.wait(lock, [&] {
     const bool fits = bytes_waiting_ == 0 || bytes_waiting_ + bytes <= options_.bytes_ahead;
-    return *reserving_.begin() == index && fits && take_memory(slot, bytes);
-  };
-  // The queue is not notified when requests of others give memory back.
-  while (!done()) changed_.wait_for(lock, kBusyWait);
+    const bool decodes = limit == 0 || bytes_decoding_ + bytes <= limit;
+    return cancelled_ || (*reserving_.begin() == index && fits && decodes);
+  });
   reserving_.erase(index);
   changed_.notify_all();
   if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
-  slot.bytes = bytes;
+  slots_[index].bytes = slots_[index].decoding = bytes;
   bytes_waiting_ += bytes;
-}
-
-bool PageQueue::take_memory(Slot& slot, std::int64_t bytes) {
-  const std::shared_ptr<MemoryBudget>& memory = EngineAccess::memory(engine_);
-  if (memory->limit() == 0 || bytes <= kSmallPicture) return true;
-  slot.decoding = MemoryShare::try_take(memory, bytes);
-  return bool{slot.decoding};
+  bytes_decoding_ += bytes;
 }
 
 // The picture is prepared: from now on it takes this many bytes.
@@ -201,7 +215,7 @@ void PageQueue::keep(std::int64_t index, std::int64_t bytes) {
   Slot& slot = slots_[index];
   bytes_waiting_ += bytes - slot.bytes;
   slot.bytes = bytes;
-  slot.decoding = {};
+  bytes_decoding_ -= std::exchange(slot.decoding, 0);
   changed_.notify_all();
 }
 
@@ -217,7 +231,7 @@ void PageQueue::stop_waiting(Slot& slot) {
   slot.begun = true;
   --pages_waiting_;
   bytes_waiting_ -= slot.bytes;
-  slot.decoding = {};  // of a picture that is broken
+  bytes_decoding_ -= std::exchange(slot.decoding, 0);  // of a picture that is broken
   changed_.notify_all();
 }
 

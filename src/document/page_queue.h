@@ -24,19 +24,31 @@ struct PageQueueOptions {
   int pages_ahead = 64;  // the most pages that are loading or waiting for their first token
   // The most bytes that the pictures of those pages take, decoded or prepared. A picture that takes more is loaded alone.
   std::int64_t bytes_ahead = std::int64_t{192} << 20;
+  // The most bytes that pictures take together while they are decoded. A picture that takes more fails with
+  // Error{memory}. 0: no limit.
+  std::int64_t decoding_memory = 0;
   bool collect_events = false;  // fill Page::events
+};
+
+// An engine beside which pictures are decoded within the model's memory limit.
+struct LoadingEngine {
+  // The engine gets three quarters of what the model leaves of its limit, decoding the rest. Where that is too little for
+  // any engine it gets all, and pictures of up to kLeastDecoding are decoded beyond the limit. Throws as Engine does.
+  LoadingEngine(const Model& model, const EngineOptions& options);
+
+  static constexpr std::int64_t kLeastDecoding = std::int64_t{8} << 20;
+  std::int64_t decoding_memory() const;  // for PageQueueOptions
+
+  MemoryShare decoding;
+  bool limited = false;
+  std::optional<Engine> engine;
 };
 
 // Reads many pictures through an engine and returns their pages in input order. The queue's own threads
 // decode pictures and submit them ahead, limited by their number and bytes, so that memory does not grow
 // with the number of inputs. Where the engine is busy, they wait and submit again.
-//
-// Under a memory limit a picture that takes more than kSmallPicture to decode takes it from the model's memory, until it
-// is prepared; it waits for what others hold, and fails with Error{memory} where the limit leaves less.
 class PageQueue {
  public:
-  static constexpr std::int64_t kSmallPicture = std::int64_t{8} << 20;
-
   // The engine must outlive the queue. Throws Error{device} where no thread can be started.
   PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options);
   ~PageQueue();  // cancels what still runs
@@ -59,9 +71,9 @@ class PageQueue {
   struct Slot {
     enum class State { waiting, loading, submitted, failed, taken };
     State state = State::waiting;
-    bool begun = false;      // its first token has come, or it ended without one
-    std::int64_t bytes = 0;  // of its picture
-    MemoryShare decoding;    // under a memory limit, while the picture is decoded
+    bool begun = false;         // its first token has come, or it ended without one
+    std::int64_t bytes = 0;     // of its picture
+    std::int64_t decoding = 0;  // of these, until the picture is prepared
     std::optional<Job> job;
     Page page;
   };
@@ -70,7 +82,6 @@ class PageQueue {
   void load(std::int64_t index);
   Job decode_and_submit(std::int64_t index, Page& page);
   void reserve(std::int64_t index, std::int64_t bytes);
-  bool take_memory(Slot& slot, std::int64_t bytes);
   void keep(std::int64_t index, std::int64_t bytes);
   engine::Request prepare(Image image, const ReadOptions& read);
   Job submit(const engine::Request& request);
@@ -92,6 +103,7 @@ class PageQueue {
   std::int64_t next_to_take_ = 0;     // guarded by mutex_
   int pages_waiting_ = 0;             // guarded by mutex_; loading, or submitted and not begun
   std::int64_t bytes_waiting_ = 0;    // guarded by mutex_
+  std::int64_t bytes_decoding_ = 0;   // guarded by mutex_
   std::set<std::int64_t> reserving_;  // guarded by mutex_; pages in reserve, whose first is served first
   bool cancelled_ = false;            // guarded by mutex_
   std::atomic<std::int64_t> tokens_ = 0;

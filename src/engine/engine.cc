@@ -66,7 +66,7 @@ engine::Request EngineAccess::prepare(const Engine& engine, std::span<const Imag
 Job EngineAccess::submit(Engine& engine, const engine::Request& request) {
   Engine::State& state = *engine.state_;
   state.core.check_waiting();
-  const MemoryBudget& budget = *memory(engine);
+  const MemoryBudget& budget = *state.claim.network().device().memory();
   const std::int64_t bytes = engine::picture_bytes(state.claim.network(), request);
   engine::check_request(request, state.claim.network(), state.core.limits());
   if (budget.limit() > 0 && bytes > budget.limit() - budget.used()) {
@@ -74,14 +74,6 @@ Job EngineAccess::submit(Engine& engine, const engine::Request& request) {
          cat("other pictures fill the memory: ", size_text(bytes), " are needed; try again later"));
   }
   return JobAccess::make(state.core.submit(engine::Request(request)));
-}
-
-const std::shared_ptr<MemoryBudget>& EngineAccess::memory(const Engine& engine) {
-  return engine.state_->claim.network().device().memory();
-}
-
-std::int64_t EngineAccess::picture_limit(const Engine& engine) {
-  return engine.state_->core.limits().pictures;
 }
 
 EngineStats Engine::stats() const { return state_->core.stats(); }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <cstdint>
-#include <memory>
 #include <span>
 
-#include "base/memory_budget.h"
 #include "engine/request.h"
 #include "glmocr/engine.h"
 
@@ -18,11 +15,6 @@ struct EngineAccess {
                                  const ReadOptions& options);
   // Throws as Engine::submit does; the request can be submitted again then.
   static Job submit(Engine& engine, const engine::Request& request);
-
-  // What the model and its requests take their memory from.
-  static const std::shared_ptr<MemoryBudget>& memory(const Engine& engine);
-  // Bytes of it for pictures; 0: no limit.
-  static std::int64_t picture_limit(const Engine& engine);
 };
 
 }  // namespace glmocr

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <random>
+#include <regex>
 #include <set>
 
 #include "integration/program.h"
@@ -171,7 +172,7 @@ void add_pictures(std::vector<Case>& cases) {
   cases.push_back(file("one byte", 3, {"not a picture"}, "\xff"));
   cases.push_back(file("zeros", 3, {"not a picture"}, std::string(1 << 20, '\0')));
   cases.push_back(file("more than the memory limit leaves", 5,
-                       {"to decode; the memory limit leaves ", " for pictures"}, png(9000, 9000),
+                       {"to decode; the memory limit leaves ", " for that"}, png(9000, 9000),
                        {"--memory", "200M"}));
 }
 
@@ -481,6 +482,30 @@ TEST(Hostile, TheLargestPictureStaysBelowTheBar) {
   const ProcessResult result = run({"--model", data("narrow"), "--max-tokens", "2", "-q", file});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_LT(result.peak_memory, most_memory());
+}
+
+// The smallest limit that a message names is enough, and less is not.
+TEST(Hostile, TheLeastMemoryThatIsNamedIsEnough) {
+  const std::regex least(R"(is too small: (\d+) MiB is the least)");
+  for (const Arguments& command :
+       {Arguments{"forward", "--dtype", "fp32", "--image", picture("word_112x56.png")}, {"selftest", "-q"}}) {
+    const auto with = [&](int mebibytes) {
+      Arguments arguments = command;
+      arguments.insert(arguments.end(), {"--memory", std::to_string(mebibytes) + "M"});
+      return run(arguments);
+    };
+    int limit = 1;
+    ProcessResult result = with(limit);
+    for (int round = 0; round < 4 && result.exit_code == 5; ++round) {
+      std::smatch found;
+      ASSERT_TRUE(std::regex_search(result.err, found, least)) << result.err;
+      EXPECT_GT(std::stoi(found[1]), limit);
+      limit = std::stoi(found[1]);
+      result = with(limit);
+    }
+    EXPECT_EQ(result.exit_code, 0) << command[0] << " with " << limit << " MiB: " << result.err;
+    EXPECT_EQ(with(limit - 1).exit_code, 5) << command[0] << " with " << limit - 1 << " MiB";
+  }
 }
 
 // A folder on a disk of one page that is full.

@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "base/error.h"
 #include "support/peak_memory.h"
 #include "support/temporary_folder.h"
 
@@ -193,6 +194,49 @@ TEST(PageQueue, FewPicturesAreInMemory) {
   EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
   options.bytes_ahead = std::int64_t{1} << 30;
   EXPECT_GT(growth_of_a_long_queue(options), 120 << 20);
+}
+
+// Under a memory limit decoded pictures are counted: they wait for each other, and for requests.
+TEST(PageQueue, DecodedPicturesAreInTheMemoryLimit) {
+  constexpr std::int64_t kLimit = std::int64_t{256} << 20;
+  LoadOptions load;
+  load.dtype = ComputeType::fp32;
+  load.memory_limit = kLimit;
+  const Model limited = Model::load(std::string(GLMOCR_SOURCE_DIR) + "/tests/data/narrow", load);
+  const TemporaryFolder folder;
+  const auto grey = [&](const std::string& name, int width, int height) {
+    return folder
+        .write(name,
+               cat("P5 ", width, " ", height, " 255\n") + std::string(std::size_t(width) * height, '\x80'))
+        .string();
+  };
+  const std::string large = grey("large.pgm", 1800, 1200);          // 10.3 MiB with its file
+  const std::string too_large = grey("too_large.pgm", 5000, 3000);  // 71.6 MiB
+  std::vector<std::string> files(4, large);
+  files.insert(files.begin() + 2, too_large);
+  LoadingEngine loading(limited, {});
+  Engine& engine = *loading.engine;
+  PageQueueOptions options = short_texts();
+  options.decoding_memory = loading.decoding_memory();
+  EXPECT_EQ(options.decoding_memory, loading.decoding.bytes());
+  const std::int64_t growth = peak_growth([&] {
+    PageQueue queue(engine, files, options);
+    const std::vector<Page> pages = take_all(queue);
+    ASSERT_EQ(pages.size(), files.size());
+    for (const Page& page : pages) {
+      if (page.file == too_large) {
+        ASSERT_TRUE(page.error);
+        EXPECT_EQ(page.error->code(), ErrorCode::memory);
+        EXPECT_THAT(page.error->what(),
+                    HasSubstr("the picture takes 71.6 MiB to decode; the memory limit leaves "));
+      } else {
+        EXPECT_FALSE(page.error) << page.error->what();
+      }
+    }
+  });
+  EXPECT_LE(engine.stats().peak_memory_bytes, kLimit);
+  if (!kMemoryIsMeasurable) return;
+  EXPECT_LT(growth, kLimit + (24 << 20));  // files, and pictures while they are resized
 }
 
 TEST(PageQueue, WaitsWhileTheEngineIsBusy) {
