@@ -127,6 +127,7 @@ Raster decode_png(const Source& source) {
   PngReader reader(source.bytes);
   if (!reader.read_header()) source.reject(reader.error());
   const std::int64_t width = reader.width(), height = reader.height();
+  source.check_size(width, height);  // products of larger sizes overflow
   // With alpha: RGBA, and alpha that is split off.
   const std::int64_t decoding = (reader.has_alpha() ? 5 : kRgb) * width * height + kRows * width + kState;
   const int early_orientation = reader.orientation();

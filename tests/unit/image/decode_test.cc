@@ -157,6 +157,13 @@ TEST(Decode, EveryFormatChecksTheSizeBeforeItTakesMemory) {
   }
 }
 
+TEST(Decode, ThePixelsOfTheLargestPngDoNotOverflow) {
+  const std::string size = big_endian(0x7fffffff, 4);
+  EXPECT_THAT(failure("\x89PNG\r\n\x1a\n" + png_chunk("IHDR", size + size + "\x8\6\0\0\0"s) +
+                      png_chunk("IDAT", "x\x9c\3\0\0\0\0\1"s)),
+              HasSubstr("size 2147483647x2147483647 exceeds the limit"));
+}
+
 TEST(Decode, TheSizeIsReportedBeforeMemoryIsTaken) {
   ImageOptions options;
   options.max_pixels = std::int64_t{1} << 31;
