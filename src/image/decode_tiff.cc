@@ -20,6 +20,7 @@ namespace glmocr {
 namespace {
 
 constexpr std::int64_t kState = 1 << 20;  // of libtiff and its codecs
+constexpr std::int64_t kRows = 256;       // bytes per pixel of a block's width: libjpeg's rows
 
 // What libtiff's callbacks get: the bytes, the position in them, and room for the first error message.
 struct Input {
@@ -216,7 +217,10 @@ void begin_picture(TIFF* tiff, const Layout& layout, bool direct, int orientatio
   const std::int64_t own = layout.colors == 3 ? alpha : kRgb + alpha;  // beside the samples
   const std::int64_t pixel_bytes = direct ? layout.kept() + own : sizeof(std::uint32_t) + kRgb;
   // The last block's coded bytes are in the file and again in libtiff.
-  const std::int64_t codec = block * (direct ? 1 : 2) + std::ssize(source.bytes) + kState;
+  const std::int64_t width = std::max<std::int64_t>(
+      layout.width, TIFFIsTiled(tiff) != 0 ? field<std::uint32_t>(tiff, TIFFTAG_TILEWIDTH) : 0);
+  const std::int64_t codec =
+      block * (direct ? 1 : 2) + kRows * std::min(width, block) + std::ssize(source.bytes) + kState;
   source.begin_picture(layout.width, layout.height, codec + (pixel_bytes + turning(orientation)) * pixels);
 }
 

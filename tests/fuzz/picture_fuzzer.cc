@@ -29,10 +29,10 @@ void on_free(const volatile void* block) {
   allocated -= static_cast<std::int64_t>(__sanitizer_get_allocated_size(const_cast<const void*>(block)));
 }
 
-// What may be taken beyond what is told: messages, the tables of codes of a lossless WebP, and turning a PNG whose
-// orientation follows its pixels.
+// What may be taken beyond what is told: messages, the tables of codes of a lossless WebP, dictionaries of the codecs of
+// TIFF, which are resident as far as they are used, and turning a PNG whose orientation follows its pixels.
 constexpr std::int64_t kSlack =
-    kFormat == "WebP" ? 64 << 20 : (64 << 10) + (kFormat == "PNG" ? 3 * kMaxPixels : 0);
+    kFormat == "WebP" || kFormat == "TIFF" ? 64 << 20 : (64 << 10) + (kFormat == "PNG" ? 3 * kMaxPixels : 0);
 // What reading a header may take, beside its parts that the file holds.
 constexpr std::int64_t kHeader = 2 << 20;
 
