@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that build and test this project. Silent, quick and offline when everything is installed.
 #   scripts/setup.sh            what the program and its tests need
-#   scripts/setup.sh --checks   and what the format and lint checks need
+#   scripts/setup.sh --checks   and what the format and lint checks and the fuzzers need
 set -euo pipefail
 
 packages=(
@@ -14,7 +14,7 @@ packages=(
 )
 case "${1:-}" in
   "") ;;
-  --checks) packages+=(clang-format clang-tidy) ;;
+  --checks) packages+=(clang-format clang-tidy clang libclang-rt-14-dev) ;;
   *) echo "usage: scripts/setup.sh [--checks]" >&2; exit 2 ;;
 esac
 

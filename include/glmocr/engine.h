@@ -138,6 +138,7 @@ class GLMOCR_API Engine {
   EngineStats stats() const;  // any thread
 
  private:
+  friend struct EngineAccess;
   struct GLMOCR_LOCAL State;
   std::unique_ptr<State> state_;
 };

@@ -11,6 +11,8 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/memory.h"
+#include "base/memory_budget.h"
 #include "base/numbers.h"
 #include "kernels/kernels.h"
 #include "models/glm_ocr/prompt.h"
@@ -313,6 +315,25 @@ SelftestCheck run_check(Device& device, Device& ref, const OpCheck& check, DType
   return result;
 }
 
+void run_op_checks(const std::string& name, const DeviceOptions& options,
+                   const std::function<void(const SelftestCheck&)>& done) {
+  const auto device = open_device(name, options);
+  const auto ref = open_device("ref", options);
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    for (const OpCheck& check : op_checks()) done(run_check(*device, *ref, check, compute));
+  }
+}
+
+// Called when the operations do not fit the limit: runs them without one, to name the smallest that would do.
+[[noreturn]] void fail_with_least_memory(const LoadOptions& options, DeviceOptions unlimited) {
+  constexpr std::int64_t kMebibyte = 1 << 20;
+  unlimited.memory = std::make_shared<MemoryBudget>();
+  run_op_checks(options.device, unlimited, [](const SelftestCheck&) {});
+  fail(ErrorCode::memory, cat("the memory limit of ", size_text(options.memory_limit),
+                              " is too small: ", divide_up(unlimited.memory->peak(), kMebibyte),
+                              " MiB is the least that the self-test of the operations can work with"));
+}
+
 // A page of grey bars on white, with shades so that every patch differs.
 Image drawn_picture() {
   Image image{140, 84, std::vector<std::uint8_t>(140 * 84 * 3, 255)};
@@ -360,15 +381,16 @@ bool selftest(const std::string& model_path, const LoadOptions& options,
               const std::function<void(const SelftestCheck&)>& report) {
   const DeviceOptions device_options{
       .threads = options.threads, .pool = {}, .memory = std::make_shared<MemoryBudget>(options.memory_limit)};
-  const auto device = open_device(options.device, device_options);
-  const auto ref = open_device("ref", device_options);
   bool passed = true;
   const auto done = [&](const SelftestCheck& check) {
     passed = passed && check.passed;
     if (report) report(check);
   };
-  for (const DType compute : {DType::f32, DType::bf16}) {
-    for (const OpCheck& check : op_checks()) done(run_check(*device, *ref, check, compute));
+  try {
+    run_op_checks(options.device, device_options, done);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::memory || options.memory_limit == 0) throw;
+    fail_with_least_memory(options, device_options);
   }
   for (const ComputeType dtype : {ComputeType::fp32, ComputeType::bf16}) {
     done(run_forward(model_path, options, dtype));

@@ -59,7 +59,7 @@ inline Json parse_json(std::string_view text, const std::string& name, ErrorCode
 inline Json load_json(const std::filesystem::path& path) {
   std::string text;
   try {
-    text = read_file(path);
+    text = read_file(path, kLongestText, FileKind::regular);
   } catch (const Error& error) {
     fail(ErrorCode::model, error.what());
   }

@@ -6,13 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <istream>
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace glmocr {
 namespace {
@@ -35,11 +38,21 @@ class FileDescriptor {
   fail(ErrorCode::input, cat(path.string(), ": ", what, ": ", std::strerror(errno)));
 }
 
-std::int64_t regular_file_size(int fd, const std::filesystem::path& path) {
+// 0 for a pipe or a device.
+std::int64_t file_size(int fd, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) fail_system(path, "cannot be examined");
   if (S_ISDIR(info.st_mode)) fail(ErrorCode::input, cat(path.string(), ": is a folder, expected a file"));
   return info.st_size;
+}
+
+// Does not wait for the writer of a pipe. Throws where the file is neither regular nor a folder.
+int open_regular(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  struct stat info {};
+  if (fd < 0 || ::fstat(fd, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) return fd;
+  ::close(fd);
+  fail(ErrorCode::input, cat(path.string(), ": is a pipe or a device, expected a file"));
 }
 
 // A new file in the folder of `path` under a name of its own, removed unless it becomes `path`. The name is
@@ -73,12 +86,25 @@ class TemporaryFile {
   int fd_ = -1;
 };
 
+[[noreturn]] void refuse_length(const std::string& name, std::int64_t most) {
+  fail(ErrorCode::memory, cat(name, ": has more than ", size_text(most), ", the most that is read"));
+}
+
+// Grows in large steps: while the content is copied, little of it exists twice.
+void append(std::string& content, std::string_view block, const std::string& name, std::int64_t most) {
+  const std::size_t size = content.size() + block.size();
+  if (size > static_cast<std::size_t>(most)) refuse_length(name, most);
+  if (size > content.capacity())
+    content.reserve(std::max(size, std::min<std::size_t>(most, 4 * content.capacity())));
+  content += block;
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(open_regular(path));
   if (file.get() < 0) fail_system(path, "cannot be opened");
-  size_ = regular_file_size(file.get(), path);
+  size_ = file_size(file.get(), path);
   if (size_ == 0) return;
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (mapped == MAP_FAILED) fail_system(path, "cannot be mapped");
@@ -98,19 +124,31 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+std::string read_file(const std::filesystem::path& path, std::int64_t most, FileKind kind) {
+  const FileDescriptor file(kind == FileKind::any ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC)
+                                                  : open_regular(path));
   if (file.get() < 0) fail_system(path, "cannot be opened");
+  const std::int64_t size = file_size(file.get(), path);
+  if (size > most) refuse_length(path.string(), most);
   std::string content;
-  content.reserve(regular_file_size(file.get(), path));
+  content.reserve(size);
   char block[1 << 16];
   for (;;) {
     const ssize_t got = ::read(file.get(), block, sizeof block);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_system(path, "cannot be read");
     if (got == 0) return content;
-    content.append(block, got);
+    append(content, {block, static_cast<std::size_t>(got)}, path.string(), most);
   }
+}
+
+std::string read_stream(std::istream& stream, const std::string& name, std::int64_t most) {
+  std::string content;
+  char block[1 << 16];
+  while (stream.read(block, sizeof block), stream.gcount() > 0) {
+    append(content, {block, static_cast<std::size_t>(stream.gcount())}, name, most);
+  }
+  return content;
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,8 +27,18 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-// The whole file as a string. Throws Error{input} naming the file and the system's reason.
-std::string read_file(const std::filesystem::path& path);
+// Files of text are refused beyond this size: reading a device may never end.
+inline constexpr std::int64_t kLongestText = std::int64_t{256} << 20;
+
+enum class FileKind { any, regular };  // regular: a pipe without a writer would be waited for
+
+// The whole file as a string. Throws Error{input} naming the file and the system's reason, Error{memory} where it has
+// more than `most` bytes.
+std::string read_file(const std::filesystem::path& path, std::int64_t most = kLongestText,
+                      FileKind kind = FileKind::any);
+
+// The rest of a stream; `name` is its name in errors. Throws Error{memory} where that has more than `most` bytes.
+std::string read_stream(std::istream& stream, const std::string& name, std::int64_t most = kLongestText);
 
 // Writes a file so that a reader sees either the old content or all of the new: a temporary file next to it,
 // fsync, rename. A file that exists keeps its permissions; a new one gets those of the process's umask.

@@ -2,6 +2,7 @@
 #include "cli/option_groups.h"
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 
 #include "base/mapped_file.h"
@@ -9,13 +10,22 @@
 
 namespace glmocr::cli {
 
+namespace {
+
+// A bound of a range with all its digits, where it is a whole number.
+std::string plain(double bound) {
+  return bound == std::floor(bound) && bound < 0x1p63 ? cat(static_cast<std::int64_t>(bound)) : cat(bound);
+}
+
+}  // namespace
+
 CLI::Validator between(double low, double high) {
   const auto check = [low, high](const std::string& text) -> std::string {
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
     if (text.empty() || *end != '\0' || std::isnan(value)) return cat("\"", text, "\" is not a number");
     if (value >= low && value <= high) return "";
-    return cat(text, " is out of range, expected ", low, " to ", high);
+    return cat(text, " is out of range, expected ", plain(low), " to ", plain(high));
   };
   return CLI::Validator(check, "");
 }
@@ -71,6 +81,10 @@ void add_image_options(CLI::App& app, ImageOptions& options, const std::string& 
   app.add_option("--max-pixels", options.max_pixels, "refuse larger pictures (default 268435456)")
       ->option_text("N")
       ->check(between(1, 0x1p40))
+      ->group(group);
+  add_parsed(app, "--picture-memory", options.picture_memory, parse_size,
+             "refuse pictures that take more to decode: file, pixels\nand coefficients (default 416M)")
+      ->option_text("SIZE")
       ->group(group);
   add_parsed(app, "--background", options.background, parse_colour,
              "put transparent pixels on white, black or #rrggbb\n(default: transparency is ignored)")

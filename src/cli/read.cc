@@ -25,8 +25,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-PageQueueOptions queue_options(const ReadArguments& arguments) {
+PageQueueOptions queue_options(const ReadArguments& arguments, const LoadingEngine& loading) {
   PageQueueOptions options;
+  options.decoding_memory = loading.decoding_memory();
   options.image = arguments.image;
   options.read = arguments.options;
   options.pages_ahead = 2 * arguments.engine.max_sequences;
@@ -149,8 +150,9 @@ int run_read(const ReadArguments& arguments, Console& console) {
   console.note(
       cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
   Stats stats(info, load_ms);
-  Engine engine(model, arguments.engine);
-  PageQueue queue(engine, arguments.files, queue_options(arguments));
+  LoadingEngine loading(model, arguments.engine);
+  Engine& engine = *loading.engine;
+  PageQueue queue(engine, arguments.files, queue_options(arguments, loading));
   std::mutex output_mutex;  // held while pages are written, which happens on two threads where a file is lost
   const auto on_interrupt = [&] {
     console.note("interrupted: writing the pages that are finished");

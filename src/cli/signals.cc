@@ -7,8 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <fstream>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -32,6 +31,54 @@ void wake(unsigned char byte) {
   errno = saved;
 }
 
+constexpr char kLost[] =
+    ": can no longer be read: it was truncated, or its disk failed, while the program ran";
+
+void put(const char* text) { static_cast<void>(!::write(STDERR_FILENO, text, std::strlen(text))); }
+
+// The name of the file that is mapped at an address, by calls that a signal handler may make.
+class MappedFileName {
+ public:
+  const char* name() const { return path_; }
+
+  void find(std::uintptr_t address) {
+    const int maps = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    char block[512];
+    for (ssize_t got; path_[0] == 0 && (got = ::read(maps, block, sizeof block)) > 0;) {
+      for (ssize_t i = 0; i < got && path_[0] == 0; ++i) add(block[i], address);
+    }
+    ::close(maps);
+  }
+
+ private:
+  // begin-end permissions offset device inode      path
+  void add(char c, std::uintptr_t address) {
+    if (c != '\n') {
+      if (length_ + 1 < sizeof line_) line_[length_++] = c;
+      return;
+    }
+    line_[length_] = 0;
+    length_ = 0;
+    char* at = line_;
+    const std::uintptr_t begin = number(at), end = number(at);
+    const char* path = std::strchr(at, '/');
+    if (path != nullptr && begin <= address && address < end) std::memcpy(path_, path, std::strlen(path) + 1);
+  }
+  // Hexadecimal; skips the character after it.
+  static std::uintptr_t number(char*& at) {
+    std::uintptr_t value = 0;
+    for (; (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f'); ++at) {
+      value = 16 * value + static_cast<std::uintptr_t>(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    }
+    if (*at != 0) ++at;
+    return value;
+  }
+
+  char line_[4352] = "";  // a path has at most 4096 bytes
+  std::size_t length_ = 0;
+  char path_[sizeof line_] = "";
+};
+
 void on_signal(int signal) {
   for (const int handled : kSignals) ::signal(handled, SIG_DFL);  // the next one ends the process
   wake(signal);
@@ -48,26 +95,14 @@ void on_bus_error(int signal, siginfo_t* info, void*) {
     wake(static_cast<unsigned char>(signal));
     for (;;) ::pause();
   }
-  static constexpr char kMessage[] =
-      "glm-ocr: the weights can no longer be read: a file was truncated, or its disk failed, while the "
-      "program ran\n";
-  static_cast<void>(!::write(STDERR_FILENO, kMessage, sizeof kMessage - 1));
+  // Without memory of the heap, whose locks may be held.
+  static MappedFileName file;
+  file.find(reinterpret_cast<std::uintptr_t>(info->si_addr));
+  put("glm-ocr: ");
+  put(file.name()[0] != 0 ? file.name() : "the weights");
+  put(kLost);
+  put("\n");
   ::_exit(kModelUnusable);
-}
-
-// The file that is mapped at the address; "" where there is none.
-std::string mapped_file_at(std::uintptr_t address) {
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    // begin-end permissions offset device inode      path
-    unsigned long begin = 0, end = 0;
-    int path = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %*s %*s %n", &begin, &end, &path) == 2 && path > 0 &&
-        begin <= address && address < end) {
-      return line.substr(path);
-    }
-  }
-  return "";
 }
 
 void install(int signal, void (*handler)(int)) {
@@ -89,9 +124,7 @@ void handle_lost_files() {
   ::sigaction(SIGBUS, &action, nullptr);
 }
 
-std::string lost_file_message(const std::string& file) {
-  return cat(file, ": can no longer be read: it was truncated, or its disk failed, while the program ran");
-}
+std::string lost_file_message(const std::string& file) { return file + kLost; }
 
 InterruptWatcher::InterruptWatcher(std::function<void()> on_interrupt,
                                    std::function<void(const std::string& file)> on_lost_file)
@@ -118,7 +151,9 @@ void InterruptWatcher::watch() {
     if (got < 0 && errno == EINTR) continue;
     if (got != 1 || byte == 0) return;
     if (byte == SIGBUS) {
-      on_lost_file_(mapped_file_at(lost_address));
+      static MappedFileName file;
+      file.find(lost_address);
+      on_lost_file_(file.name());
     } else if (signal_ == 0) {
       signal_ = byte;
       on_interrupt_();

@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
-#include <iterator>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace glmocr::cli {
 
@@ -37,8 +37,6 @@ void write_standard_output(std::string_view text) {
   }
 }
 
-std::string read_standard_input() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-}
+std::string read_standard_input() { return read_stream(std::cin, "standard input"); }
 
 }  // namespace glmocr::cli

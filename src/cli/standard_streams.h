@@ -22,7 +22,7 @@ void keep_standard_streams_open();
 // or OutputError.
 void write_standard_output(std::string_view text);
 
-// Standard input up to its end.
+// Standard input up to its end. Throws Error{memory} where it has more than kLongestText bytes.
 std::string read_standard_input();
 
 }  // namespace glmocr::cli

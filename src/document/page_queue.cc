@@ -10,6 +10,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
+#include "engine/engine_access.h"
+#include "engine/model_state.h"
 #include "image/decode.h"
 
 namespace glmocr {
@@ -55,6 +58,28 @@ Error current_error() {
 }
 
 }  // namespace
+
+LoadingEngine::LoadingEngine(const Model& model, const EngineOptions& options) {
+  const std::shared_ptr<MemoryBudget>& memory = ModelAccess::state(model).memory;
+  limited = memory->limit() > 0;
+  if (limited) {
+    constexpr std::int64_t kShare = 4;
+    try {
+      const std::int64_t left = memory->limit() - ModelAccess::state(model).memory_used;
+      decoding = MemoryShare(memory, std::max<std::int64_t>(left, 0) / kShare, "pictures that are decoded");
+      engine.emplace(model, options);
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::memory) throw;
+      decoding = {};
+    }
+  }
+  engine.emplace(model, options);
+}
+
+std::int64_t LoadingEngine::decoding_memory() const {
+  return limited ? std::max(decoding.bytes(), kLeastDecoding) : 0;
+}
 
 PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
     : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
@@ -113,13 +138,27 @@ void PageQueue::load(std::int64_t index) {
   changed_.notify_all();
 }
 
+template <class Action>
+auto PageQueue::when_not_busy(Action action) {
+  for (;;) {
+    try {
+      return action();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::busy) throw;
+    }
+    std::unique_lock lock(mutex_);
+    if (!cancelled_) changed_.wait_for(lock, kBusyWait);
+    if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
+  }
+}
+
 Job PageQueue::decode_and_submit(std::int64_t index, Page& page) {
   refuse_documents(page.file);
   const auto start = std::chrono::steady_clock::now();
   double waited_ms = 0;
-  DecodedImage decoded = decode_file(page.file, options_.image, [&](std::int64_t pixels) {
+  DecodedImage decoded = decode_file(page.file, options_.image, [&](std::int64_t bytes) {
     const auto wait_start = std::chrono::steady_clock::now();
-    reserve_pixels(index, pixels);
+    reserve(index, bytes);
     waited_ms = milliseconds_since(wait_start);
   });
   page.decode_image_ms = milliseconds_since(start) - waited_ms;
@@ -130,38 +169,54 @@ Job PageQueue::decode_and_submit(std::int64_t index, Page& page) {
   read.on_token = [this, index](const TokenEvent& event) {
     if (event.token >= 0) on_token(index);
   };
-  std::vector<Image> images;
-  images.push_back(std::move(decoded.image));
-  return submit(images, read);
+  const engine::Request request = prepare(std::move(decoded.image), read);
+  std::int64_t bytes = 0;
+  for (const PreprocessedImage& image : request.images) bytes += std::ssize(image.resized.rgb);
+  keep(index, bytes);
+  return submit(request);
 }
 
-// Waits until the pixels fit beside those of other pages: called by the decoder, which has read the size
-// only. What holds pixels gives them back without any page being taken, so the wait ends.
-void PageQueue::reserve_pixels(std::int64_t index, std::int64_t pixels) {
+engine::Request PageQueue::prepare(Image image, const ReadOptions& read) {
+  std::vector<Image> images;
+  images.push_back(std::move(image));
+  return when_not_busy([&] { return EngineAccess::prepare(engine_, images, read); });
+}
+
+Job PageQueue::submit(const engine::Request& request) {
+  return when_not_busy([&] { return EngineAccess::submit(engine_, request); });
+}
+
+// Waits until the bytes fit beside those of other pages: called by the decoder, which has read the size
+// only. What holds bytes gives them back without any page being taken, so the wait ends.
+void PageQueue::reserve(std::int64_t index, std::int64_t bytes) {
+  const std::int64_t limit = options_.decoding_memory;
+  if (limit > 0 && bytes > limit) {
+    fail(ErrorCode::memory, cat("the picture takes ", size_text(bytes),
+                                " to decode; the memory limit leaves ", size_text(limit), " for that"));
+  }
   std::unique_lock lock(mutex_);
   reserving_.insert(index);
   changed_.wait(lock, [&] {
-    const bool fits = pixels_waiting_ == 0 || pixels_waiting_ + pixels <= options_.pixels_ahead;
-    return cancelled_ || (*reserving_.begin() == index && fits);
+    const bool fits = bytes_waiting_ == 0 || bytes_waiting_ + bytes <= options_.bytes_ahead;
+    const bool decodes = limit == 0 || bytes_decoding_ + bytes <= limit;
+    return cancelled_ || (*reserving_.begin() == index && fits && decodes);
   });
   reserving_.erase(index);
   changed_.notify_all();
   if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
-  slots_[index].pixels = pixels;
-  pixels_waiting_ += pixels;
+  slots_[index].bytes = slots_[index].decoding = bytes;
+  bytes_waiting_ += bytes;
+  bytes_decoding_ += bytes;
 }
 
-Job PageQueue::submit(const std::vector<Image>& images, const ReadOptions& read) {
-  for (;;) {
-    try {
-      return engine_.submit(images, read);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::busy) throw;
-    }
-    std::unique_lock lock(mutex_);
-    if (!cancelled_) changed_.wait_for(lock, kBusyWait);
-    if (cancelled_) fail(ErrorCode::cancelled, "interrupted");
-  }
+// The picture is prepared: from now on it takes this many bytes.
+void PageQueue::keep(std::int64_t index, std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[index];
+  bytes_waiting_ += bytes - slot.bytes;
+  slot.bytes = bytes;
+  bytes_decoding_ -= std::exchange(slot.decoding, 0);
+  changed_.notify_all();
 }
 
 void PageQueue::on_token(std::int64_t index) {
@@ -175,7 +230,8 @@ void PageQueue::stop_waiting(Slot& slot) {
   if (slot.begun) return;
   slot.begun = true;
   --pages_waiting_;
-  pixels_waiting_ -= slot.pixels;
+  bytes_waiting_ -= slot.bytes;
+  bytes_decoding_ -= std::exchange(slot.decoding, 0);  // of a picture that is broken
   changed_.notify_all();
 }
 

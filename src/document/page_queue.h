@@ -12,7 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "document/page.h"
+#include "engine/request.h"
 
 namespace glmocr {
 
@@ -20,13 +22,30 @@ struct PageQueueOptions {
   ImageOptions image;
   ReadOptions read;
   int pages_ahead = 64;  // the most pages that are loading or waiting for their first token
-  // The most pixels of those pages, 192 MiB of RGB. A larger picture is loaded alone.
-  std::int64_t pixels_ahead = std::int64_t{1} << 26;
+  // The most bytes that the pictures of those pages take, decoded or prepared. A picture that takes more is loaded alone.
+  std::int64_t bytes_ahead = std::int64_t{192} << 20;
+  // The most bytes that pictures take together while they are decoded. A picture that takes more fails with
+  // Error{memory}. 0: no limit.
+  std::int64_t decoding_memory = 0;
   bool collect_events = false;  // fill Page::events
 };
 
+// An engine beside which pictures are decoded within the model's memory limit.
+struct LoadingEngine {
+  // The engine gets three quarters of what the model leaves of its limit, decoding the rest. Where that is too little for
+  // any engine it gets all, and pictures of up to kLeastDecoding are decoded beyond the limit. Throws as Engine does.
+  LoadingEngine(const Model& model, const EngineOptions& options);
+
+  static constexpr std::int64_t kLeastDecoding = std::int64_t{8} << 20;
+  std::int64_t decoding_memory() const;  // for PageQueueOptions
+
+  MemoryShare decoding;
+  bool limited = false;
+  std::optional<Engine> engine;
+};
+
 // Reads many pictures through an engine and returns their pages in input order. The queue's own threads
-// decode pictures and submit them ahead, limited by their number and pixels, so that memory does not grow
+// decode pictures and submit them ahead, limited by their number and bytes, so that memory does not grow
 // with the number of inputs. Where the engine is busy, they wait and submit again.
 class PageQueue {
  public:
@@ -52,8 +71,9 @@ class PageQueue {
   struct Slot {
     enum class State { waiting, loading, submitted, failed, taken };
     State state = State::waiting;
-    bool begun = false;  // its first token has come, or it ended without one
-    std::int64_t pixels = 0;
+    bool begun = false;         // its first token has come, or it ended without one
+    std::int64_t bytes = 0;     // of its picture
+    std::int64_t decoding = 0;  // of these, until the picture is prepared
     std::optional<Job> job;
     Page page;
   };
@@ -61,8 +81,13 @@ class PageQueue {
   void load_pages();
   void load(std::int64_t index);
   Job decode_and_submit(std::int64_t index, Page& page);
-  void reserve_pixels(std::int64_t index, std::int64_t pixels);
-  Job submit(const std::vector<Image>& images, const ReadOptions& read);
+  void reserve(std::int64_t index, std::int64_t bytes);
+  void keep(std::int64_t index, std::int64_t bytes);
+  engine::Request prepare(Image image, const ReadOptions& read);
+  Job submit(const engine::Request& request);
+  // Runs the action, again after a while as long as the engine is busy.
+  template <class Action>
+  auto when_not_busy(Action action);
   void on_token(std::int64_t index);
   void stop_waiting(Slot& slot);
   void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text);
@@ -73,14 +98,14 @@ class PageQueue {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Slot> slots_;          // one per file
-  std::int64_t next_to_load_ = 0;    // guarded by mutex_
-  std::int64_t next_to_take_ = 0;    // guarded by mutex_
-  int pages_waiting_ = 0;            // guarded by mutex_; loading, or submitted and not begun
-  std::int64_t pixels_waiting_ = 0;  // guarded by mutex_
-  std::set<std::int64_t>
-      reserving_;           // guarded by mutex_; pages in reserve_pixels, whose first is served first
-  bool cancelled_ = false;  // guarded by mutex_
+  std::vector<Slot> slots_;           // one per file
+  std::int64_t next_to_load_ = 0;     // guarded by mutex_
+  std::int64_t next_to_take_ = 0;     // guarded by mutex_
+  int pages_waiting_ = 0;             // guarded by mutex_; loading, or submitted and not begun
+  std::int64_t bytes_waiting_ = 0;    // guarded by mutex_
+  std::int64_t bytes_decoding_ = 0;   // guarded by mutex_
+  std::set<std::int64_t> reserving_;  // guarded by mutex_; pages in reserve, whose first is served first
+  bool cancelled_ = false;            // guarded by mutex_
   std::atomic<std::int64_t> tokens_ = 0;
   std::vector<std::thread> loaders_;
 };

@@ -4,7 +4,9 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/core.h"
+#include "engine/engine_access.h"
 #include "engine/model_state.h"
 
 namespace glmocr {
@@ -51,8 +53,27 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
 Job Engine::submit(const std::vector<Image>& images, const ReadOptions& options) {
-  state_->core.check_waiting();
-  return JobAccess::make(state_->core.submit(engine::make_request(state_->claim.network(), images, options)));
+  return JobAccess::make(state_->core.submit(EngineAccess::prepare(*this, images, options)));
+}
+
+engine::Request EngineAccess::prepare(const Engine& engine, std::span<const Image> images,
+                                      const ReadOptions& options) {
+  engine.state_->core.check_waiting();
+  return engine::make_request(engine.state_->claim.network(), images, options);
+}
+
+// What the core would refuse for the moment is refused before the request is copied.
+Job EngineAccess::submit(Engine& engine, const engine::Request& request) {
+  Engine::State& state = *engine.state_;
+  state.core.check_waiting();
+  const MemoryBudget& budget = *state.claim.network().device().memory();
+  const std::int64_t bytes = engine::picture_bytes(state.claim.network(), request);
+  engine::check_request(request, state.claim.network(), state.core.limits());
+  if (budget.limit() > 0 && bytes > budget.limit() - budget.used()) {
+    fail(ErrorCode::busy,
+         cat("other pictures fill the memory: ", size_text(bytes), " are needed; try again later"));
+  }
+  return JobAccess::make(state.core.submit(engine::Request(request)));
 }
 
 EngineStats Engine::stats() const { return state_->core.stats(); }

@@ -7,7 +7,10 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/memory.h"
+#include "base/numbers.h"
 #include "engine/admission.h"
+#include "engine/kv_cache.h"
 #include "engine/model_state.h"
 #include "engine/step_runner.h"
 
@@ -15,6 +18,34 @@ namespace glmocr {
 namespace {
 
 constexpr int kPageSize = 32;
+
+// Under a memory limit: reserves the workspace of a pass. Throws Error{memory} naming the smallest limit that would do.
+void reserve_memory(const GlmOcr& network, const engine::Request& request) {
+  constexpr std::int64_t kScratchShare = 32;  // for what operations take beside the workspace
+  constexpr std::int64_t kMebibyte = 1 << 20;
+  Device& device = network.device();
+  const MemoryBudget& memory = *device.memory();
+  if (memory.limit() == 0) return;
+  device.reserve_arena(0);
+  const std::int64_t tokens = std::ssize(request.prompt.ids);
+  std::int64_t workspace = network.decoder().workspace_bytes(tokens, 1);
+  for (const PreprocessedImage& image : request.images) {
+    workspace =
+        std::max(workspace, network.vision().workspace_bytes(image.grid.patches(), network.compute()));
+  }
+  workspace += workspace / kScratchShare;
+  const engine::StepLimits limits{.sequences = 1, .prefill_rows = tokens, .context = tokens};
+  const std::int64_t needed =
+      memory.used() + workspace + engine::picture_bytes(network, request) +
+      device.kv_page_bytes(network.decoder().kv_spec(1, kPageSize)) * engine::pages_for(tokens, kPageSize) +
+      engine::StepRunner::table_bytes(network, limits, kPageSize);
+  if (needed > memory.limit()) {
+    fail(ErrorCode::memory, cat("the memory limit of ", size_text(memory.limit()),
+                                " is too small: ", divide_up(needed, kMebibyte),
+                                " MiB is the least that this forward pass can work with"));
+  }
+  device.reserve_arena(workspace);
+}
 
 Observer observer_of(Device& device, const TensorSink& sink) {
   if (!sink) return {};
@@ -37,6 +68,7 @@ Logits engine::forward(const GlmOcr& network, Request request, const TensorSink&
   for (const PreprocessedImage& image : request.images) {
     logits.image_grid_thw.push_back({image.grid.t, image.grid.h, image.grid.w});
   }
+  reserve_memory(network, request);
   const Observer observer = observer_of(network.device(), sink);
   MemoryShare memory(network.device().memory(), picture_bytes(network, request),
                      "pictures and their features");

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "image/alpha.h"
 #include "image/codec.h"
 #include "image/orient.h"
@@ -111,7 +112,7 @@ DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& n
                                first_bytes(bytes)));
   }
   try {
-    Raster raster = decode_raster({bytes, name, format, options.max_pixels, on_size});
+    Raster raster = decode_raster({bytes, name, format, options.max_pixels, options.picture_memory, on_size});
     resolve_alpha(raster, options.background);
     return {oriented(std::move(raster.image), raster.orientation), format, std::move(raster.warnings)};
   } catch (const std::bad_alloc&) {
@@ -123,9 +124,18 @@ void Source::reject(const std::string& what) const {
   fail(ErrorCode::input, cat(name, ": ", format, " picture: ", what));
 }
 
-void Source::begin_picture(std::int64_t width, std::int64_t height) const {
+void Source::begin_picture(std::int64_t width, std::int64_t height, std::int64_t bytes) const {
   check_size(width, height);
-  if (on_size) on_size(width * height);
+  check_memory(cat("size ", width, "x", height), bytes);
+  if (on_size) on_size(std::ssize(this->bytes) + bytes);
+}
+
+void Source::check_memory(const std::string& what, std::int64_t bytes) const {
+  const std::int64_t needed = std::ssize(this->bytes) + bytes;
+  if (needed <= max_bytes) return;
+  fail(ErrorCode::memory,
+       cat(name, ": ", format, " picture: ", what, " takes ", size_text(needed),
+           " to decode, more than the limit of ", size_text(max_bytes), " (picture_memory)"));
 }
 
 void Source::check_size(std::int64_t width, std::int64_t height) const {

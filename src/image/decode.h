@@ -22,20 +22,20 @@ struct DecodedImage {
 // "SVG"); nullptr if none matches.
 const char* sniff_format(std::span<const std::byte> bytes);
 
-// Gets the number of pixels of a picture, width times height.
-using SizeCallback = std::function<void(std::int64_t pixels)>;
+// Gets the bytes that decoding a picture takes at most, as ImageOptions::picture_memory counts them.
+using SizeCallback = std::function<void(std::int64_t bytes)>;
 
 // The pixels that Pillow's Image.open(...).convert("RGB") gives after ImageOps.exif_transpose; of animations
 // and files with several pages, the first picture. One difference: 16-bit grey keeps the high byte, where
 // Pillow clips at 255 and turns a scan white. Throws Error{input} that begins with `name` and says what was
-// found and what is wrong with it, Error{memory} where there is no memory for the pixels.
-// `on_size` is called once, after the header is read and the limit checked, before memory for pixels is
+// found and what is wrong with it, Error{memory} where decoding takes more than picture_memory or than there is.
+// `on_size` is called once, after the header is read and the limits checked, before memory for pixels is
 // taken. It may block until there is room for them, or throw to stop decoding.
 DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& name,
                           const ImageOptions& options = {}, const SizeCallback& on_size = {});
 
 // The same for a file; "-" is standard input. The file is read, not mapped: one that shrinks while it is
-// decoded must not end the process.
+// decoded must not end the process. No more of it is read than picture_memory.
 DecodedImage decode_file(const std::string& path, const ImageOptions& options = {},
                          const SizeCallback& on_size = {});
 

@@ -40,6 +40,8 @@ struct Header {
   std::size_t pixels_at = 0;
   std::array<std::uint32_t, 4> masks{};                    // red, green, blue, alpha
   std::array<std::array<std::uint8_t, 3>, 256> palette{};  // RGB; black beyond its end
+
+  bool has_runs() const { return compression == kRle8 || compression == kRle4; }
 };
 
 void read_palette(const Reader& reader, Header& header, std::size_t at, std::size_t entry,
@@ -105,7 +107,7 @@ Header read_header(const Source& source) {
   }
   header.top_down = height < 0;
   height = std::abs(height);
-  source.begin_picture(width, height);
+  source.check_size(width, height);
   check_coding(source, header);
   header.width = width;
   header.height = height;
@@ -118,6 +120,8 @@ Header read_header(const Source& source) {
     read_masks(reader, header, size);
     if (header.pixels_at == 0) header.pixels_at = palette_at;
   }
+  const int pixel_bytes = kRgb + (header.has_runs() ? 1 : 0) + (header.masks[3] != 0 ? 1 : 0);
+  source.begin_picture(width, height, pixel_bytes * width * height);
   return header;
 }
 
@@ -181,7 +185,7 @@ Raster decode_bmp(const Source& source) {
   const Header header = read_header(source);
   const std::size_t width = header.width;
   const std::size_t stride = (width * header.bits + 31) / 32 * 4;
-  const bool runs = header.compression == kRle8 || header.compression == kRle4;
+  const bool runs = header.has_runs();
   const std::uint8_t* pixels = nullptr;
   if (!runs) pixels = Reader{source}.at(header.pixels_at, stride * header.height);
   const std::vector<std::uint8_t> indices = runs ? read_runs(source, header) : std::vector<std::uint8_t>();

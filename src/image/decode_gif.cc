@@ -12,6 +12,8 @@
 namespace glmocr {
 namespace {
 
+constexpr std::int64_t kState = 64 << 10;  // of giflib
+
 struct Input {
   const Source& source;
   std::size_t position = 0;
@@ -98,14 +100,14 @@ Raster decode_gif(const Source& source) {
   if (frame.Width <= 0 || frame.Height <= 0) source.check_size(frame.Width, frame.Height);
   const int width = std::max(gif->SWidth, frame.Left + frame.Width);
   const int height = std::max(gif->SHeight, frame.Top + frame.Height);
-  source.begin_picture(width, height);
+  const bool has_alpha = transparent != NO_TRANSPARENT_COLOR;
+  const std::int64_t area = std::int64_t{width} * height;
+  source.begin_picture(width, height, (kRgb + (has_alpha ? 1 : 0)) * area + kState + width);
 
   // Outside of the frame: the transparent index if there is one, else 0. As in Pillow, the background index
   // is ignored.
-  const bool has_alpha = transparent != NO_TRANSPARENT_COLOR;
   const ColorMapObject* map = frame.ColorMap != nullptr ? frame.ColorMap : gif->SColorMap;
   const GifColorType outside = color_of(map, has_alpha ? transparent : 0);
-  const std::int64_t area = std::int64_t{width} * height;
   Raster raster;
   raster.image = {width, height, std::vector<std::uint8_t>(area * 3)};
   std::uint8_t* rgb = raster.image.rgb.data();

@@ -21,6 +21,9 @@ using Handle =
     std::unique_ptr<const heif_image_handle, Releaser<const heif_image_handle, heif_image_handle_release>>;
 using Pixels = std::unique_ptr<heif_image, Releaser<heif_image, heif_image_release>>;
 
+// Bytes per pixel: what is decoded, planes of 16 bits for example, what libheif converts it to, and ours.
+constexpr std::int64_t kDecoding = 18;
+
 void check(const heif_error& error, const Source& source) {
   if (error.code != heif_error_Ok) source.reject(error.message);
 }
@@ -36,7 +39,10 @@ Raster decode_heif(const Source& source) {
   heif_image_handle* raw_handle = nullptr;
   check(heif_context_get_primary_image_handle(context.get(), &raw_handle), source);
   const Handle handle(raw_handle);
-  source.begin_picture(heif_image_handle_get_width(handle.get()), heif_image_handle_get_height(handle.get()));
+  const std::int64_t coded_width = heif_image_handle_get_width(handle.get());
+  const std::int64_t coded_height = heif_image_handle_get_height(handle.get());
+  source.check_size(coded_width, coded_height);
+  source.begin_picture(coded_width, coded_height, kDecoding * coded_width * coded_height);
 
   const bool has_alpha = heif_image_handle_has_alpha_channel(handle.get()) != 0;
   const int channels = has_alpha ? 4 : 3;

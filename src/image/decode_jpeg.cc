@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/numbers.h"
 #include "image/cmyk.h"
 #include "image/codec.h"
 #include "image/exif.h"
@@ -22,6 +23,10 @@ namespace {
 
 // A progressive file may have any number of scans, each of which costs a pass over all coefficients.
 constexpr int kMaxScans = 500;
+// Bytes of libjpeg's rows per pixel of the width, at the largest sampling factors.
+constexpr std::int64_t kRows = 256;
+constexpr std::int64_t kState = 128 << 10;  // of libjpeg
+constexpr std::int64_t kBlockBytes = DCTSIZE2 * sizeof(JCOEF);
 
 class JpegReader {
  public:
@@ -69,6 +74,25 @@ class JpegReader {
   bool read_row(std::uint8_t* out) {
     if (setjmp(jump_) != 0) return false;
     return jpeg_read_scanlines(&info_, &out, 1) == 1 || truncated();
+  }
+
+  std::int64_t marker_bytes() const {
+    std::int64_t bytes = 0;
+    for (jpeg_saved_marker_ptr marker = info_.marker_list; marker != nullptr; marker = marker->next) {
+      bytes += marker->data_length;
+    }
+    return bytes;
+  }
+  // Bytes of all coefficients, which a file of several scans keeps.
+  std::int64_t coefficient_bytes() {
+    if (jpeg_has_multiple_scans(&info_) == FALSE) return 0;
+    std::int64_t blocks = 0;
+    for (int i = 0; i < info_.num_components; ++i) {
+      const jpeg_component_info& part = info_.comp_info[i];
+      blocks += round_up<std::int64_t>(part.width_in_blocks, part.h_samp_factor) *
+                round_up<std::int64_t>(part.height_in_blocks, part.v_samp_factor);
+    }
+    return blocks * kBlockBytes;
   }
 
   int orientation() const {
@@ -126,8 +150,12 @@ class JpegReader {
 
 Raster decode_jpeg(const Source& source) {
   JpegReader reader(source);
+  source.check_memory("a file of markers", std::ssize(source.bytes));  // libjpeg keeps them
   if (!reader.read_header()) source.reject(reader.error());
-  source.begin_picture(reader.width(), reader.height());
+  const std::int64_t pixels = std::int64_t{reader.width()} * reader.height();
+  source.begin_picture(reader.width(), reader.height(),
+                       kState + reader.marker_bytes() + reader.coefficient_bytes() + kRows * reader.width() +
+                           (kRgb + turning(reader.orientation())) * pixels);
   const int components = reader.components();
   if (components != 1 && components != 3 && components != 4) {
     source.reject(cat(components, " components, expected 1, 3 or 4"));

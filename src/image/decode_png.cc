@@ -4,7 +4,9 @@
 #include <png.h>
 
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -15,10 +17,15 @@
 namespace glmocr {
 namespace {
 
+constexpr std::size_t kLargestState = 1 << 20;  // no state of libpng or zlib is as large
+constexpr std::int64_t kState = 128 << 10;      // of libpng and zlib
+constexpr std::int64_t kRows = 2 * 8;           // bytes per pixel of libpng's two rows
+
 class PngReader {
  public:
   explicit PngReader(std::span<const std::byte> bytes) : bytes_(bytes) {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    png_ =
+        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, this, on_error, on_warning, this, on_malloc, on_free);
     info_ = png_ != nullptr ? png_create_info_struct(png_) : nullptr;
   }
   ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
@@ -44,14 +51,21 @@ class PngReader {
     return true;
   }
 
+  bool has_alpha() const {
+    return (png_get_color_type(png_, info_) & PNG_COLOR_MASK_ALPHA) != 0 ||
+           png_get_valid(png_, info_, PNG_INFO_tRNS) != 0;
+  }
+
   // Asks for 8-bit RGB or RGBA. libpng allocates its rows here.
   bool start() {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
+    largest_block_ = PTRDIFF_MAX;
     png_set_expand(png_);    // palettes, 1, 2 and 4 bits, tRNS
     png_set_strip_16(png_);  // the high byte
     png_set_gray_to_rgb(png_);
     passes_ = png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
+    largest_block_ = bytes_.size() + kLargestState;
     return true;
   }
 
@@ -85,6 +99,12 @@ class PngReader {
     png_longjmp(png, 1);
   }
   static void on_warning(png_structp, png_const_charp) {}
+  // libpng takes memory for a chunk of any length before it reads it.
+  static png_voidp on_malloc(png_structp png, png_alloc_size_t size) {
+    const auto* self = static_cast<const PngReader*>(png_get_mem_ptr(png));
+    return size <= self->largest_block_ ? std::malloc(size) : nullptr;
+  }
+  static void on_free(png_structp, png_voidp block) { std::free(block); }
   static void on_read(png_structp png, png_bytep out, std::size_t size) {
     auto* self = static_cast<PngReader*>(png_get_io_ptr(png));
     if (size > self->bytes_.size() - self->position_) png_error(png, "truncated file");
@@ -97,6 +117,7 @@ class PngReader {
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
   int passes_ = 1;
+  std::size_t largest_block_ = bytes_.size() + kLargestState;  // that libpng may take
   char error_[160] = "libpng cannot be initialised";
 };
 
@@ -105,7 +126,12 @@ class PngReader {
 Raster decode_png(const Source& source) {
   PngReader reader(source.bytes);
   if (!reader.read_header()) source.reject(reader.error());
-  source.begin_picture(reader.width(), reader.height());
+  const std::int64_t width = reader.width(), height = reader.height();
+  source.check_size(width, height);  // products of larger sizes overflow
+  // With alpha: RGBA, and alpha that is split off.
+  const std::int64_t decoding = (reader.has_alpha() ? 5 : kRgb) * width * height + kRows * width + kState;
+  const int early_orientation = reader.orientation();
+  source.begin_picture(width, height, decoding + turning(early_orientation) * width * height);
   if (!reader.start()) source.reject(reader.error());
   const int channels = reader.channels();
   GLMOCR_CHECK(channels == 3 || channels == 4);
@@ -113,11 +139,15 @@ Raster decode_png(const Source& source) {
   Raster raster;
   raster.image = {reader.width(), reader.height(), {}};
   std::vector<std::uint8_t>& pixels = raster.image.rgb;
-  pixels.resize(std::int64_t{reader.width()} * reader.height() * channels);
+  pixels.resize(width * height * channels);
   if (!reader.read_pixels(pixels.data())) source.reject(reader.error());
   reader.read_trailer();
   if (channels == 4) raster.alpha = split_alpha(pixels);
   raster.orientation = reader.orientation();
+  if (raster.orientation != early_orientation) {  // told after the pixels
+    source.check_memory(cat("turning ", width, "x", height),
+                        decoding + turning(raster.orientation) * width * height);
+  }
   return raster;
 }
 

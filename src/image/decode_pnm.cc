@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kEnd = -1;
 constexpr int kMaxDigits = 10;
+constexpr std::int64_t kTable = 1 << 16;  // of sample values
 
 class PnmReader {
  public:
@@ -127,8 +128,9 @@ Raster decode_pnm(const Source& source) {
   PnmReader reader(source);
   const std::int64_t width = reader.number("the width");
   const std::int64_t height = reader.number("the height");
-  source.begin_picture(width, height);
+  source.check_size(width, height);
   const std::size_t area = width * height;
+  source.begin_picture(width, height, (color ? kRgb : 1 + kRgb) * area + kTable);
   // A plain sample takes at least one byte, so a short file cannot make us allocate much.
   if (plain && area > source.size()) source.reject("truncated file");
 

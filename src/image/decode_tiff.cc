@@ -19,6 +19,9 @@
 namespace glmocr {
 namespace {
 
+constexpr std::int64_t kState = 1 << 20;  // of libtiff and its codecs
+constexpr std::int64_t kRows = 256;       // bytes per pixel of a block's width: libjpeg's rows
+
 // What libtiff's callbacks get: the bytes, the position in them, and room for the first error message.
 struct Input {
   const Source& source;
@@ -60,7 +63,8 @@ Tiff open_tiff(Input& input) {
   TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &input);
   TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, nullptr);
   // No single buffer of libtiff needs more than the samples of the largest picture, 8 bytes per pixel.
-  TIFFOpenOptionsSetMaxSingleMemAlloc(options, input.source.max_pixels * 8 + (1 << 20));
+  const std::int64_t samples = std::min(input.source.max_pixels, input.source.max_bytes / 8) * 8;
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options, samples + (1 << 20));
   TIFF* tiff = TIFFClientOpenExt("libtiff", "rm", &input, on_read, on_write, on_seek, on_close, on_size,
                                  nullptr, nullptr, options);
   TIFFOpenOptionsFree(options);
@@ -94,7 +98,7 @@ Layout read_layout(TIFF* tiff, const Source& source) {
   Layout layout{};
   layout.width = field<std::uint32_t>(tiff, TIFFTAG_IMAGEWIDTH);
   layout.height = field<std::uint32_t>(tiff, TIFFTAG_IMAGELENGTH);
-  source.begin_picture(layout.width, layout.height);
+  source.check_size(layout.width, layout.height);
   layout.bits = field<std::uint16_t>(tiff, TIFFTAG_BITSPERSAMPLE, 1);
   layout.channels = field<std::uint16_t>(tiff, TIFFTAG_SAMPLESPERPIXEL, 1);
   layout.photometric = field<std::uint16_t>(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISWHITE);
@@ -203,6 +207,21 @@ void check_blocks(TIFF* tiff, const Layout& layout, const Input& input) {
                             layout.width, "x", layout.height, " pixels, expected at most ", size_text(most),
                             " in all"));
   }
+}
+
+// Begins the picture. libtiff's own conversion has pixels of 32 bits, and two blocks.
+void begin_picture(TIFF* tiff, const Layout& layout, bool direct, int orientation, const Source& source) {
+  const std::int64_t block = TIFFIsTiled(tiff) != 0 ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
+  const std::int64_t pixels = std::int64_t{layout.width} * layout.height;
+  const std::int64_t alpha = layout.alpha != 0 ? 1 : 0;
+  const std::int64_t own = layout.colors == 3 ? alpha : kRgb + alpha;  // beside the samples
+  const std::int64_t pixel_bytes = direct ? layout.kept() + own : sizeof(std::uint32_t) + kRgb;
+  // The last block's coded bytes are in the file and again in libtiff.
+  const std::int64_t width = std::max<std::int64_t>(
+      layout.width, TIFFIsTiled(tiff) != 0 ? field<std::uint32_t>(tiff, TIFFTAG_TILEWIDTH) : 0);
+  const std::int64_t codec =
+      block * (direct ? 1 : 2) + kRows * std::min(width, block) + std::ssize(source.bytes) + kState;
+  source.begin_picture(layout.width, layout.height, codec + (pixel_bytes + turning(orientation)) * pixels);
 }
 
 Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
@@ -326,17 +345,19 @@ Raster decode_tiff(const Source& source) {
   if (tiff == nullptr) reject(input, "broken header");
   const Layout layout = read_layout(tiff.get(), source);
   check_blocks(tiff.get(), layout, input);
+  const bool direct = is_direct(tiff.get(), layout);
 
   Raster raster;
+  raster.orientation = field<std::uint16_t>(tiff.get(), TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
+  begin_picture(tiff.get(), layout, direct, raster.orientation, source);
   raster.image.width = layout.width;
   raster.image.height = layout.height;
-  if (is_direct(tiff.get(), layout)) {
+  if (direct) {
     check_samples(tiff.get(), layout, source);
     to_rgb(tiff.get(), layout, read_samples(tiff.get(), layout, input), raster, source);
   } else {
     convert_by_libtiff(tiff.get(), layout, raster, input);
   }
-  raster.orientation = field<std::uint16_t>(tiff.get(), TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
   if (TIFFLastDirectory(tiff.get()) == 0)
     raster.warnings.push_back("TIFF with several pages: only the first is read");
   return raster;

@@ -25,6 +25,19 @@ struct Frame : WebPIterator {
   Frame& operator=(const Frame&) = delete;
 };
 
+// Bytes that libwebp takes to decode a frame, beside its pixels. Lossless: the pixels as 32 bits, and transforms; lossy:
+// rows, and alpha as a lossless picture of its own. Not counted: tables of codes, a few megabytes at most in files that
+// encoders write, but hundreds in one that has a table for every sixteen pixels.
+std::int64_t decoding_bytes(const WebPIterator& frame) {
+  constexpr std::int64_t kRows = 192;  // per pixel of the width
+  constexpr std::int64_t kState = 64 << 10;
+  const std::int64_t pixels = std::int64_t{frame.width} * frame.height;
+  WebPBitstreamFeatures features;
+  const bool known = WebPGetFeatures(frame.fragment.bytes, frame.fragment.size, &features) == VP8_STATUS_OK;
+  const bool lossless = known && features.format == 2;
+  return (lossless ? 5 : frame.has_alpha != 0 ? 6 : 0) * pixels + kRows * frame.width + kState;
+}
+
 int orientation(const WebPDemuxer* demuxer) {
   WebPChunkIterator chunk{};
   const bool found = WebPDemuxGetChunk(demuxer, "EXIF", 1, &chunk) != 0;
@@ -44,7 +57,7 @@ Raster decode_webp(const Source& source) {
   }
   const int width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH);
   const int height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
-  source.begin_picture(width, height);
+  source.check_size(width, height);
   Frame frame;
   if (WebPDemuxGetFrame(demuxer.get(), 1, &frame) == 0) source.reject("no frame in the container");
   const bool covers = frame.width == width && frame.height == height;
@@ -57,6 +70,9 @@ Raster decode_webp(const Source& source) {
   const int channels = frame.has_alpha != 0 || !covers ? 4 : 3;
   const std::int64_t stride = std::int64_t{width} * channels;
   Raster raster;
+  raster.orientation = orientation(demuxer.get());
+  const std::int64_t pixel_bytes = (channels == 4 ? 5 : kRgb) + turning(raster.orientation);
+  source.begin_picture(width, height, decoding_bytes(frame) + pixel_bytes * width * height);
   raster.image = {width, height, std::vector<std::uint8_t>(stride * height)};
   std::vector<std::uint8_t>& pixels = raster.image.rgb;
   const std::int64_t start = frame.y_offset * stride + std::int64_t{frame.x_offset} * channels;
@@ -66,7 +82,6 @@ Raster decode_webp(const Source& source) {
     source.reject("broken pixel data");
   }
   if (channels == 4) raster.alpha = split_alpha(pixels);
-  raster.orientation = orientation(demuxer.get());
   return raster;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
-#include <iterator>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -11,19 +10,28 @@ namespace glmocr {
 
 namespace {
 
+constexpr const char* kStandardInput = "standard input";
+
 Image without_warnings(DecodedImage decoded, std::vector<std::string>* warnings) {
   if (warnings) warnings->insert(warnings->end(), decoded.warnings.begin(), decoded.warnings.end());
   return std::move(decoded.image);
 }
 
+// The bytes of a picture's file.
+std::string read_picture(const std::string& path, std::int64_t most) {
+  try {
+    return path == "-" ? read_stream(std::cin, kStandardInput, most) : read_file(path, most);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::memory) throw;
+    fail(error.code(), cat(error.what(), " of a picture (picture_memory)"));
+  }
+}
+
 }  // namespace
 
 DecodedImage decode_file(const std::string& path, const ImageOptions& options, const SizeCallback& on_size) {
-  const bool standard_input = path == "-";
-  const std::string content =
-      standard_input ? std::string{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}
-                     : read_file(path);
-  return decode_image(std::as_bytes(std::span(content)), standard_input ? "standard input" : path, options,
+  const std::string content = read_picture(path, options.picture_memory);
+  return decode_image(std::as_bytes(std::span(content)), path == "-" ? kStandardInput : path, options,
                       on_size);
 }
 

@@ -51,7 +51,7 @@ MergeTable build_merges(const TokenizerJson& json, const Vocabulary& vocabulary,
 
 std::string read_tokenizer_file(const std::filesystem::path& path) {
   try {
-    return read_file(path);
+    return read_file(path, kLongestText, FileKind::regular);
   } catch (const Error& error) {
     fail(ErrorCode::model, error.what());
   }

@@ -71,6 +71,9 @@ std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
   return rows;
 }
 
+// Of all characters: twice what docs/accuracy.md gives for these pictures.
+constexpr double kDocumented = 0.0012;
+
 TEST(Reading, EmbeddedModelReadsTheSamplesInFp32AndBf16Alike) {
   const Json samples = Json::parse(read_file(kSamples / "truth.json"));
   ASSERT_GE(samples.size(), 20u);
@@ -80,7 +83,8 @@ TEST(Reading, EmbeddedModelReadsTheSamplesInFp32AndBf16Alike) {
     std::cout << "[ errors   ] " << row << ": fp32 " << 100 * errors.rate() << " %, bf16 "
               << 100 * bf16.at(row).rate() << " % of " << errors.length << " characters\n";
   }
-  EXPECT_LE(fp32.at("all").rate(), 0.01);
+  EXPECT_LE(fp32.at("all").rate(), kDocumented);
+  for (const auto& [row, errors] : fp32) EXPECT_LE(errors.wrong, 0.01 * errors.length + 2) << row;
   EXPECT_LE(bf16.at("all").rate(), fp32.at("all").rate() + 0.003);
 }
 

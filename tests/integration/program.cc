@@ -65,6 +65,8 @@ void close_end(int& fd) {
     ::setenv(variable.first.c_str(), variable.second.c_str(), 1);
   ::dup2(in, STDIN_FILENO);
   ::dup2(err, STDERR_FILENO);
+  if (options.closed_input) ::close(STDIN_FILENO);
+  if (options.closed_errors) ::close(STDERR_FILENO);
   if (options.closed_output) {
     ::close(STDOUT_FILENO);
   } else if (!options.output_file.empty()) {
@@ -170,6 +172,7 @@ ProcessResult Process::wait() {
   int status = 0;
   rusage usage{};
   ::wait4(pid_, &status, 0, &usage);
+  result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   result_.peak_memory = std::int64_t{1024} * usage.ru_maxrss;
   pid_ = -1;
   if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);

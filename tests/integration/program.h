@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -18,6 +19,8 @@ struct ProcessOptions {
   std::string standard_input;
   bool open_input = false;          // standard input is a pipe that never ends
   bool closed_output = false;       // no standard output at all
+  bool closed_input = false;        // no standard input at all
+  bool closed_errors = false;       // no standard error at all
   std::string output_file;          // standard output goes there instead of a pipe
   bool full_output = false;         // standard output is a pipe without room
   bool nonblocking_output = false;  // standard output is a non-blocking pipe of one page
@@ -31,6 +34,7 @@ struct ProcessResult {
   int signal = 0;
   std::string out, err;
   std::int64_t peak_memory = 0;  // bytes resident at most
+  double seconds = 0;            // from its start to its end
 };
 
 // The program as a child process.
@@ -56,6 +60,7 @@ class Process {
   int in_ = -1, out_ = -1, err_ = -1;
   std::string input_;
   ProcessResult result_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
 ProcessResult run(const std::vector<std::string>& arguments, const ProcessOptions& options = {});

@@ -88,7 +88,7 @@ TEST(Read, PicturesThatDoNotFitTheMemoryTogetherWait) {
   std::vector<std::string> arguments = {"--no-enlarge", "--max-tokens", "8", "-q", "--batch", "2"};
   arguments.insert(arguments.end(), files.begin(), files.end());
   const std::string expected = run(arguments).out;
-  arguments.insert(arguments.end(), {"--memory", "16M"});
+  arguments.insert(arguments.end(), {"--memory", "22M"});
   const ProcessResult limited = run(arguments);
   EXPECT_EQ(limited.exit_code, 0) << limited.err;
   EXPECT_EQ(limited.out, expected);

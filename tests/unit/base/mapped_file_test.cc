@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <sstream>
 #include <thread>
 
 #include "support/expect_error.h"
@@ -32,6 +33,28 @@ class Umask {
  private:
   mode_t before_;
 };
+
+TEST(ReadFile, RefusesWhatIsTooLongOrNeverEnds) {
+  const TemporaryFolder folder;
+  folder.write("a", "12345");
+  EXPECT_EQ(read_file(folder / "a", 5), "12345");
+  expect_error(ErrorCode::memory, {folder / "a", "has more than 4 B"}, [&] { read_file(folder / "a", 4); });
+  expect_error(ErrorCode::memory, {"/dev/zero: has more than 64.0 MiB"},
+               [&] { read_file("/dev/zero", 64 << 20); });
+  expect_error(ErrorCode::input, {"/dev/zero: is a pipe or a device"},
+               [&] { read_file("/dev/zero", 5, FileKind::regular); });
+  std::istringstream stream("12345");
+  expect_error(ErrorCode::memory, {"stdin: has more than 4 B"}, [&] { read_stream(stream, "stdin", 4); });
+}
+
+TEST(ReadFile, DoesNotWaitForAWriterWhereItNeedsAFile) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_error(ErrorCode::input, {folder / "pipe", "is a pipe or a device"},
+               [&] { read_file(folder / "pipe", 5, FileKind::regular); });
+  expect_error(ErrorCode::input, {folder / "pipe", "is a pipe or a device"},
+               [&] { MappedFile(folder / "pipe"); });
+}
 
 TEST(AtomicFile, ReplacesTheContentAndLeavesNothingElse) {
   const TemporaryFolder folder;

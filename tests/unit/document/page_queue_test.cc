@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "base/error.h"
 #include "support/peak_memory.h"
 #include "support/temporary_folder.h"
 
@@ -15,6 +16,7 @@ namespace glmocr {
 namespace {
 
 using testing::HasSubstr;
+using namespace std::string_literals;
 
 std::string picture(const std::string& name) { return std::string(GLMOCR_TEST_DATA) + "/pictures/" + name; }
 
@@ -77,17 +79,16 @@ TEST(PageQueue, PagesComeInInputOrderAndOnesThatFailDoNotStopTheOthers) {
   EXPECT_FALSE(queue.take());
 }
 
-// 43 bytes whose header says 8192 x 8192, and whose pixels are missing.
-std::string large_gif() {
-  using namespace std::string_literals;
-  return "GIF89a\0\x20\0\x20\x80\0\0"s + "\0\0\0\xff\xff\xff"s +
-         "\x21\xf9\4\0\0\0\0\0,\0\0\0\0\0\x20\0\x20\0"s + "\2\1\x44\0;"s;
+// 43 bytes whose header says that both sides have this length, and whose pixels are missing.
+std::string gif_without_pixels(const std::string& side) {
+  return "GIF89a" + side + side + "\x80\0\0"s + "\0\0\0\xff\xff\xff"s + "\x21\xf9\4\0\0\0\0\0,\0\0\0\0"s +
+         side + side + "\0"s + "\2\1\x44\0;"s;
 }
 
 TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
   if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer keeps freed memory";
   const TemporaryFolder folder;
-  const std::vector<std::string> files(6, folder.write("large.gif", large_gif()).string());
+  const std::vector<std::string> files(6, folder.write("large.gif", gif_without_pixels("\0\x20"s)).string());
   Engine engine(model());
   std::vector<Page> pages;
   const std::int64_t growth = peak_growth([&] {
@@ -105,7 +106,7 @@ TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
 TEST(PageQueue, APictureAboveTheBoundGoesAlone) {
   Engine engine(model());
   PageQueueOptions options = short_texts();
-  options.pixels_ahead = 112 * 56;
+  options.bytes_ahead = 3 * 112 * 56;
   PageQueue queue(engine, {kWord, kLong, kWord, kLine, kLong, kWord}, options);
   const std::vector<Page> pages = take_all(queue);
   ASSERT_EQ(pages.size(), 6u);
@@ -189,10 +190,46 @@ TEST(PageQueue, FewPicturesAreInMemory) {
   options.pages_ahead = 4;
   EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
   options.pages_ahead = 64;
-  options.pixels_ahead = 4 * 1456 * 1456;
+  options.bytes_ahead = std::int64_t{24} << 20;
   EXPECT_LT(growth_of_a_long_queue(options), 100 << 20);
-  options.pixels_ahead = 100 * 1456 * 1456;
+  options.bytes_ahead = std::int64_t{1} << 30;
   EXPECT_GT(growth_of_a_long_queue(options), 120 << 20);
+}
+
+// Under a memory limit pictures that are decoded wait for each other.
+TEST(PageQueue, DecodingStaysWithinTheMemoryLimit) {
+  LoadOptions load;
+  load.dtype = ComputeType::fp32;
+  load.memory_limit = std::int64_t{256} << 20;
+  const Model limited = Model::load(std::string(GLMOCR_SOURCE_DIR) + "/tests/data/narrow", load);
+  LoadingEngine loading(limited, {});
+  PageQueueOptions options = short_texts();
+  options.decoding_memory = loading.decoding_memory();
+  EXPECT_EQ(options.decoding_memory, loading.decoding.bytes());
+  EXPECT_NEAR(static_cast<double>(options.decoding_memory), 64 << 20, 1 << 20);
+  const TemporaryFolder folder;
+  const std::string fits =
+      folder.write("fits.gif", gif_without_pixels("\xa0\x0f")).string();  // 4000 a side: 45.8 MiB
+  const std::string large = folder.write("large.gif", gif_without_pixels("\0\x20"s)).string();
+  const std::vector<std::string> files = {kWord, fits, fits, large, fits, fits, kWord};
+  std::vector<Page> pages;
+  const std::int64_t growth = peak_growth([&] {
+    PageQueue queue(*loading.engine, files, options);
+    pages = take_all(queue);
+  });
+  ASSERT_EQ(pages.size(), files.size());
+  for (const Page& page : pages) {
+    EXPECT_EQ(page.error.has_value(), page.file != kWord);
+    if (page.file == kWord) continue;
+    EXPECT_EQ(page.error->code(), page.file == large ? ErrorCode::memory : ErrorCode::input)
+        << page.error->what();
+    if (page.file != large) continue;
+    EXPECT_THAT(page.error->what(),
+                HasSubstr("the picture takes 192.1 MiB to decode; the memory limit leaves 63.9 MiB"));
+  }
+  EXPECT_LE(loading.engine->stats().peak_memory_bytes, load.memory_limit);
+  if (!kMemoryIsMeasurable) return;
+  EXPECT_LT(growth, 80 << 20) << "two at once take 92 MiB";
 }
 
 TEST(PageQueue, WaitsWhileTheEngineIsBusy) {

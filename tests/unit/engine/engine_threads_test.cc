@@ -98,9 +98,8 @@ TEST(EngineThreads, TimingsAddUpToTheTimeThatPassed) {
   const Timings& t = completion.timings;
   const double sum = t.queue_ms + t.vision_ms + t.prefill_ms + t.decode_ms;
   EXPECT_LE(sum, passed.count() + 0.01);
-  EXPECT_GT(sum, 0);
-  EXPECT_GT(t.vision_ms, 0);
-  EXPECT_GT(t.prefill_ms, 0);
+  EXPECT_GT(sum, 0.5 * passed.count());
+  for (const double part : {t.vision_ms, t.prefill_ms, t.decode_ms}) EXPECT_GT(part, 0.01 * sum);
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ class PlainRepetition {
   static constexpr TokenId kNumber = -1;
 
   static bool is_number(const std::string& bytes) {
-    return bytes.find_first_not_of("0123456789") == std::string::npos;
+    return !bytes.empty() && bytes.find_first_not_of("0123456789") == std::string::npos;
   }
   static bool repeats(const std::vector<Item>& items, std::int64_t i, std::int64_t period) {
     if (i < period || items[i].id != items[i - period].id) return false;

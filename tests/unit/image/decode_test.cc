@@ -9,6 +9,7 @@
 #include <initializer_list>
 
 #include "base/error.h"
+#include "support/expect_error.h"
 #include "support/peak_memory.h"
 #include "unit/image/fixtures.h"
 
@@ -156,25 +157,78 @@ TEST(Decode, EveryFormatChecksTheSizeBeforeItTakesMemory) {
   }
 }
 
+TEST(Decode, ThePixelsOfTheLargestPngDoNotOverflow) {
+  const std::string size = big_endian(0x7fffffff, 4);
+  EXPECT_THAT(failure("\x89PNG\r\n\x1a\n" + png_chunk("IHDR", size + size + "\x8\6\0\0\0"s) +
+                      png_chunk("IDAT", "x\x9c\3\0\0\0\0\1"s)),
+              HasSubstr("size 2147483647x2147483647 exceeds the limit"));
+}
+
 TEST(Decode, TheSizeIsReportedBeforeMemoryIsTaken) {
   ImageOptions options;
   options.max_pixels = std::int64_t{1} << 31;
+  options.picture_memory = std::int64_t{1} << 60;
   for (const Header& header : headers_of_huge_pictures()) {
     if (std::int64_t{header.width} * header.height > options.max_pixels)
       options.max_pixels = std::int64_t{1} << 34;
     std::int64_t reported = 0;
     const std::int64_t growth = peak_growth([&] {
       EXPECT_THROW(decode_image(as_bytes(header.bytes), "some.file", options,
-                                [&](std::int64_t pixels) {
-                                  reported += pixels;
+                                [&](std::int64_t bytes) {
+                                  reported += bytes;
                                   throw Error(ErrorCode::cancelled, "enough");
                                 }),
                    Error)
           << header.format;
     });
-    EXPECT_EQ(reported, std::int64_t{header.width} * header.height) << header.format;
+    EXPECT_GE(reported, std::int64_t{3} * header.width * header.height) << header.format;
     EXPECT_LT(growth, 32 << 20) << header.format;
   }
+}
+
+TEST(Decode, EveryFormatChecksItsMemoryBeforeItTakesIt) {
+  ImageOptions options;
+  options.max_pixels = std::int64_t{1} << 34;
+  for (const Header& header : headers_of_huge_pictures()) {
+    const std::int64_t growth = peak_growth([&] {
+      expect_error(
+          ErrorCode::memory,
+          {cat("some.file: ", header.format, " picture: size ", header.width, "x", header.height, " takes "),
+           " to decode, more than the limit of 416.0 MiB (picture_memory)"},
+          [&] { decode(header.bytes, options); });
+    });
+    EXPECT_LT(growth, 32 << 20) << header.format;
+  }
+}
+
+// What decoding takes is what is told, within the size of a small picture.
+TEST(Decode, NoPictureTakesMoreMemoryThanIsTold) {
+  if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer keeps freed memory";
+  constexpr std::int64_t kSide = 3000;
+  const std::string pixels(kSide * kSide * 3, 'x');
+  for (const std::string& file :
+       {cat("P6 ", kSide, " ", kSide, " 255\n") + pixels, cat("P5 ", kSide, " ", kSide, " 255\n") + pixels,
+        bmp(kSide, kSide, 24, 0, "", pixels)}) {
+    std::int64_t told = 0;
+    const std::int64_t growth = peak_growth(
+        [&] { decode_image(as_bytes(file), "some.file", {}, [&](std::int64_t bytes) { told = bytes; }); });
+    EXPECT_LT(growth, told - std::ssize(file) + (4 << 20));
+    EXPECT_LT(told, std::ssize(file) + (4 << 20) + 4 * kSide * kSide);
+  }
+}
+
+TEST(Decode, AProgressiveJpegCountsItsCoefficients) {
+  const auto told = [](const std::string& name) {
+    const std::string bytes = read_file(data_path("pictures/" + name));
+    std::int64_t needed = 0;
+    const Image image = decode_image(as_bytes(bytes), name, {}, [&](std::int64_t count) {
+                          needed = count - std::ssize(bytes);
+                        }).image;
+    return std::pair(needed, std::int64_t{image.width} * image.height);
+  };
+  const auto [plain, pixels] = told("444.jpg");
+  const auto [progressive, other_pixels] = told("progressive.jpg");
+  EXPECT_GE(progressive - 3 * other_pixels, plain - 3 * pixels + 2 * other_pixels);
 }
 
 // A grey picture of 2 x `height` pixels in tiles of `side` x `side`, all of them at the same few bytes.
@@ -203,6 +257,16 @@ TEST(Decode, TiffTilesMayNotHoldFarMoreThanThePicture) {
   EXPECT_THAT(failure(tiff_with_tiles(1 << 20, 256)), HasSubstr("4096 tiles of 64.0 KiB"));
   // A tile that reaches beyond a small picture is usual: this one is refused for its data.
   EXPECT_THAT(failure(tiff_with_tiles(1, 512)), Not(HasSubstr("expected at most")));
+}
+
+TEST(Decode, AChunkThatIsLongerThanTheFileTakesNoMemory) {
+  if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer takes all addresses";
+  const std::string png = "\x89PNG\r\n\x1a\n" +
+                          png_chunk("IHDR", big_endian(8, 4) + big_endian(8, 4) + "\x8\2\0\0\0"s) +
+                          big_endian(2'000'000'000, 4) + "eXIf" + std::string(200'000, 'x');
+  const std::int64_t before = own_memory("VmPeak:");
+  EXPECT_THAT(failure(png), HasSubstr("some.file: PNG picture: "));
+  EXPECT_LT(own_memory("VmPeak:") - before, 1 << 30);
 }
 
 TEST(Decode, LimitsPixels) {
