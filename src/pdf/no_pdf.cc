@@ -13,6 +13,7 @@ PdfFile::PdfFile(PdfFile&& other) noexcept = default;
 PdfFile& PdfFile::operator=(PdfFile&& other) noexcept = default;
 
 PdfFile PdfFile::open(const std::string& path, const PdfOptions&) { return open_bytes("", path, {}); }
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as the other implementation
 PdfFile PdfFile::open_bytes(std::string, const std::string& name, const PdfOptions&) {
   fail(ErrorCode::device,
        cat(name, ": is a PDF file; PDF files can be read on Linux only (x86-64, AArch64)"));

@@ -143,7 +143,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 
 std::string find_worker(const std::string& named) {
   const char* variable = std::getenv("GLMOCR_PDF_WORKER");
-  const std::string chosen = !named.empty() ? named : variable != nullptr ? variable : "";
+  std::string chosen = !named.empty() ? named : variable != nullptr ? variable : "";
   if (!chosen.empty()) {
     if (::access(chosen.c_str(), X_OK) == 0) return chosen;
     fail(ErrorCode::device, cat("PDF files cannot be rendered: ", chosen, ": ", std::strerror(errno)));

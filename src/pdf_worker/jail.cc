@@ -2,6 +2,7 @@
 #include "pdf_worker/jail.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -24,6 +25,8 @@ constexpr rlim_t kMemory = rlim_t{1} << 30;
 constexpr std::uint64_t kPathAddress = 0x10000;  // the lowest that ordinary systems allow
 constexpr std::uint64_t kLowestMapping = 0x100000;
 constexpr int kPathSize = 4096;
+
+void* path_address() { return reinterpret_cast<void*>(kPathAddress); }  // NOLINT(performance-no-int-to-ptr)
 
 bool limit(int resource, rlim_t value) {
   rlimit limits{};
@@ -65,13 +68,14 @@ bool enter_jail() {
   filter.allow(SYS_write, {{0, Kind::is, kSocketFd}});
   filter.allow(SYS_pread64, {{0, Kind::is, kDocumentFd}});
   filter.allow(SYS_setitimer, {{0, Kind::is, ITIMER_REAL}});
+  filter.allow(SYS_rt_sigaction, {{0, Kind::is, SIGIO}});
   return set_limits(16) && filter.install();
 }
 
 bool enter_program_jail() {
-  void* path = ::mmap(reinterpret_cast<void*>(kPathAddress), kPathSize, PROT_READ | PROT_WRITE,
+  void* path = ::mmap(path_address(), kPathSize, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-  if (path != reinterpret_cast<void*>(kPathAddress)) return false;
+  if (path != path_address()) return false;
   Filter filter;
   allow_computing(filter);
   filter.allow(SYS_execve, {{0, Kind::is_pointer, kPathAddress}});
@@ -102,7 +106,7 @@ bool enter_program_jail() {
 void become(const char* path, char* const* arguments, char* const* environment) {
   const std::size_t size = std::strlen(path) + 1;
   if (size > kPathSize) return;
-  char* known = reinterpret_cast<char*>(kPathAddress);  // NOLINT(performance-no-int-to-ptr)
+  char* known = static_cast<char*>(path_address());
   std::memcpy(known, path, size);
   ::execve(known, arguments, environment);
 }

@@ -2,6 +2,7 @@
 // glm-ocr-pdf: renders pages of a PDF file for glm-ocr, which starts it (pdf/protocol.h). A hostile file can end it, and
 // nothing else.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -45,11 +46,27 @@ std::unique_ptr<Renderer> open_renderer(std::string_view choice) {
   return renderer;
 }
 
-// Ends this process if it is still at work after so many seconds, should nobody be left to do so; 0: no longer.
-void set_alarm(int seconds) {
-  const itimerval time{{0, 0}, {seconds, 0}};
-  ::setitimer(ITIMER_REAL, &time, nullptr);
-}
+// While an object exists, two signals end this process: SIGIO, when the parent has gone and closed its end of the socket, and
+// SIGALRM, when the time is up and the parent has not ended it.
+class AtWork {
+ public:
+  explicit AtWork(int seconds) {
+    ::signal(SIGIO, SIG_DFL);
+    set_alarm(seconds);
+  }
+  ~AtWork() {
+    set_alarm(0);
+    ::signal(SIGIO, SIG_IGN);  // it also comes with each request
+  }
+  AtWork(const AtWork&) = delete;
+  AtWork& operator=(const AtWork&) = delete;
+
+ private:
+  static void set_alarm(int seconds) {
+    const itimerval time{{0, 0}, {seconds, 0}};
+    ::setitimer(ITIMER_REAL, &time, nullptr);
+  }
+};
 
 template <std::size_t kSize>
 void copy_text(const char* text, char (&out)[kSize]) {
@@ -120,9 +137,10 @@ int serve(std::string_view choice) {
     const ssize_t got = ::read(kSocketFd, &request, sizeof request);
     if (got == 0) return 0;
     if (got != ssize_t{sizeof request}) return 1;
-    set_alarm(std::max(request.time_limit_s, 1));
-    const Reply reply = session.answer(request);
-    set_alarm(0);
+    const Reply reply = [&] {
+      const AtWork at_work(std::max(request.time_limit_s, 1));
+      return session.answer(request);
+    }();
     if (::write(kSocketFd, &reply, sizeof reply) != ssize_t{sizeof reply}) return 1;
   }
 }
@@ -138,6 +156,9 @@ int main(int argc, char** argv) {
     return 2;
   }
   ::syscall(SYS_close_range, kPixelsFd + 1, ~0U, 0);  // whatever else the parent left open
+  ::signal(SIGIO, SIG_IGN);
+  ::fcntl(kSocketFd, F_SETOWN, ::getpid());
+  ::fcntl(kSocketFd, F_SETFL, O_ASYNC);
   ::fcntl(kSocketFd, F_SETFD, FD_CLOEXEC);
   ::fcntl(kPixelsFd, F_SETFD, FD_CLOEXEC);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -29,8 +29,10 @@ std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string file = folder + "/" + name;
-    if (folder.starts_with('/') && ::access(file.c_str(), X_OK) == 0) return file;
+    if (!folder.starts_with('/')) continue;
+    folder += '/';
+    folder += name;
+    if (::access(folder.c_str(), X_OK) == 0) return folder;
   }
   return "";
 }

@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "support/environment_variable.h"
 #include "support/peak_memory.h"
 #include "support/temporary_folder.h"
 
@@ -45,7 +46,8 @@ std::vector<Page> take_all(PageQueue& queue) {
 
 TEST(PageQueue, PagesComeInInputOrderAndOnesThatFailDoNotStopTheOthers) {
   const TemporaryFolder folder;
-  const std::string document = folder.write("document.png", "%PDF-1.7\n").string();
+  const std::string document = folder.write("document.png", "%PDF-1.7\nopen-crash\n").string();
+  const EnvironmentVariable library("GLMOCR_PDFIUM", GLMOCR_FAKE_PDFIUM);
   const std::vector<std::string> files = {
       kLong, folder / "missing.png", kWord, folder.path().string(), document, kLine};
   Engine engine(model());
