@@ -167,7 +167,7 @@ class FolderOutput : public Output {
  private:
   // The input whose pages are coming.
   struct Input {
-    std::int64_t number;
+    std::int64_t number = 0;
     std::string file;
     fs::path path;
     std::string content;
@@ -176,7 +176,10 @@ class FolderOutput : public Output {
   };
 
   void begin(const Page& page) {
-    input_.reset(new Input{page.input, page.file, folder_ / file_name(page.file), "", nullptr});
+    input_ = std::make_unique<Input>();
+    input_->number = page.input;
+    input_->file = page.file;
+    input_->path = folder_ / file_name(page.file);
     std::string& content = input_->content;
     input_->output = make_output(format_, false, [&content](std::string_view piece) { content += piece; });
   }

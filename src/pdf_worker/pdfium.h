@@ -54,6 +54,8 @@ struct Pdfium {
   void (*BitmapDestroy)(FpdfBitmap*);
   int (*GetFormType)(FpdfDocument*);  // 0: no form
   FpdfForm* (*InitFormFillEnvironment)(FpdfDocument*, FpdfFormFillInfo*);
+  void (*ExitFormFillEnvironment)(FpdfForm*);
+  void (*CloseDocument)(FpdfDocument*);
   void (*OnAfterLoadPage)(FpdfPage*, FpdfForm*);
   void (*OnBeforeClosePage)(FpdfPage*, FpdfForm*);
   void (*FFLDraw)(FpdfForm*, FpdfBitmap*, FpdfPage*, int x, int y, int width, int height, int rotation,

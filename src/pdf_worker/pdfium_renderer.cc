@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLibrary = "libpdfium.so";
+constexpr std::int64_t kPagesPerLoad = 100;
 
 void* open_library() {
   constexpr int kMode = RTLD_NOW | RTLD_LOCAL;
@@ -59,6 +60,8 @@ Pdfium functions_of(void* library) {
   find(library, "FPDFBitmap_Destroy", pdfium.BitmapDestroy);
   find(library, "FPDF_GetFormType", pdfium.GetFormType);
   find(library, "FPDFDOC_InitFormFillEnvironment", pdfium.InitFormFillEnvironment);
+  find(library, "FPDFDOC_ExitFormFillEnvironment", pdfium.ExitFormFillEnvironment);
+  find(library, "FPDF_CloseDocument", pdfium.CloseDocument);
   find(library, "FORM_OnAfterLoadPage", pdfium.OnAfterLoadPage);
   find(library, "FORM_OnBeforeClosePage", pdfium.OnBeforeClosePage);
   find(library, "FPDF_FFLDraw", pdfium.FFLDraw);
@@ -121,9 +124,8 @@ class PdfiumRenderer : public Renderer {
   const char* name() const override { return "PDFium"; }
 
   std::int64_t open(const std::string& password) override {
-    document_ = pdfium_.LoadCustomDocument(&access_, password.empty() ? nullptr : password.c_str());
-    if (document_ == nullptr) throw why_not_opened(!password.empty());
-    if (pdfium_.GetFormType(document_) != 0) form_ = pdfium_.InitFormFillEnvironment(document_, &form_info_);
+    password_ = password;
+    load();
     return pdfium_.GetPageCount(document_);
   }
 
@@ -140,6 +142,7 @@ class PdfiumRenderer : public Renderer {
   }
 
   void render(std::int64_t page, double dpi, int max_side, const Pixels& pixels, Reply& reply) override {
+    if (++rendered_ % kPagesPerLoad == 0) reload();
     const PixelSize size = measure(page, dpi, max_side);
     reply.width = size.width;
     reply.height = size.height;
@@ -157,6 +160,20 @@ class PdfiumRenderer : public Renderer {
   }
 
  private:
+  void load() {
+    document_ = pdfium_.LoadCustomDocument(&access_, password_.empty() ? nullptr : password_.c_str());
+    if (document_ == nullptr) throw why_not_opened();
+    if (pdfium_.GetFormType(document_) != 0) form_ = pdfium_.InitFormFillEnvironment(document_, &form_info_);
+  }
+
+  // PDFium keeps every object that a page needed until the document is closed.
+  void reload() {
+    if (form_ != nullptr) pdfium_.ExitFormFillEnvironment(form_);
+    form_ = nullptr;
+    pdfium_.CloseDocument(document_);
+    load();
+  }
+
   void draw(FpdfPage* page, FpdfBitmap* bitmap, const PixelSize& size) {
     constexpr int kFlags = kFpdfAnnotations | kFpdfRgbOrder | kFpdfLimitedImageCache;
     pdfium_.BitmapFillRect(bitmap, 0, 0, size.width, size.height, 0xffffffff);
@@ -169,11 +186,11 @@ class PdfiumRenderer : public Renderer {
     pdfium_.BitmapDestroy(bitmap);
   }
 
-  Failure why_not_opened(bool with_password) const {
+  Failure why_not_opened() const {
     switch (pdfium_.GetLastError()) {
       case kFpdfErrorPassword:
         return {Status::password,
-                with_password ? "the password is wrong" : "it is encrypted and needs a password"};
+                !password_.empty() ? "the password is wrong" : "it is encrypted and needs a password"};
       case kFpdfErrorSecurity:
         return {Status::broken, "it is encrypted in a way that is not supported"};
       case kFpdfErrorFile:
@@ -189,6 +206,8 @@ class PdfiumRenderer : public Renderer {
   FpdfDocument* document_ = nullptr;
   FpdfFormFillInfo form_info_{1, {}};
   FpdfForm* form_ = nullptr;
+  std::string password_;
+  std::int64_t rendered_ = 0;
 };
 
 }  // namespace

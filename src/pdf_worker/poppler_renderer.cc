@@ -121,7 +121,9 @@ class PopplerRenderer : public Renderer {
   PixelSize measure(std::int64_t page, double dpi, int max_side) override {
     if (!sizes_.contains(page)) load_sizes(page / kSizesAtOnce * kSizesAtOnce);
     const auto points = sizes_.find(page);
-    if (points == sizes_.end()) throw Failure{Status::no_page, "the page cannot be loaded"};
+    // pdfinfo gives pages that it cannot load no size.
+    if (points == sizes_.end() || (points->second.width == 0 && points->second.height == 0))
+      throw Failure{Status::no_page, "the page cannot be loaded"};
     PixelSize size;
     if (!pixel_size(points->second.width, points->second.height, dpi, max_side, size)) {
       throw Failure{Status::bad_page, "the page has no size"};
@@ -157,6 +159,7 @@ class PopplerRenderer : public Renderer {
       return text.size() <= kMostInfo;
     });
     if (end.exit_code == 0) return text;
+    if (end.errors.find("Wrong page range") != std::string::npos) return "Pages: 0";
     if (end.errors.find("ncorrect password") != std::string::npos) {
       throw Failure{Status::password,
                     password_.empty() ? "it is encrypted and needs a password" : "the password is wrong"};

@@ -226,6 +226,8 @@ EXPORT void FPDF_RenderPageBitmap(FpdfBitmap* bitmap, FpdfPage* page, int, int, 
 
 EXPORT int FPDF_GetFormType(FpdfDocument*) { return 0; }
 EXPORT FpdfForm* FPDFDOC_InitFormFillEnvironment(FpdfDocument*, FpdfFormFillInfo*) { return nullptr; }
+EXPORT void FPDFDOC_ExitFormFillEnvironment(FpdfForm*) {}
+EXPORT void FPDF_CloseDocument(FpdfDocument* document) { delete document; }
 EXPORT void FORM_OnAfterLoadPage(FpdfPage*, FpdfForm*) {}
 EXPORT void FORM_OnBeforeClosePage(FpdfPage*, FpdfForm*) {}
 EXPORT void FPDF_FFLDraw(FpdfForm*, FpdfBitmap*, FpdfPage*, int, int, int, int, int, int) {}
