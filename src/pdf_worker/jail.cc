@@ -2,7 +2,6 @@
 #include "pdf_worker/jail.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -66,9 +65,9 @@ bool enter_jail() {
   filter.allow(SYS_mprotect, {{2, Kind::has_none, PROT_EXEC}});
   filter.allow(SYS_read, {{0, Kind::is, kSocketFd}});
   filter.allow(SYS_write, {{0, Kind::is, kSocketFd}});
+  filter.allow(SYS_recvfrom, {{0, Kind::is, kSocketFd}});
   filter.allow(SYS_pread64, {{0, Kind::is, kDocumentFd}});
   filter.allow(SYS_setitimer, {{0, Kind::is, ITIMER_REAL}});
-  filter.allow(SYS_rt_sigaction, {{0, Kind::is, SIGIO}});
   return set_limits(16) && filter.install();
 }
 

@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -46,27 +48,28 @@ std::unique_ptr<Renderer> open_renderer(std::string_view choice) {
   return renderer;
 }
 
-// While an object exists, two signals end this process: SIGIO, when the parent has gone and closed its end of the socket, and
-// SIGALRM, when the time is up and the parent has not ended it.
-class AtWork {
- public:
-  explicit AtWork(int seconds) {
-    ::signal(SIGIO, SIG_DFL);
-    set_alarm(seconds);
-  }
-  ~AtWork() {
-    set_alarm(0);
-    ::signal(SIGIO, SIG_IGN);  // it also comes with each request
-  }
-  AtWork(const AtWork&) = delete;
-  AtWork& operator=(const AtWork&) = delete;
+// Ends this process if it is still at work after so many seconds, should the parent not have ended it; 0: no longer.
+void set_alarm(int seconds) {
+  const itimerval time{{0, 0}, {seconds, 0}};
+  ::setitimer(ITIMER_REAL, &time, nullptr);
+}
 
- private:
-  static void set_alarm(int seconds) {
-    const itimerval time{{0, 0}, {seconds, 0}};
-    ::setitimer(ITIMER_REAL, &time, nullptr);
-  }
-};
+// SIGIO comes with every event of the socket. Ends this process where the event is that the parent has gone.
+void on_socket_event(int) {
+  const int saved = errno;
+  char byte = 0;
+  if (::recv(kSocketFd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) ::_exit(0);
+  errno = saved;
+}
+
+void end_with_parent() {
+  struct sigaction action {};
+  action.sa_handler = on_socket_event;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGIO, &action, nullptr);
+  ::fcntl(kSocketFd, F_SETOWN, ::getpid());
+  ::fcntl(kSocketFd, F_SETFL, O_ASYNC);
+}
 
 template <std::size_t kSize>
 void copy_text(const char* text, char (&out)[kSize]) {
@@ -137,10 +140,9 @@ int serve(std::string_view choice) {
     const ssize_t got = ::read(kSocketFd, &request, sizeof request);
     if (got == 0) return 0;
     if (got != ssize_t{sizeof request}) return 1;
-    const Reply reply = [&] {
-      const AtWork at_work(std::max(request.time_limit_s, 1));
-      return session.answer(request);
-    }();
+    set_alarm(std::max(request.time_limit_s, 1));
+    const Reply reply = session.answer(request);
+    set_alarm(0);
     if (::write(kSocketFd, &reply, sizeof reply) != ssize_t{sizeof reply}) return 1;
   }
 }
@@ -156,9 +158,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   ::syscall(SYS_close_range, kPixelsFd + 1, ~0U, 0);  // whatever else the parent left open
-  ::signal(SIGIO, SIG_IGN);
-  ::fcntl(kSocketFd, F_SETOWN, ::getpid());
-  ::fcntl(kSocketFd, F_SETFL, O_ASYNC);
+  end_with_parent();
   ::fcntl(kSocketFd, F_SETFD, FD_CLOEXEC);
   ::fcntl(kPixelsFd, F_SETFD, FD_CLOEXEC);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -18,6 +18,11 @@ using testing::HasSubstr;
 
 class Pages : public testing::Test {
  protected:
+  void SetUp() override {
+    if (std::string(GLMOCR_FAKE_PDFIUM).empty())
+      GTEST_SKIP() << "PDF files cannot be rendered on this system";
+  }
+
   // "FILE:NUMBER" of all pages, with a star for the last of an input, or the error.
   std::vector<std::string> listed(const std::vector<std::string>& files, const std::string& ranges = "") {
     DocumentOptions options;

@@ -205,6 +205,16 @@ TEST_F(FakePdf, LargeFilesAreReadInPieces) {
   EXPECT_EQ(said(file, 19'999), "page 19999");
 }
 
+// The worker takes no event of its socket for the end of this process.
+TEST_F(FakePdf, ManyRequestsInAShortTime) {
+  PdfOptions options;
+  options.dpi = 72;
+  PdfFile file = open("9 9 say one\n9 9 say two\n", options);
+  const int worker = file.worker_pid();
+  for (int i = 0; i < 5000; ++i) ASSERT_EQ(said(file, i % 2), i % 2 == 0 ? "one" : "two") << i;
+  EXPECT_EQ(file.worker_pid(), worker);
+}
+
 TEST_F(FakePdf, OptionsOutOfRange) {
   PdfOptions options;
   options.dpi = 0;
