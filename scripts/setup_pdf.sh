@@ -50,7 +50,7 @@ if fetch_pdfium >"$work/log" 2>&1; then
 fi
 cp "$work/log" $failed
 if command -v pdftoppm >/dev/null || apt_install poppler-utils >>$failed 2>&1; then
-  echo "setup: PDFium cannot be had ($failed says why); PDF files are rendered by poppler, at a third of the speed" >&2
+  echo "setup: PDFium cannot be had ($failed says why); PDF files are rendered by poppler, at a tenth of the speed" >&2
 else
   echo "setup: neither PDFium nor poppler-utils can be had ($failed says why): PDF files cannot be read for now" >&2
 fi
