@@ -116,10 +116,10 @@ TEST_F(FakePdf, MemoryIsLimited) {
 
 TEST_F(FakePdf, TimeIsLimited) {
   PdfOptions options;
-  options.time_limit = std::chrono::milliseconds(300);
+  options.time_limit = std::chrono::milliseconds(2500);
   const auto start = std::chrono::steady_clock::now();
-  expect_lost("400 100 hang", "ended after 0.3 s without a result", options);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  expect_lost("400 100 hang", "ended after 2.5 s without a result", options);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
 TEST_F(FakePdf, AWorkerThatIsKilledFromOutsideCostsOnePage) {
