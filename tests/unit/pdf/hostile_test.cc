@@ -85,7 +85,8 @@ TEST_P(HostileFiles, EndInPagesOrMessages) {
     }
     EXPECT_TRUE(result.pages > 0 || !result.errors.empty());
     // A page takes two requests, and a worker that was lost opens the file again.
-    EXPECT_LT(result.seconds, 3 * result.calls * std::chrono::duration<double>(options.time_limit).count() + 5);
+    EXPECT_LT(result.seconds,
+              3 * result.calls * std::chrono::duration<double>(options.time_limit).count() + 5);
     if (pdf.outcome == Outcome::a_page) {
       EXPECT_GT(result.pages, 0);
     }
