@@ -148,20 +148,20 @@ std::string find_worker(const std::string& named) {
     if (::access(chosen.c_str(), X_OK) == 0) return chosen;
     fail(ErrorCode::device, cat("PDF files cannot be rendered: ", chosen, ": ", std::strerror(errno)));
   }
-  std::string looked;
+  std::vector<std::string> places;
   for (const fs::path& file : places_of_this_code()) {
     std::error_code error;
     const fs::path folder = fs::weakly_canonical(file, error).parent_path();
     for (const fs::path& bin :
          {folder, folder.parent_path() / "bin", folder.parent_path().parent_path() / "bin"}) {
-      const fs::path place = bin / kProgram;
-      if (::access(place.c_str(), X_OK) == 0) return place.string();
-      looked += cat(looked.empty() ? "" : ", ", place.string());
+      std::string place = (bin / kProgram).string();
+      if (::access(place.c_str(), X_OK) == 0) return place;
+      if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(std::move(place));
     }
   }
   fail(ErrorCode::device,
-       cat("PDF files cannot be rendered: the program ", kProgram, " is missing; looked for ", looked,
-           " (GLMOCR_PDF_WORKER names another place)"));
+       cat("PDF files cannot be rendered: the program ", kProgram, " is missing; looked for ",
+           join(places, ", "), " (GLMOCR_PDF_WORKER names another place)"));
 }
 
 WorkerProcess::WorkerProcess(const std::string& program, const char* choice, int document,
