@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian 12 packages that build and test this project. Silent, quick and offline when everything is installed.
+# Installs the Debian 12 packages that build and test this project, and a renderer of PDF files. Silent, quick and offline
+# when everything is installed.
 #   scripts/setup.sh            what the program and its tests need
 #   scripts/setup.sh --checks   and what the format and lint checks and the fuzzers need
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(
   g++ cmake ninja-build pkg-config git python3
@@ -24,24 +26,28 @@ command -v dpkg-query >/dev/null || {
   echo "setup: this is not a Debian system; please install the equivalents of: ${packages[*]}" >&2
   exit 1
 }
-missing=()
-for package in "${packages[@]}"; do
-  is_installed "$package" || missing+=("$package")
-done
-[ ${#missing[@]} -gt 0 ] || exit 0
 
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "setup: run as root: apt-get install ${missing[*]}" >&2; exit 1; }
-  as_root=(sudo)
-fi
-echo "setup: installing ${missing[*]}" >&2
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# install PACKAGE…: what of these is missing. Downloads package lists only where those at hand are not enough; a fresh
+# machine has none.
 install() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+  local missing=() package as_root=() log code=0
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "setup: run as root: apt-get install ${missing[*]}" >&2; return 1; }
+    as_root=(sudo)
+  fi
+  echo "setup: installing ${missing[*]}" >&2
+  log=$(mktemp)
+  local get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+  local install=("${get[@]}" install --yes --no-install-recommends "${missing[@]}")
+  "${install[@]}" >"$log" 2>&1 || { "${get[@]}" update && "${install[@]}"; } >"$log" 2>&1 || code=1
+  [ $code -eq 0 ] || { cat "$log" >&2; echo "setup: could not install ${missing[*]}" >&2; }
+  rm -f "$log"
+  return $code
 }
-# Downloads package lists only where those at hand are not enough; a fresh machine has none.
-install >"$log" 2>&1 ||
-  { "${as_root[@]}" apt-get update && install; } >"$log" 2>&1 ||
-  { cat "$log" >&2; echo "setup: could not install ${missing[*]}" >&2; exit 1; }
+
+install "${packages[@]}"
+bash scripts/setup_pdf.sh

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "document/page_ranges.h"
 #include "glmocr/glmocr.h"
 
 namespace glmocr::cli {
@@ -21,6 +22,9 @@ struct ReadArguments {
   ModelArguments model;
   std::vector<std::string> files;  // "-": standard input
   ImageOptions image;
+  double dpi = 200;      // of PDF pages
+  std::string password;  // of PDF files
+  PageRanges pages;
   ReadOptions options;
   EngineOptions engine;
   OutputFormat format = OutputFormat::text;

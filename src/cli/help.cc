@@ -12,15 +12,17 @@ namespace {
 
 constexpr CommandHelp kCommands[] = {
     {"read",
-     "glm-ocr [read] [OPTIONS] IMAGE...\n"
+     "glm-ocr [read] [OPTIONS] FILE...\n"
      "       glm-ocr COMMAND [OPTIONS]\n",
-     "read the text of pictures (the default command)",
-     "Reads the text of pictures with a model of the GLM-OCR family. The text goes to standard\n"
-     "output, several texts separated by a form feed; everything else goes to standard error.\n"
-     "IMAGE is a PNG, JPEG, WebP, TIFF, GIF, BMP or PNM file (HEIC and AVIF where built in), detected\n"
-     "from its content, or - for standard input. A bad picture does not stop the others.\n"
+     "read the text of pictures and PDF files (the default command)",
+     "Reads the text of pictures and PDF files with a model of the GLM-OCR family. The text goes to\n"
+     "standard output, several texts separated by a form feed; everything else goes to standard error.\n"
+     "FILE is a PNG, JPEG, WebP, TIFF, GIF, BMP or PNM picture (HEIC and AVIF where built in) or a PDF\n"
+     "file, detected from its content, or - for standard input. TIFF and PDF files are read page by\n"
+     "page, from pictures of the pages. A bad picture or page does not stop the others.\n"
      "A file that is named like a command needs its folder: ./read\n",
      "  glm-ocr page.png                              the text on standard output\n"
+     "  glm-ocr --pages 1,3-5 paper.pdf               pages of a document\n"
      "  glm-ocr --task table table.png                HTML of a table\n"
      "  glm-ocr -o texts/ scans/*.jpg                 one file per picture: texts/NAME.jpg.text\n"
      "  glm-ocr --format jsonl *.png | jq -r .text    one JSON object per line, in input order\n"
@@ -77,6 +79,9 @@ std::string exit_code_help() {
 const char* environment_help() {
   return "  GLMOCR_MODEL    the model to use without --model\n"
          "  GLMOCR_CPU_ISA  the instruction set of --device cpu, instead of the best\n"
+         "  GLMOCR_PDF_WORKER, GLMOCR_PDFIUM\n"
+         "                  the program glm-ocr-pdf and the library that renders PDF files\n"
+         "                  (default: beside this program)\n"
          "  HF_HUB_CACHE, HF_HOME\n"
          "                  where hub names such as zai-org/GLM-OCR are looked up\n"
          "                  (default ~/.cache/huggingface/hub)\n"

@@ -73,6 +73,7 @@ struct ReadInputs {
   std::string list_file;
   bool null_separated = false;
   std::string schema_file;
+  std::string password_file;
   std::optional<double> seconds;
   bool no_progress = false;
   std::optional<int> logprobs;

@@ -68,12 +68,13 @@ class JsonLinesOutput : public Output {
   Sink sink_;
 };
 
-// An object for one input, an array for several.
+// An object for one input, an array for several, or where the first page has a number.
 class JsonOutput : public Output {
  public:
   JsonOutput(Sink sink, bool array) : sink_(std::move(sink)), array_(array) {}
 
   void add(const Page& page) override {
+    if (first_ && page.number > 0) array_ = true;
     if (array_) {
       sink_((first_ ? "[\n" : ",\n") + result_json(page, false));
     } else {
@@ -145,27 +146,56 @@ std::string format_name(OutputFormat format) {
   return format == OutputFormat::json ? "json" : "jsonl";
 }
 
-// One file per page: NAME.FORMAT, or NAME.2.FORMAT where an input of another folder has the same name.
+// One file per input, with all its pages: NAME.FORMAT, or NAME.2.FORMAT where an input of another folder has the same name.
 class FolderOutput : public Output {
  public:
   FolderOutput(fs::path folder, OutputFormat format, Console& console)
       : folder_(std::move(folder)), format_(format), console_(console) {}
 
   void add(const Page& page) override {
-    const fs::path path = folder_ / file_name(page.file);
-    if (page.error && format_ == OutputFormat::text) return;
-    std::string content;
-    const auto output = make_output(format_, false, [&content](std::string_view piece) { content += piece; });
-    output->add(page);
-    try {
-      write_output_file(path, content);
-    } catch (const OutputError& error) {
-      throw PageOutputError(error.what());
-    }
-    console_.note(cat(page.file, ": written to ", path.string()));
+    if (!input_ || input_->number != page.input) begin(page);
+    input_->some = input_->some || !page.error || format_ != OutputFormat::text;
+    input_->output->add(page);
+    if (page.last) write();
+  }
+
+  // After an interruption the last input may lack pages.
+  void finish() override {
+    if (input_) write();
   }
 
  private:
+  // The input whose pages are coming.
+  struct Input {
+    std::int64_t number = 0;
+    std::string file;
+    fs::path path;
+    std::string content;
+    std::unique_ptr<Output> output;
+    bool some = false;  // there is something to be written
+  };
+
+  void begin(const Page& page) {
+    input_ = std::make_unique<Input>();
+    input_->number = page.input;
+    input_->file = page.file;
+    input_->path = folder_ / file_name(page.file);
+    std::string& content = input_->content;
+    input_->output = make_output(format_, false, [&content](std::string_view piece) { content += piece; });
+  }
+
+  void write() {
+    const std::unique_ptr<Input> input = std::move(input_);
+    if (!input->some) return;
+    input->output->finish();
+    try {
+      write_output_file(input->path, input->content);
+    } catch (const OutputError& error) {
+      throw PageOutputError(error.what());
+    }
+    console_.note(cat(input->file, ": written to ", input->path.string()));
+  }
+
   std::string file_name(const std::string& file) {
     const std::string base = file == "-" ? "stdin" : fs::path(file).filename().string();
     std::string name = cat(base, ".", format_name(format_));
@@ -181,6 +211,7 @@ class FolderOutput : public Output {
   OutputFormat format_;
   Console& console_;
   std::set<std::string> taken_;
+  std::unique_ptr<Input> input_;  // nullptr between inputs
 };
 
 // Whether the path is a folder that exists, or ends like one.

@@ -10,7 +10,7 @@
 
 namespace glmocr::cli {
 
-// Thrown when one page cannot be written; others may be.
+// Thrown when the output of one input cannot be written, at its last page; others may be.
 struct PageOutputError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

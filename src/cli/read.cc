@@ -29,16 +29,19 @@ PageQueueOptions queue_options(const ReadArguments& arguments, const LoadingEngi
   PageQueueOptions options;
   options.decoding_memory = loading.decoding_memory();
   options.image = arguments.image;
+  options.pdf.dpi = arguments.dpi;
+  options.pdf.password = arguments.password;
+  options.pages = arguments.pages;
   options.read = arguments.options;
   options.pages_ahead = 2 * arguments.engine.max_sequences;
   options.collect_events = arguments.logprobs;
   return options;
 }
 
-// "NAME: MESSAGE", where the message does not begin with the name already.
+// "NAME: MESSAGE" or "NAME: page N: MESSAGE", where the message does not begin with the name already.
 std::string about(const Page& page, const std::string& message) {
-  const std::string name = display_name(page.file) + ": ";
-  return message.starts_with(name) ? message : name + message;
+  const bool named = message.starts_with(display_name(page.file) + ": ");
+  return named ? message : cat(display_name(page), ": ", message);
 }
 
 // Why a text may be incomplete; "" where it is complete.
@@ -87,12 +90,11 @@ class Report {
     if (arguments_.stats) console_.print(stats.page_line(page));
   }
 
-  // A page that was added, and read, could not be written.
-  void add_unwritten(const Page& page, const std::string& why) {
+  // The output of an input whose pages were added could not be written.
+  void add_unwritten(const std::string& why) {
     console_.error(why);
     unwritten_ = true;
     ++failed_;
-    if (!page.error) --read_;
   }
 
   int read() const { return read_; }
@@ -132,11 +134,15 @@ void read_pages(PageQueue& queue, const ReadArguments& arguments, double load_ms
     try {
       output.add(*page);
     } catch (const PageOutputError& error) {
-      report.add_unwritten(*page, error.what());
+      report.add_unwritten(error.what());
     }
   }
   const std::lock_guard lock(output_mutex);
-  output.finish();
+  try {
+    output.finish();
+  } catch (const PageOutputError& error) {
+    report.add_unwritten(error.what());
+  }
 }
 
 }  // namespace

@@ -12,13 +12,26 @@ namespace {
 
 void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   const char* group = "Input";
-  app.add_option("IMAGE", arguments.files, "pictures; - is standard input")->option_text("...");
+  app.add_option("FILE", arguments.files, "pictures, PDF files; - is standard input")->option_text("...");
   auto* list = app.add_option("--files-from", inputs.list_file,
-                              "also read the pictures that FILE names, one per line;\n- is standard input")
+                              "also read the files that FILE names, one per line;\n- is standard input")
                    ->option_text("FILE")
                    ->group(group);
   app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
       ->needs(list)
+      ->group(group);
+  add_parsed(app, "--pages", arguments.pages, PageRanges::parse,
+             "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
+      ->option_text("LIST")
+      ->group(group);
+  app.add_option("--dpi", arguments.dpi,
+                 "pixels per inch of PDF pages (default 200); the longer\nside has at most 3500 pixels")
+      ->option_text("N")
+      ->check(between(1, 2400))
+      ->group(group);
+  app.add_option("--password-file", inputs.password_file,
+                 "the password of encrypted PDF files: the first line\nof FILE")
+      ->option_text("FILE")
       ->group(group);
   add_image_options(app, arguments.image, group);
   app.add_flag_callback(
@@ -32,11 +45,12 @@ void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   auto* format = add_choice<OutputFormat>(
       app, "-f,--format", arguments.format,
       {{"text", OutputFormat::text}, {"json", OutputFormat::json}, {"jsonl", OutputFormat::jsonl}},
-      "text (default); json: an object, or an array for\nseveral pictures; jsonl: one object per line");
+      "text (default); json: an object, or an array for\nseveral pictures or pages; jsonl: one object per "
+      "line");
   format->group(group);
   auto* output = app.add_option("-o,--output", arguments.output,
                                 "write to a file, or into a folder (one that exists or\nends in /) as "
-                                "NAME.FORMAT for each picture; a file is written\nas a whole or not at all")
+                                "NAME.FORMAT for each input; a file is written\nas a whole or not at all")
                      ->option_text("FILE|DIR")
                      ->group(group);
   app.add_flag("--stream", arguments.stream, "print text as it is generated, not with --output")
@@ -97,6 +111,16 @@ std::vector<std::string> listed_files(const ReadInputs& inputs) {
   return names;
 }
 
+// The first line of the file; "" where no file is given.
+std::string read_password(const std::string& file) {
+  if (file.empty()) return "";
+  std::string line = read_file(file);
+  line.resize(std::min(line.find('\n'), line.size()));
+  if (line.ends_with('\r')) line.pop_back();
+  if (line.empty()) fail(ErrorCode::input, cat(file, ": the first line, which is the password, is empty"));
+  return line;
+}
+
 }  // namespace
 
 void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
@@ -112,12 +136,13 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
   if (arguments.stream && !text) fail(ErrorCode::usage, "--stream needs --format text");
   if (inputs.logprobs && text) fail(ErrorCode::usage, "--logprobs needs --format json or jsonl");
   if (arguments.files.empty() && inputs.list_file.empty()) {
-    fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] IMAGE...");
+    fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] FILE...");
   }
   const auto standard_input = std::count(arguments.files.begin(), arguments.files.end(), "-");
   if (standard_input + (inputs.list_file == "-" ? 1 : 0) > 1) {
     fail(ErrorCode::usage, "standard input (-) can be read only once");
   }
+  arguments.password = read_password(inputs.password_file);
   arguments.options.schema = read_schema(arguments.options.task, inputs.schema_file);
   arguments.logprobs = inputs.logprobs.has_value();
   arguments.options.sampling.logprobs = inputs.logprobs.value_or(0);

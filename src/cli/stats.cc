@@ -44,7 +44,7 @@ std::string Stats::page_line(const Page& page) {
   std::string grid;
   for (const auto& thw : result.image_grid_thw) grid += cat(" as ", thw[2], "x", thw[1], " patches");
   const std::int64_t decoded = std::max<std::int64_t>(result.completion_tokens - 1, 0);
-  return cat(printable(display_name(page.file)), ": ", page.width, "x", page.height, " px", grid, ", ",
+  return cat(printable(display_name(page)), ": ", page.width, "x", page.height, " px", grid, ", ",
              result.image_tokens, " image tokens of ", result.prompt_tokens, ", ", result.completion_tokens,
              " tokens out (", to_string(result.finish_reason), "); picture ", fixed(page.decode_image_ms, 1),
              ", queue ", fixed(timings.queue_ms, 1), ", vision ", fixed(timings.vision_ms, 1), ", prefill ",

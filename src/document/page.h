@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,9 +9,12 @@
 
 namespace glmocr {
 
-// One input and what was read from it.
+// One page of an input and what was read from it.
 struct Page {
-  std::string file;  // as it was given; "-" is standard input
+  std::string file;         // as it was given; "-" is standard input
+  std::int64_t input = 0;   // which of the inputs it belongs to, from 0
+  std::int64_t number = 0;  // of the page, from 1; 0 where the input is one picture, or could not be opened
+  bool last = true;         // of the pages of its input
   int width = 0, height = 0;
   double load_ms = 0;          // loading the model, the same for all pages; set by the caller
   double decode_image_ms = 0;  // reading and decoding the picture
@@ -22,5 +26,11 @@ struct Page {
 
 // The name of an input in messages.
 inline std::string display_name(const std::string& file) { return file == "-" ? "standard input" : file; }
+
+// "paper.pdf", or "paper.pdf: page 3".
+std::string display_name(const Page& page);
+
+// The exception that is being handled, as an Error.
+Error current_error();
 
 }  // namespace glmocr

@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -13,7 +10,6 @@
 #include "base/memory.h"
 #include "engine/engine_access.h"
 #include "engine/model_state.h"
-#include "image/decode.h"
 
 namespace glmocr {
 namespace {
@@ -26,35 +22,6 @@ constexpr std::chrono::milliseconds kBusyWait(100);
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Folders and PDF files get a message of their own, rather than that they are not pictures.
-void refuse_documents(const std::string& file) {
-  std::error_code error;
-  if (file == "-") return;
-  if (std::filesystem::is_directory(file, error)) {
-    fail(ErrorCode::input, cat(file, ": is a folder; folders cannot be read yet: name the pictures in it"));
-  }
-  if (!std::filesystem::is_regular_file(file, error)) return;  // a pipe can be read only once
-  char head[5] = {};
-  std::ifstream(file, std::ios::binary).read(head, sizeof head);
-  if (std::string_view(head, sizeof head) == "%PDF-") {
-    fail(ErrorCode::input,
-         cat(file, ": is a PDF file; PDF files cannot be read yet: convert its pages to pictures first"));
-  }
-}
-
-// The exception being handled, as an Error.
-Error current_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::memory, "not enough memory");
-  } catch (const std::exception& error) {
-    return Error(ErrorCode::internal, error.what());
-  }
 }
 
 }  // namespace
@@ -82,16 +49,24 @@ std::int64_t LoadingEngine::decoding_memory() const {
 }
 
 PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOptions options)
-    : engine_(engine), files_(std::move(files)), options_(std::move(options)), slots_(files_.size()) {
-  const std::int64_t count = std::min(kLoaders, size());
+    : engine_(engine),
+      files_(std::move(files)),
+      options_(std::move(options)),
+      source_(files_, document_options()) {
   try {
-    for (std::int64_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
+    for (std::int64_t i = 0; i < kLoaders; ++i) loaders_.emplace_back([this] { load_pages(); });
   } catch (const std::system_error& error) {
     if (loaders_.empty()) {
       fail(ErrorCode::device,
            cat("a thread that loads pictures cannot be started: ", error.code().message()));
     }
   }
+}
+
+DocumentOptions PageQueue::document_options() {
+  DocumentOptions options{options_.image, options_.pdf, options_.pages};
+  options.pdf.cancelled = [this] { return cancelled_.load(); };
+  return options;
 }
 
 PageQueue::~PageQueue() {
@@ -107,24 +82,44 @@ PageQueue::~PageQueue() {
 
 void PageQueue::load_pages() {
   for (;;) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(
-        lock, [&] { return cancelled_ || next_to_load_ == size() || pages_waiting_ < options_.pages_ahead; });
-    if (cancelled_ || next_to_load_ == size()) return;
-    const std::int64_t index = next_to_load_++;
-    ++pages_waiting_;
-    slots_[index].state = Slot::State::loading;
-    lock.unlock();
-    load(index);
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return cancelled_ || exhausted_ || pages_waiting_ < options_.pages_ahead; });
+      if (cancelled_ || exhausted_) return;
+      ++pages_waiting_;
+    }
+    if (!load_next()) return;
   }
 }
 
-void PageQueue::load(std::int64_t index) {
-  Page page;
-  page.file = files_[index];
+// False where there is no page left.
+bool PageQueue::load_next() {
+  std::optional<SourcePage> source;
+  std::int64_t index = 0;
+  {
+    const std::lock_guard order(order_mutex_);
+    source = source_.next();  // may open a document, which takes time
+    const std::lock_guard lock(mutex_);
+    if (!source || cancelled_) {
+      exhausted_ = !source;
+      --pages_waiting_;
+      changed_.notify_all();
+      return false;
+    }
+    index = std::ssize(slots_);
+    Slot& slot = slots_.emplace_back();
+    slot.state = Slot::State::loading;
+    slot.page = source->page;
+  }
+  load(index, *source);
+  return true;
+}
+
+void PageQueue::load(std::int64_t index, const SourcePage& source) {
+  Page page = source.page;
   std::optional<Job> job;
   try {
-    job = decode_and_submit(index, page);
+    if (!page.error) job = decode_and_submit(index, source, page);
   } catch (...) {
     page.error = current_error();
   }
@@ -152,11 +147,10 @@ auto PageQueue::when_not_busy(Action action) {
   }
 }
 
-Job PageQueue::decode_and_submit(std::int64_t index, Page& page) {
-  refuse_documents(page.file);
+Job PageQueue::decode_and_submit(std::int64_t index, const SourcePage& source, Page& page) {
   const auto start = std::chrono::steady_clock::now();
   double waited_ms = 0;
-  DecodedImage decoded = decode_file(page.file, options_.image, [&](std::int64_t bytes) {
+  DecodedImage decoded = source.decode([&](std::int64_t bytes) {
     const auto wait_start = std::chrono::steady_clock::now();
     reserve(index, bytes);
     waited_ms = milliseconds_since(wait_start);
@@ -221,8 +215,8 @@ void PageQueue::keep(std::int64_t index, std::int64_t bytes) {
 
 void PageQueue::on_token(std::int64_t index) {
   ++tokens_;
-  Slot& slot = slots_[index];
   const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[index];
   if (!slot.begun) stop_waiting(slot);
 }
 
@@ -237,17 +231,19 @@ void PageQueue::stop_waiting(Slot& slot) {
 
 std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>& on_text) {
   std::unique_lock lock(mutex_);
-  if (next_to_take_ == size()) return std::nullopt;
-  Slot& slot = slots_[next_to_take_];
+  const auto known = [&] { return next_to_take_ < std::ssize(slots_); };
   const auto ready = [&] {
-    return slot.state == Slot::State::submitted || slot.state == Slot::State::failed;
+    return known() && (slots_[next_to_take_].state == Slot::State::submitted ||
+                       slots_[next_to_take_].state == Slot::State::failed);
   };
-  changed_.wait(lock, [&] { return ready() || cancelled_; });
+  changed_.wait(lock, [&] { return ready() || cancelled_ || (exhausted_ && !known()); });
+  if (!known() && !(cancelled_ && add_input_not_begun())) return std::nullopt;
+  Slot& slot = slots_[next_to_take_];
   Page page;
   if (ready()) {
     page = std::move(slot.page);
   } else {
-    page.file = files_[next_to_take_];
+    page = slot.page;
     page.error = Error(ErrorCode::cancelled, "interrupted");
   }
   const std::optional<Job> job = slot.job;
@@ -261,6 +257,23 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
   }
   ++next_to_take_;
   return page;
+}
+
+// The first input of which no page is known, as one page that is waiting. False where there is none.
+bool PageQueue::add_input_not_begun() {
+  const std::int64_t input = inputs_known();
+  if (input == std::ssize(files_)) return false;
+  Page& page = slots_.emplace_back().page;
+  page.file = files_[input];
+  page.input = input;
+  return true;
+}
+
+std::int64_t PageQueue::inputs_known() const { return slots_.empty() ? 0 : slots_.back().page.input + 1; }
+
+std::int64_t PageQueue::size() const {
+  const std::lock_guard lock(mutex_);
+  return std::ssize(slots_) + source_.pages_left() + std::ssize(files_) - inputs_known();
 }
 
 void PageQueue::finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text) {
@@ -295,7 +308,7 @@ void PageQueue::cancel() {
 std::int64_t PageQueue::finished() const {
   const std::lock_guard lock(mutex_);
   std::int64_t count = next_to_take_;
-  for (std::int64_t i = next_to_take_; i < next_to_load_; ++i) {
+  for (std::int64_t i = next_to_take_; i < std::ssize(slots_); ++i) {
     const Slot& slot = slots_[i];
     if (slot.state == Slot::State::failed || (slot.job && slot.job->done())) ++count;
   }

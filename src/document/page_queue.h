@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -14,12 +15,15 @@
 
 #include "base/memory_budget.h"
 #include "document/page.h"
+#include "document/page_source.h"
 #include "engine/request.h"
 
 namespace glmocr {
 
 struct PageQueueOptions {
   ImageOptions image;
+  PdfOptions pdf;  // `cancelled` is the queue's own
+  PageRanges pages;
   ReadOptions read;
   int pages_ahead = 64;  // the most pages that are loading or waiting for their first token
   // The most bytes that the pictures of those pages take, decoded or prepared. A picture that takes more is loaded alone.
@@ -44,8 +48,8 @@ struct LoadingEngine {
   std::optional<Engine> engine;
 };
 
-// Reads many pictures through an engine and returns their pages in input order. The queue's own threads
-// decode pictures and submit them ahead, limited by their number and bytes, so that memory does not grow
+// Reads many inputs through an engine and returns their pages in input order. The queue's own threads
+// decode pages and submit them ahead, limited by their number and bytes, so that memory does not grow
 // with the number of inputs. Where the engine is busy, they wait and submit again.
 class PageQueue {
  public:
@@ -59,10 +63,12 @@ class PageQueue {
   // generated. One caller at a time.
   std::optional<Page> take(const std::function<void(std::string_view)>& on_text = {});
 
-  // Any thread. Stops what runs and loads nothing more: pages that have not ended get Error{cancelled}.
+  // Any thread. Stops what runs and loads nothing more: pages that have not ended, and inputs that were not opened,
+  // get Error{cancelled}.
   void cancel();
 
-  std::int64_t size() const { return std::ssize(files_); }
+  // The pages known so far, and one for each input that was not opened yet.
+  std::int64_t size() const;
   std::int64_t finished() const;                   // pages that have ended, taken or not
   std::int64_t tokens() const { return tokens_; }  // generated so far
 
@@ -79,8 +85,10 @@ class PageQueue {
   };
 
   void load_pages();
-  void load(std::int64_t index);
-  Job decode_and_submit(std::int64_t index, Page& page);
+  DocumentOptions document_options();
+  bool load_next();
+  void load(std::int64_t index, const SourcePage& source);
+  Job decode_and_submit(std::int64_t index, const SourcePage& source, Page& page);
   void reserve(std::int64_t index, std::int64_t bytes);
   void keep(std::int64_t index, std::int64_t bytes);
   engine::Request prepare(Image image, const ReadOptions& read);
@@ -90,22 +98,26 @@ class PageQueue {
   auto when_not_busy(Action action);
   void on_token(std::int64_t index);
   void stop_waiting(Slot& slot);
+  bool add_input_not_begun();
+  std::int64_t inputs_known() const;
   void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text);
 
   Engine& engine_;
   const std::vector<std::string> files_;
   const PageQueueOptions options_;
 
+  std::mutex order_mutex_;  // taken before mutex_; held while a page gets its slot
+  PageSource source_;       // next(): guarded by order_mutex_
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Slot> slots_;           // one per file
-  std::int64_t next_to_load_ = 0;     // guarded by mutex_
-  std::int64_t next_to_take_ = 0;     // guarded by mutex_
-  int pages_waiting_ = 0;             // guarded by mutex_; loading, or submitted and not begun
-  std::int64_t bytes_waiting_ = 0;    // guarded by mutex_
-  std::int64_t bytes_decoding_ = 0;   // guarded by mutex_
-  std::set<std::int64_t> reserving_;  // guarded by mutex_; pages in reserve, whose first is served first
-  bool cancelled_ = false;            // guarded by mutex_
+  std::deque<Slot> slots_;               // guarded by mutex_; one per page that is known
+  bool exhausted_ = false;               // guarded by mutex_; source_ has no page left
+  std::int64_t next_to_take_ = 0;        // guarded by mutex_
+  int pages_waiting_ = 0;                // guarded by mutex_; loading, or submitted and not begun
+  std::int64_t bytes_waiting_ = 0;       // guarded by mutex_
+  std::int64_t bytes_decoding_ = 0;      // guarded by mutex_
+  std::set<std::int64_t> reserving_;     // guarded by mutex_; pages in reserve, whose first is served first
+  std::atomic<bool> cancelled_ = false;  // set under mutex_
   std::atomic<std::int64_t> tokens_ = 0;
   std::vector<std::thread> loaders_;
 };

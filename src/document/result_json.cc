@@ -25,33 +25,36 @@ OrderedJson logprobs_json(const std::vector<TokenEvent>& events) {
   return list;
 }
 
-// The message without the name that it begins with: "file" holds the name already.
+// The message without the name and page that it begins with: other keys hold these already.
 std::string bare_message(const Page& page) {
   const std::string message = page.error->what();
-  const std::string name = display_name(page.file) + ": ";
-  return message.starts_with(name) ? message.substr(name.size()) : message;
+  for (const std::string& name : {display_name(page) + ": ", display_name(page.file) + ": "}) {
+    if (message.starts_with(name)) return message.substr(name.size());
+  }
+  return message;
 }
 
 OrderedJson to_json(const Page& page) {
+  OrderedJson json = {{"file", page.file}};
+  if (page.number > 0) json["page"] = page.number;
   if (page.error) {
-    return {{"file", page.file},
-            {"error", {{"code", to_string(page.error->code())}, {"message", bare_message(page)}}}};
+    json["error"] = {{"code", to_string(page.error->code())}, {"message", bare_message(page)}};
+    return json;
   }
   const Result& result = page.result;
-  OrderedJson json = {{"file", page.file},
-                      {"text", result.text},
-                      {"finish_reason", to_string(result.finish_reason)},
-                      {"complete", result.finish_reason == FinishReason::stop},
-                      {"prompt_tokens", result.prompt_tokens},
-                      {"image_tokens", result.image_tokens},
-                      {"completion_tokens", result.completion_tokens},
-                      {"mean_logprob", result.mean_logprob},
-                      {"timings",
-                       {{"load", rounded(page.load_ms)},
-                        {"decode_image", rounded(page.decode_image_ms)},
-                        {"vision", rounded(result.timings.vision_ms)},
-                        {"prefill", rounded(result.timings.prefill_ms)},
-                        {"decode", rounded(result.timings.decode_ms)}}}};
+  json.update({{"text", result.text},
+               {"finish_reason", to_string(result.finish_reason)},
+               {"complete", result.finish_reason == FinishReason::stop},
+               {"prompt_tokens", result.prompt_tokens},
+               {"image_tokens", result.image_tokens},
+               {"completion_tokens", result.completion_tokens},
+               {"mean_logprob", result.mean_logprob},
+               {"timings",
+                {{"load", rounded(page.load_ms)},
+                 {"decode_image", rounded(page.decode_image_ms)},
+                 {"vision", rounded(result.timings.vision_ms)},
+                 {"prefill", rounded(result.timings.prefill_ms)},
+                 {"decode", rounded(result.timings.decode_ms)}}}});
   if (!page.events.empty()) json["logprobs"] = logprobs_json(page.events);
   return json;
 }

@@ -28,15 +28,14 @@ void reserve_memory(const GlmOcr& network, const engine::Request& request) {
   if (memory.limit() == 0) return;
   device.reserve_arena(0);
   const std::int64_t tokens = std::ssize(request.prompt.ids);
-  std::int64_t workspace = network.decoder().workspace_bytes(tokens, 1);
-  for (const PreprocessedImage& image : request.images) {
-    workspace =
-        std::max(workspace, network.vision().workspace_bytes(image.grid.patches(), network.compute()));
-  }
+  std::int64_t patches = 0;
+  for (const PreprocessedImage& image : request.images) patches += image.grid.patches();
+  std::int64_t workspace =
+      std::max(network.decoder().workspace_bytes(tokens, 1), network.vision().workspace_bytes(patches));
   workspace += workspace / kScratchShare;
   const engine::StepLimits limits{.sequences = 1, .prefill_rows = tokens, .context = tokens};
   const std::int64_t needed =
-      memory.used() + workspace + engine::picture_bytes(network, request) +
+      memory.used() + workspace + engine::picture_bytes(network, request) + network.vision().held_bytes(patches) +
       device.kv_page_bytes(network.decoder().kv_spec(1, kPageSize)) * engine::pages_for(tokens, kPageSize) +
       engine::StepRunner::table_bytes(network, limits, kPageSize);
   if (needed > memory.limit()) {

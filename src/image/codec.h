@@ -21,6 +21,7 @@ struct Source {
   std::int64_t max_pixels;
   std::int64_t max_bytes;                           // ImageOptions::picture_memory
   std::function<void(std::int64_t bytes)> on_size;  // see decode_image; may be empty
+  std::uint64_t tiff_page = 0;                      // where the page begins; 0: the first
 
   const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(bytes.data()); }
   std::size_t size() const { return bytes.size(); }

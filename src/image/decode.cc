@@ -89,6 +89,17 @@ Raster decode_raster(const Source& source) {
   fail(ErrorCode::input, cat(source.name, ": is a ", format, " file, which is not supported"));
 }
 
+DecodedImage decode_source(const Source& source, const ImageOptions& options) {
+  try {
+    Raster raster = decode_raster(source);
+    resolve_alpha(raster, options.background);
+    return {oriented(std::move(raster.image), raster.orientation), source.format, std::move(raster.warnings)};
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::memory,
+         cat(source.name, ": ", source.format, " picture: not enough memory for its pixels"));
+  }
+}
+
 }  // namespace
 
 const char* sniff_format(std::span<const std::byte> bytes) {
@@ -111,13 +122,12 @@ DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& n
     fail(ErrorCode::input, cat(name, ": not a picture (PNG, JPEG, WebP, TIFF, GIF, BMP, PNM, HEIC or AVIF): ",
                                first_bytes(bytes)));
   }
-  try {
-    Raster raster = decode_raster({bytes, name, format, options.max_pixels, options.picture_memory, on_size});
-    resolve_alpha(raster, options.background);
-    return {oriented(std::move(raster.image), raster.orientation), format, std::move(raster.warnings)};
-  } catch (const std::bad_alloc&) {
-    fail(ErrorCode::memory, cat(name, ": ", format, " picture: not enough memory for its pixels"));
-  }
+  return decode_source({bytes, name, format, options.max_pixels, options.picture_memory, on_size}, options);
+}
+
+DecodedImage decode_tiff_page(std::span<const std::byte> bytes, std::uint64_t place, const std::string& name,
+                              const ImageOptions& options, const SizeCallback& on_size) {
+  return decode_source({bytes, name, "TIFF", options.max_pixels, options.picture_memory, on_size, place}, options);
 }
 
 void Source::reject(const std::string& what) const {

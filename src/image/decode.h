@@ -34,7 +34,21 @@ using SizeCallback = std::function<void(std::int64_t bytes)>;
 DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& name,
                           const ImageOptions& options = {}, const SizeCallback& on_size = {});
 
-// The same for a file; "-" is standard input. The file is read, not mapped: one that shrinks while it is
+// The pages of a TIFF file: where each begins. Smaller versions of other pages and masks are left out.
+struct TiffPages {
+  std::vector<std::uint64_t> places;
+  std::string warning;  // why there may be more; else empty
+};
+
+// Empty where the bytes are no TIFF file, or one whose first page cannot be found: decode_image says what is wrong with it.
+// Throws Error{input} where it has more than 65,535 pages.
+TiffPages tiff_pages(std::span<const std::byte> bytes, const std::string& name);
+
+// decode_image for one of them.
+DecodedImage decode_tiff_page(std::span<const std::byte> bytes, std::uint64_t place, const std::string& name,
+                              const ImageOptions& options = {}, const SizeCallback& on_size = {});
+
+// decode_image for a file; "-" is standard input. The file is read, not mapped: one that shrinks while it is
 // decoded must not end the process. No more of it is read than picture_memory.
 DecodedImage decode_file(const std::string& path, const ImageOptions& options = {},
                          const SizeCallback& on_size = {});

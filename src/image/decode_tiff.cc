@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first page of a TIFF through libtiff: strips or tiles are unpacked to 8-bit samples, then converted to
+// Pages of a TIFF through libtiff: strips or tiles are unpacked to 8-bit samples, then converted to
 // RGB as Pillow does. Colour spaces that are rare in documents (YCbCr without JPEG, CIE Lab) go through
 // libtiff's own RGBA conversion.
 #include <tiffio.h>
@@ -9,12 +9,14 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "image/alpha.h"
 #include "image/cmyk.h"
 #include "image/codec.h"
+#include "image/decode.h"
 
 namespace glmocr {
 namespace {
@@ -343,6 +345,8 @@ Raster decode_tiff(const Source& source) {
   Input input{source};
   const Tiff tiff = open_tiff(input);
   if (tiff == nullptr) reject(input, "broken header");
+  if (source.tiff_page != 0 && TIFFSetSubDirectory(tiff.get(), source.tiff_page) != 1)
+    reject(input, "broken page");
   const Layout layout = read_layout(tiff.get(), source);
   check_blocks(tiff.get(), layout, input);
   const bool direct = is_direct(tiff.get(), layout);
@@ -358,9 +362,31 @@ Raster decode_tiff(const Source& source) {
   } else {
     convert_by_libtiff(tiff.get(), layout, raster, input);
   }
-  if (TIFFLastDirectory(tiff.get()) == 0)
+  if (source.tiff_page == 0 && TIFFLastDirectory(tiff.get()) == 0)
     raster.warnings.push_back("TIFF with several pages: only the first is read");
   return raster;
+}
+
+TiffPages tiff_pages(std::span<const std::byte> bytes, const std::string& name) {
+  constexpr std::int64_t kMostPages = 65535;
+  TiffPages pages;
+  const char* format = sniff_format(bytes);
+  if (format == nullptr || std::string_view(format) != "TIFF") return pages;
+  const Source source{bytes, name, format, ImageOptions().max_pixels, {}};
+  Input input{source};
+  const Tiff tiff = open_tiff(input);
+  if (tiff == nullptr) return pages;
+  std::int64_t directories = 0;
+  do {
+    if (++directories > kMostPages) source.reject(cat("more than ", kMostPages, " pages"));
+    const auto kind = field<std::uint32_t>(tiff.get(), TIFFTAG_SUBFILETYPE);
+    if (directories == 1 || (kind & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK)) == 0) {
+      pages.places.push_back(TIFFCurrentDirOffset(tiff.get()));
+    }
+    input.error[0] = 0;
+  } while (TIFFReadDirectory(tiff.get()) == 1);
+  if (input.error[0] != 0) pages.warning = cat("pages after this one cannot be found: ", input.error);
+  return pages;
 }
 
 }  // namespace glmocr

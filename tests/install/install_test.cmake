@@ -26,6 +26,15 @@ file(RENAME ${WORK}/first ${prefix})
 run(program_text ${CMAKE_COMMAND} -E env --unset=GLMOCR_MODEL ${prefix}/bin/glm-ocr ${picture})
 expect("${program_text}" "reading machines" "the installed program")
 
+# The renderer of PDF files is found beside the program: it says what is wrong with the file, not that it is missing.
+file(WRITE ${WORK}/broken.pdf "%PDF-1.7\n")
+execute_process(COMMAND ${CMAKE_COMMAND} -E env --unset=GLMOCR_MODEL --unset=GLMOCR_PDF_WORKER ${prefix}/bin/glm-ocr
+                        ${WORK}/broken.pdf
+                ERROR_VARIABLE errors RESULT_VARIABLE result)
+if(NOT errors MATCHES "is a PDF file, and|PDF files need|Linux only")
+  message(FATAL_ERROR "the installed program and a broken PDF file: ${result}\n${errors}")
+endif()
+
 file(GLOB_RECURSE installed ${prefix}/*.cmake ${prefix}/include/*)
 foreach(file IN LISTS installed)
   file(READ ${file} text)

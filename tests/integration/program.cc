@@ -58,7 +58,8 @@ void close_end(int& fd) {
     ::setrlimit(RLIMIT_STACK, &limit);
   }
   if (options.ignore_sigpipe) ::signal(SIGPIPE, SIG_IGN);
-  for (const char* name : {"GLMOCR_MODEL", "GLMOCR_CPU_ISA", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"}) {
+  for (const char* name : {"GLMOCR_MODEL", "GLMOCR_CPU_ISA", "GLMOCR_PDFIUM", "GLMOCR_PDF_WORKER",
+                           "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"}) {
     ::unsetenv(name);
   }
   for (const auto& variable : options.environment)

@@ -46,6 +46,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   bool running() const;
+  pid_t pid() const { return pid_; }
   void send(int signal) const;
   void close_output();                             // as when the reader of a pipe goes away
   void read_until_line();                          // waits for a complete line on standard output

@@ -71,6 +71,15 @@ TEST(ResultJson, AFailedPageIsItsError) {
             R"({"file":"-","error":{"code":"busy","message":"too much is waiting"}})");
 }
 
+TEST(ResultJson, PagesOfDocumentsHaveTheirNumber) {
+  Page page = page_that_was_read();
+  page.number = 3;
+  EXPECT_EQ(result_json(page, false).substr(0, 44), R"({"file":"scans/page.png","page":3,"text":"Tw)");
+  page.error = Error(ErrorCode::input, "scans/page.png: page 3: is lost");
+  EXPECT_EQ(result_json(page, false),
+            R"({"file":"scans/page.png","page":3,"error":{"code":"input","message":"is lost"}})");
+}
+
 TEST(ResultJson, BytesThatAreNotUtf8AreReplaced) {
   Page page;
   page.file = "caf\xe9.png";

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "document/page_ranges.h"
+#include "image/decode.h"
+#include "pdf/pdf_file.h"
+
+namespace glmocr {
+
+struct DocumentOptions {
+  ImageOptions image;
+  PdfOptions pdf;
+  PageRanges pages;
+};
+
+// An input as a list of pages: a picture, a TIFF file or a PDF file. Any thread may use it.
+class Document {
+ public:
+  virtual ~Document() = default;
+  virtual std::int64_t page_count() const = 0;
+  // Whether its pages have numbers: those of PDF files have, and of TIFF files with several pages.
+  virtual bool numbered() const = 0;
+  // A page, from 1, as a picture. Throws Error, whose message begins with the name of the file and, where pages are
+  // numbered, "page N"; MissingPage where the file only says that it has the page. `on_size`: as for decode_image.
+  virtual DecodedImage decode(std::int64_t page, const SizeCallback& on_size) = 0;
+};
+
+// Opens an input by its content; "-" is standard input. A picture is only opened when it is decoded: what is wrong with it
+// is an error of its page. Throws Error, whose message begins with the name of the file.
+std::shared_ptr<Document> open_document(const std::string& file, const DocumentOptions& options);
+
+}  // namespace glmocr

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pdf/pdf_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "pdf/worker_process.h"
+
+namespace glmocr {
+
+using pdf::Command;
+using pdf::Descriptor;
+using pdf::Reply;
+using pdf::Request;
+using pdf::Status;
+using pdf::WorkerLost;
+using pdf::WorkerProcess;
+
+namespace {
+
+constexpr int kMaxDpi = 2400;
+
+void check(const PdfOptions& options) {
+  if (!(options.dpi >= 1 && options.dpi <= kMaxDpi)) {
+    fail(ErrorCode::usage, cat("dpi is ", options.dpi, ", expected 1 to ", kMaxDpi));
+  }
+  if (options.max_side < 1 || options.max_side > kMaxPdfSide) {
+    fail(ErrorCode::usage, cat("max_side is ", options.max_side, ", expected 1 to ", kMaxPdfSide));
+  }
+  if (options.password.size() > pdf::kMaxPassword || options.password.find('\0') != std::string::npos) {
+    fail(ErrorCode::usage, cat("a password has at most ", pdf::kMaxPassword, " bytes, none of them zero"));
+  }
+}
+
+// As render may fill it: rows padded to four bytes.
+std::int64_t pixel_bytes(int max_side) { return (std::int64_t{max_side} * 3 + 3) / 4 * 4 * max_side; }
+
+const char* choice(PdfRenderer renderer) {
+  if (renderer == PdfRenderer::automatic) return "auto";
+  return renderer == PdfRenderer::pdfium ? "pdfium" : "poppler";
+}
+
+}  // namespace
+
+struct PdfFile::State {
+  std::string name;
+  PdfOptions options;
+  std::string program;
+  Descriptor document;
+  std::optional<WorkerProcess> worker;
+  std::int64_t page_count = 0;
+  std::string renderer;
+
+  // Starts a worker and lets it open the document.
+  void begin() {
+    worker.emplace(program, choice(options.renderer), document.get(), pixel_bytes(options.max_side));
+    Request request;
+    request.command = Command::open;
+    std::memcpy(request.password, options.password.data(), options.password.size());
+    const Reply reply = ask(request);
+    if (reply.status == Status::no_renderer) {
+      worker.reset();
+      fail(ErrorCode::device, cat(name, ": ", reply.message));
+    }
+    if (reply.status != Status::ok) {
+      worker.reset();
+      fail(ErrorCode::input, cat(name, ": is a PDF file, and ", reply.message));
+    }
+    page_count = reply.page_count;
+    renderer = reply.renderer;
+  }
+
+  Reply ask(const Request& request) {
+    try {
+      return worker->ask(request, options.time_limit, options.cancelled);
+    } catch (...) {
+      worker.reset();
+      throw;
+    }
+  }
+
+  // A command about a page.
+  Reply ask_page(Command command, std::int64_t page) {
+    Request request;
+    request.command = command;
+    request.page = page;
+    request.dpi = options.dpi;
+    request.max_side = options.max_side;
+    const Reply reply = ask(request);
+    const std::string message = cat(page_name(page), ": ", reply.message);
+    if (reply.status == Status::no_page) throw MissingPage(ErrorCode::input, message);
+    if (reply.status != Status::ok) fail(ErrorCode::input, message);
+    return reply;
+  }
+
+  std::string page_name(std::int64_t page) const { return cat(name, ": page ", page + 1); }
+};
+
+PdfFile::PdfFile(std::unique_ptr<State> state) : state_(std::move(state)) {
+  try {
+    state_->begin();
+    if (state_->page_count == 0) fail(ErrorCode::input, cat(state_->name, ": is a PDF file without pages"));
+  } catch (const WorkerLost& lost) {
+    fail(ErrorCode::input, cat(state_->name, ": is a PDF file that cannot be opened: ", lost.what));
+  }
+}
+PdfFile::~PdfFile() = default;
+PdfFile::PdfFile(PdfFile&& other) noexcept = default;
+PdfFile& PdfFile::operator=(PdfFile&& other) noexcept = default;
+
+PdfFile PdfFile::open(const std::string& path, const PdfOptions& options) {
+  check(options);
+  auto state = std::make_unique<State>();
+  state->name = path;
+  state->options = options;
+  state->document = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat info {};
+  if (state->document.get() < 0 || ::fstat(state->document.get(), &info) != 0) {
+    fail(ErrorCode::input, cat(path, ": cannot be opened: ", std::strerror(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) fail(ErrorCode::input, cat(path, ": is not a regular file"));
+  state->program = pdf::find_worker(options.worker);
+  return PdfFile(std::move(state));
+}
+
+PdfFile PdfFile::open_bytes(std::string content, const std::string& name, const PdfOptions& options) {
+  check(options);
+  auto state = std::make_unique<State>();
+  state->name = name;
+  state->options = options;
+  state->document = Descriptor(::memfd_create("glm-ocr document", MFD_CLOEXEC));
+  const int fd = state->document.get();
+  std::string_view left = content;
+  while (fd >= 0 && !left.empty()) {
+    const ssize_t put = ::write(fd, left.data(), left.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) break;
+    left.remove_prefix(static_cast<std::size_t>(put));
+  }
+  if (fd < 0 || !left.empty())
+    fail(ErrorCode::memory, cat(name, ": not enough memory for a PDF file of ", content.size(), " bytes"));
+  content.clear();
+  content.shrink_to_fit();
+  state->program = pdf::find_worker(options.worker);
+  return PdfFile(std::move(state));
+}
+
+std::int64_t PdfFile::page_count() const { return state_->page_count; }
+std::string PdfFile::renderer_name() const { return state_->renderer; }
+int PdfFile::worker_pid() const { return state_->worker ? state_->worker->pid() : -1; }
+
+Image PdfFile::render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
+  State& state = *state_;
+  try {
+    if (!state.worker) state.begin();
+    const Reply expected = state.ask_page(Command::measure, page);
+    if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
+    const Reply reply = state.ask_page(Command::render, page);
+    Image image;
+    image.width = reply.width;
+    image.height = reply.height;
+    image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(image.width) *
+                     static_cast<std::size_t>(image.height));
+    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(image.width);
+    for (int y = 0; y < image.height; ++y) {
+      const std::size_t line = static_cast<std::size_t>(y);
+      std::memcpy(&image.rgb[line * row],
+                  &state.worker->pixels()[line * static_cast<std::size_t>(reply.stride)], row);
+    }
+    return image;
+  } catch (const WorkerLost& lost) {
+    fail(ErrorCode::input, cat(state.page_name(page), ": ", lost.what));
+  }
+}
+
+}  // namespace glmocr

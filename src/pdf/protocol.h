@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// What PdfFile and its worker, the program glm-ocr-pdf, tell each other. Both come from one build and run on one
+// machine: the messages are plain structs.
+//
+// The worker is started with these descriptors and no others (0, 1 and 2 are /dev/null):
+//   3  one end of a SOCK_SEQPACKET socket pair: one Request in, one Reply out, one at a time, until it is closed
+//   4  the PDF file, for reading
+//   5  shared memory of a fixed size, into which pages are rendered: rows of RGB, 8 bits each, from the top
+// and with the arguments: auto | pdfium | poppler.
+//
+//   open      needs the password, which may be empty      → page_count
+//   measure   page, dpi, max_side                         → width, height: the size that render will give
+//   render    page, dpi, max_side                         → width, height, stride; the pixels are in the shared memory
+// Before open, and after it failed, the other commands fail. What is not `ok` has a message. A worker that cannot go on
+// ends without a reply; it ends itself where a request takes longer than its time limit.
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+namespace glmocr::pdf {
+
+inline constexpr int kSocketFd = 3;
+inline constexpr int kDocumentFd = 4;
+inline constexpr int kPixelsFd = 5;
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr int kMaxPassword = 1023;  // bytes
+
+enum class Command : std::uint32_t { open = 1, measure, render };
+
+struct Request {
+  std::uint32_t version = kProtocolVersion;
+  Command command = Command::open;
+  std::int64_t page = 0;  // from 0
+  double dpi = 0;
+  std::int32_t max_side = 0;             // pixels of the longer side at most
+  std::int32_t time_limit_s = 0;         // positive: the worker ends itself after so many seconds
+  char password[kMaxPassword + 1] = {};  // UTF-8, ended by NUL
+};
+
+enum class Status : std::uint32_t {
+  ok,
+  broken,       // not a PDF file, or one that cannot be read
+  password,     // encrypted, and the password is not the right one
+  no_page,      // the page does not exist or cannot be loaded
+  bad_page,     // the page exists and cannot be rendered
+  no_renderer,  // neither PDFium nor poppler can be used, or no jail can be built for them
+};
+
+struct Reply {
+  std::uint32_t version = kProtocolVersion;
+  Status status = Status::ok;
+  std::int64_t page_count = 0;
+  std::int32_t width = 0, height = 0;  // pixels
+  std::int32_t stride = 0;             // bytes from row to row
+  char renderer[20] = {};              // "PDFium" or "poppler"
+  char message[240] = {};              // ended by NUL
+};
+
+static_assert(std::is_trivially_copyable_v<Request> && std::is_trivially_copyable_v<Reply>);
+
+// The size in pixels of a page of this size in points (1/72 inch) at `dpi`, made smaller so that the longer side
+// has at most `max_side`: the same rule as the official SDK's. False where the page has no positive, finite size.
+struct PixelSize {
+  std::int32_t width = 0, height = 0;
+  double dpi = 0;  // after the limit
+};
+bool pixel_size(double width_pt, double height_pt, double dpi, int max_side, PixelSize& size);
+
+}  // namespace glmocr::pdf

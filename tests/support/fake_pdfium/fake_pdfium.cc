@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// A library with the functions of PDFium that glm-ocr-pdf uses, loaded in its place (GLMOCR_PDFIUM). It does what a broken
+// or subverted renderer might do, in the jail of the worker. After "%PDF" and a newline, each line of a "document" is a
+// page:
+//   WIDTH HEIGHT COMMAND [ARGUMENT]     in points
+// It answers with text in the place of the page's first pixels.
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "pdf_worker/pdfium.h"
+
+using namespace glmocr::pdf;
+
+namespace glmocr::pdf {
+struct FpdfDocument {
+  std::vector<std::string> pages;
+};
+struct FpdfPage {
+  std::string line;
+};
+struct FpdfBitmap {
+  unsigned char* pixels;
+  int height, stride;
+};
+}  // namespace glmocr::pdf
+
+namespace {
+
+std::string at_start;  // what the process had before its jail was closed
+unsigned long last_error = 0;
+
+// "0" for success, else the number of the error.
+std::string outcome(long result) { return std::to_string(result < 0 ? errno : 0); }
+
+// Tries what a jailed process must not do; "NAME=OUTCOME ..."
+std::string attempts() {
+  void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  char program[] = "/bin/true";
+  char* const arguments[] = {program, nullptr};
+  char byte = 0;
+  struct Attempt {
+    const char* name;
+    std::function<long()> run;
+  };
+  const std::vector<Attempt> list = {
+      {"open", [] { return ::open("/etc/passwd", O_RDONLY); }},
+      {"openat", [] { return ::syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY, 0); }},
+      {"openat2", [] { return ::syscall(SYS_openat2, AT_FDCWD, "/etc/passwd", nullptr, 0); }},
+      {"create", [] { return ::open("/tmp/glm-ocr-pdf-escaped", O_WRONLY | O_CREAT, 0600); }},
+      {"inet", [] { return ::socket(AF_INET, SOCK_STREAM, 0); }},
+      {"unix", [] { return ::socket(AF_UNIX, SOCK_STREAM, 0); }},
+      {"fork",
+       [] {
+         const long child = ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0);
+         if (child == 0) ::_exit(0);
+         return child;
+       }},
+      {"kill", [] { return ::kill(::getpid(), 0); }},
+      {"ptrace", [] { return ::ptrace(PTRACE_ATTACH, 1, nullptr, nullptr); }},
+      {"io_uring",
+       [] {
+         io_uring_params parameters{};
+         return ::syscall(SYS_io_uring_setup, 1, &parameters);
+       }},
+      {"limit", [&] { return ::setrlimit(RLIMIT_AS, &unlimited); }},
+      {"prctl", [] { return ::prctl(PR_SET_NAME, "escaped"); }},
+      {"code", [&] { return ::mprotect(page, 4096, PROT_READ | PROT_EXEC); }},
+      {"mapcode",
+       [] {
+         return ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
+                    ? -1
+                    : 0;
+       }},
+      {"mapfile", [] { return ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, 4, 0) == MAP_FAILED ? -1 : 0; }},
+      {"writedocument", [&] { return ::write(4, &byte, 1); }},
+      {"memfd", [] { return ::syscall(SYS_memfd_create, "x", 0); }},
+      {"duplicate", [] { return ::dup(4); }},
+  };
+  std::string text;
+  for (const Attempt& attempt : list) text += std::string(attempt.name) + "=" + outcome(attempt.run()) + " ";
+  text += "exec=" + (::execv(program, arguments), std::to_string(errno));
+  return text;
+}
+
+std::string descriptors_and_environment() {
+  std::vector<int> open;
+  DIR* folder = ::opendir("/proc/self/fd");
+  while (const dirent* entry = ::readdir(folder)) {
+    if (entry->d_name[0] != '.' && std::atoi(entry->d_name) != ::dirfd(folder))
+      open.push_back(std::atoi(entry->d_name));
+  }
+  ::closedir(folder);
+  std::sort(open.begin(), open.end());
+  std::string text = "fds";
+  for (const int fd : open) text += " " + std::to_string(fd);
+  text += "; env";
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    text += " " + std::string(*variable, std::strcspn(*variable, "="));
+  }
+  return text;
+}
+
+[[noreturn]] void use_up_memory(std::size_t block) {
+  std::size_t used = 0;
+  for (;;) {
+    void* more = std::malloc(block);
+    if (more == nullptr) std::abort();
+    std::memset(more, 1, block);
+    used += block;
+    if (used > std::size_t{3} << 30) ::raise(SIGUSR1);  // beyond any limit
+  }
+}
+
+int overflow(int depth) {
+  volatile char frame[1024] = {};
+  return depth < 0 ? 0 : overflow(depth + 1) + frame[depth % 1024];
+}
+
+[[noreturn]] void hang() {
+  volatile bool forever = true;
+  while (forever) {
+  }
+  ::_exit(1);
+}
+
+std::string carry_out(const std::string& command, const std::string& argument) {
+  if (command == "say") return argument;
+  if (command == "start") return at_start;
+  if (command == "attempt") return attempts();
+  if (command == "crash") *static_cast<volatile int*>(nullptr) = 1;
+  if (command == "abort") std::abort();
+  if (command == "exit") ::_exit(7);
+  if (command == "overflow") return std::to_string(overflow(0));
+  if (command == "memory") use_up_memory(std::size_t{1} << 24);
+  if (command == "hang") hang();
+  if (command == "forge") {  // an answer of its own before the worker's
+    std::string reply(static_cast<std::size_t>(std::atoi(argument.c_str())), '\xff');
+    return std::to_string(::write(3, reply.data(), reply.size()));
+  }
+  return "?";
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT void FPDF_InitLibraryWithConfig(const FpdfLibraryConfig* config) {
+  at_start = descriptors_and_environment() + (config->user_font_paths[0] == nullptr ? "; no fonts" : "");
+}
+
+EXPORT FpdfDocument* FPDF_LoadCustomDocument(FpdfFileAccess* access, const char* password) {
+  std::string content(access->file_length, '\0');
+  if (access->get_block(access->user, 0, reinterpret_cast<unsigned char*>(content.data()), content.size()) ==
+      0) {
+    last_error = kFpdfErrorFile;
+    return nullptr;
+  }
+  std::istringstream lines(content);
+  auto* document = new FpdfDocument;
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    if (line == "open-crash") std::abort();
+    if (line == "open-hang") hang();
+    if (line.starts_with("password ") && line.substr(9) != (password != nullptr ? password : "")) {
+      last_error = kFpdfErrorPassword;
+      return nullptr;
+    }
+    if (!line.starts_with("password ")) document->pages.push_back(line);
+  }
+  return document;
+}
+
+EXPORT unsigned long FPDF_GetLastError() { return last_error; }
+EXPORT int FPDF_GetPageCount(FpdfDocument* document) { return static_cast<int>(document->pages.size()); }
+
+EXPORT int FPDF_GetPageSizeByIndexF(FpdfDocument* document, int page, FpdfSize* size) {
+  return std::sscanf(document->pages[static_cast<std::size_t>(page)].c_str(), "%f %f", &size->width,
+                     &size->height) == 2;
+}
+
+EXPORT FpdfPage* FPDF_LoadPage(FpdfDocument* document, int page) {
+  return new FpdfPage{document->pages[static_cast<std::size_t>(page)]};
+}
+EXPORT void FPDF_ClosePage(FpdfPage* page) { delete page; }
+
+EXPORT FpdfBitmap* FPDFBitmap_CreateEx(int, int height, int, void* pixels, int stride) {
+  return new FpdfBitmap{static_cast<unsigned char*>(pixels), height, stride};
+}
+EXPORT int FPDFBitmap_FillRect(FpdfBitmap* bitmap, int, int, int, int height, unsigned long) {
+  std::memset(bitmap->pixels, 0xff,
+              static_cast<std::size_t>(bitmap->stride) * static_cast<std::size_t>(height));
+  return 1;
+}
+EXPORT void FPDFBitmap_Destroy(FpdfBitmap* bitmap) { delete bitmap; }
+
+EXPORT void FPDF_RenderPageBitmap(FpdfBitmap* bitmap, FpdfPage* page, int, int, int, int, int, int) {
+  std::istringstream words(page->line);
+  std::string width, height, command, argument;
+  words >> width >> height >> command;
+  std::getline(words >> std::ws, argument);
+  const std::string text = carry_out(command, argument);
+  const auto room = static_cast<std::size_t>(bitmap->stride) * static_cast<std::size_t>(bitmap->height);
+  std::memcpy(bitmap->pixels, text.c_str(), std::min(text.size() + 1, room));
+}
+
+EXPORT int FPDF_GetFormType(FpdfDocument*) { return 0; }
+EXPORT FpdfForm* FPDFDOC_InitFormFillEnvironment(FpdfDocument*, FpdfFormFillInfo*) { return nullptr; }
+EXPORT void FPDFDOC_ExitFormFillEnvironment(FpdfForm*) {}
+EXPORT void FPDF_CloseDocument(FpdfDocument* document) { delete document; }
+EXPORT void FORM_OnAfterLoadPage(FpdfPage*, FpdfForm*) {}
+EXPORT void FORM_OnBeforeClosePage(FpdfPage*, FpdfForm*) {}
+EXPORT void FPDF_FFLDraw(FpdfForm*, FpdfBitmap*, FpdfPage*, int, int, int, int, int, int) {}
