@@ -372,7 +372,7 @@ TiffPages tiff_pages(std::span<const std::byte> bytes, const std::string& name) 
   TiffPages pages;
   const char* format = sniff_format(bytes);
   if (format == nullptr || std::string_view(format) != "TIFF") return pages;
-  const Source source{bytes, name, format, ImageOptions().max_pixels, {}};
+  const Source source{bytes, name, format, ImageOptions().max_pixels, ImageOptions().picture_memory, {}};
   Input input{source};
   const Tiff tiff = open_tiff(input);
   if (tiff == nullptr) return pages;

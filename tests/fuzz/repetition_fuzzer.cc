@@ -48,12 +48,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using fuzz::expect;
   if (size < 3) return -1;
   const engine::TextRoom room{.area = data[0] * 2.0, .line = data[1] * 0.5};
-  engine::RepetitionGuard guard;
+  engine::RepetitionGuard guard(room);
   engine::PlainRepetition twin(room);
   std::int64_t seen = 0;
   for (const TokenId token : fuzz::tokens_of(data + 2, size - 2)) {
     const std::string& bytes = fuzz::kVocabulary[static_cast<std::size_t>(token)];
-    const auto keep = guard.push(token, bytes, [&] { return room; });
+    const auto keep = guard.push(token, bytes);
     expect(keep == twin.push(token, bytes), "the guard and its twin disagree");
     ++seen;
     if (!keep) continue;

@@ -83,8 +83,8 @@ class FaultyDevice final : public Device {
                         DType precision) override {
       return ops("rotary_table").rotary_table(positions, inv_freq, axis, precision);
     }
-    Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override {
-      return ops("rope").rope(x, table, style);
+    Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override {
+      return ops("rope").rope(x, table, style, out);
     }
     Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                      const AttentionOptions& options) override {
