@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/context.h"
+
+#include "base/memory.h"
+
+namespace glmocr::cuda {
+namespace {
+
+std::byte* device_memory(std::int64_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, std::max<std::int64_t>(bytes, 1));
+  if (status == cudaSuccess) return static_cast<std::byte*>(memory);
+  cudaGetLastError();  // the error has been seen
+  int index = 0;
+  std::size_t available = 0, total = 0;
+  cudaGetDevice(&index);
+  if (status != cudaErrorMemoryAllocation || cudaMemGetInfo(&available, &total) != cudaSuccess) {
+    check(status, cat("cuda:", index), "cudaMalloc");
+  }
+  fail(ErrorCode::memory, cat("cuda:", index, " has no ", size_text(bytes), " of memory left: ",
+                              size_text(available), " of ", size_text(total), " are free"));
+}
+
+}  // namespace
+
+void check(cudaError_t status, const std::string& device, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // the next call must not report it again
+  fail(ErrorCode::device,
+       cat(device, ": ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+}
+
+DeviceMemory::DeviceMemory(std::shared_ptr<MemoryBudget> budget, std::int64_t bytes, std::string_view what)
+    : share_(std::move(budget), bytes, what), memory_(device_memory(bytes)) {}
+
+PinnedMemory::PinnedMemory(std::int64_t bytes, const std::string& device) : bytes_(bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes), device, "cudaMallocHost");
+  memory_.reset(static_cast<std::byte*>(memory));
+}
+
+Stream::Stream(const std::string& device) {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), device, "cudaStreamCreate");
+}
+
+Event::Event(const std::string& device) {
+  check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), device, "cudaEventCreate");
+}
+
+Event::~Event() {
+  if (event_) cudaEventDestroy(event_);
+}
+
+}  // namespace glmocr::cuda

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear.cuh"
+#include "kernels/cuda/mma.cuh"
+
+// Products with few rows: the time is that of reading the weights once.
+namespace glmocr::cuda {
+namespace {
+
+constexpr int kWarps = 8, kThreads = 32 * kWarps;
+constexpr int kStep = 32;  // terms that a warp adds at once
+
+// Sixteen bytes of weights, which no other block reads.
+__device__ __forceinline__ uint4 load_once(const void* address) {
+  uint4 value;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(address));
+  return value;
+}
+
+// Bound by memory: a block reads kFeatures · 16 rows of W once, for up to kRows · 8 rows of x. The features are
+// the rows of the tensor cores' left operand, the rows of x the columns of the right one, so that a single row
+// costs no more than eight. Each warp sums a range of the terms that depends on `in` alone; then the ranges are
+// added in order.
+//
+// The lane for columns 2t and 2t + 1 loads the eight terms from 8t on, of W and x alike, and feeds them to two
+// products: that permutes the terms, the same way on both sides.
+template <int kFeatures, int kRows, int kUnroll>
+__global__ void __launch_bounds__(kThreads) few_rows_kernel(const Bf16Product p) {
+  __shared__ float partial[kWarps][kRows * 8][kFeatures * 16 + 1];
+  let_next_start();
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int feature0 = blockIdx.x * kFeatures * 16, row0 = blockIdx.y * kRows * 8;
+  const int steps = (p.in + kStep - 1) / kStep, per_warp = (steps + kWarps - 1) / kWarps;
+  const int begin = warp * per_warp, end = min(begin + per_warp, steps);
+
+  float sums[kFeatures][kRows][4] = {};
+  uint4 w[kUnroll][kFeatures][2];
+  const auto load_weights = [&](int first) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int k = (first + u) * kStep + 8 * t;
+#pragma unroll
+      for (int i = 0; i < kFeatures * 2; ++i) {
+        const int feature = feature0 + 8 * i + g;
+        const bool inside = first + u < end && k < p.in && feature < p.out;
+        w[u][i / 2][i % 2] = inside ? load_once(p.w + std::int64_t{feature} * p.in + k) : uint4{};
+      }
+    }
+  };
+  const auto add_products = [&](int first) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      if (first + u >= end) break;
+      const int k = (first + u) * kStep + 8 * t;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const int row = row0 + 8 * r + g;
+        uint4 x{};
+        if (row < p.rows && k < p.in) x = *reinterpret_cast<const uint4*>(p.x + row * p.x_stride + k);
+#pragma unroll
+        for (int f = 0; f < kFeatures; ++f) {
+          const uint4 a = w[u][f][0], b = w[u][f][1];
+          mma(sums[f][r], {a.x, b.x, a.y, b.y}, x.x, x.y);
+          mma(sums[f][r], {a.z, b.z, a.w, b.w}, x.z, x.w);
+        }
+      }
+    }
+  };
+  load_weights(begin);  // weights do not change: no need to wait for them
+  wait_for_previous();
+  add_products(begin);
+  for (int first = begin + kUnroll; first < end; first += kUnroll) {
+    load_weights(first);
+    add_products(first);
+  }
+
+#pragma unroll
+  for (int f = 0; f < kFeatures; ++f) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        partial[warp][8 * r + 2 * t + i % 2][16 * f + g + i / 2 * 8] = sums[f][r][i];
+    }
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < kRows * 8 * kFeatures * 16; i += kThreads) {
+    const int feature = i % (kFeatures * 16), row = i / (kFeatures * 16);
+    float sum = 0;
+#pragma unroll
+    for (int other = 0; other < kWarps; ++other) sum += partial[other][row][feature];
+    if (row0 + row < p.rows && feature0 + feature < p.out) p.finish(sum, row0 + row, feature0 + feature);
+  }
+}
+
+template <int kFeatures, int kRows, int kUnroll>
+void run(Context& context, const Bf16Product& p) {
+  const dim3 grid(blocks_for(p.out, kFeatures * 16), blocks_for(p.rows, kRows * 8));
+  launch(context, "linear", few_rows_kernel<kFeatures, kRows, kUnroll>, grid, kThreads, 0, p);
+}
+
+}  // namespace
+
+void run_few_rows(Context& context, const Bf16Product& p) {
+  if (p.rows <= 8) return run<1, 1, 8>(context, p);
+  if (p.rows <= 16) return run<2, 2, 4>(context, p);
+  run<2, 4, 4>(context, p);
+}
+
+}  // namespace glmocr::cuda
