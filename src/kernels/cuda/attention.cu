@@ -5,15 +5,16 @@
 
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/launch.h"
 
 namespace glmocr::cuda {
 namespace {
 
 // The tiles of all segments: segment and first row.
-std::vector<std::int32_t> segment_tiles(std::span<const std::int32_t> starts) {
+std::vector<std::int32_t> segment_tiles(std::span<const std::int32_t> starts, int tile_rows) {
   std::vector<std::int32_t> tiles;
   for (std::int32_t s = 0; s + 1 < std::ssize(starts); ++s) {
-    for (std::int32_t row = 0; row < starts[s + 1] - starts[s]; row += kSegmentTile) {
+    for (std::int32_t row = 0; row < starts[s + 1] - starts[s]; row += tile_rows) {
       tiles.push_back(s);
       tiles.push_back(row);
     }
@@ -53,10 +54,13 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                 .scale = options.scale};
     if constexpr (std::is_same_v<T, bf16_t>) {
       if (tensor_cores_take(q) && tensor_cores_take(k) && tensor_cores_take(v)) {
-        const std::vector<std::int32_t> tiles = segment_tiles(options.segments);
+        const bool sm90 = dim <= kMaxSm90Dim && has_sm90_code(context_);
+        const std::vector<std::int32_t> tiles =
+            segment_tiles(options.segments, sm90 ? kSegmentTileSm90 : kSegmentTile);
         const std::int64_t count = std::ssize(tiles) / 2;
         const Tensor on_device = device_.upload_array(tiles.data(), {count, 2});
-        return run_segments_mma(context_, a, data<const std::int32_t>(on_device), static_cast<int>(count));
+        const auto run_tiles = sm90 ? run_segments_sm90 : run_segments_mma;
+        return run_tiles(context_, a, data<const std::int32_t>(on_device), static_cast<int>(count));
       }
     }
     run_segments(context_, a, static_cast<int>(n));

@@ -54,10 +54,18 @@ std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t 
 
 // On tensor cores: head_dim up to 128, rows of q, k and v multiples of 16 bytes at such addresses.
 inline constexpr int kMaxTensorCoreDim = 128;
-// tiles [count, 2] i32: segment and first row within it, for tiles of kSegmentTile rows.
-inline constexpr int kSegmentTile = 128;
+// Weights are split into so many bf16 parts that add up to them: one alone has an error of 2^-9, which would round
+// a third of the results differently from a sum in fp32.
+inline constexpr int kWeightParts = 2;
+// tiles [count, 2] i32: segment and first row within it, for tiles of so many rows.
+inline constexpr int kSegmentTile = 128, kSegmentTileSm90 = 192;
 void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
                       int count);
 void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a);
+
+// On Hopper: head_dim up to 64.
+inline constexpr int kMaxSm90Dim = 64;
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
+                       int count);
 
 }  // namespace glmocr::cuda

@@ -6,11 +6,11 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kPart = 128;  // keys of one block: parts begin at multiples of it, whatever the context
+constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
 constexpr int kThreads = 128;
 constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
 constexpr int kGroups = kThreads / kLanes;
-constexpr int kUnroll = 4;  // keys of a group whose loads are in flight together
+constexpr int kKeysPerGroup = kPart / kGroups;
 
 int part_count(std::int64_t max_context) { return static_cast<int>((max_context + kPart - 1) / kPart); }
 
@@ -51,8 +51,7 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
   const PagedAttention<T>& a = args.a;
   __shared__ float scores[kHeads][kPart];
   __shared__ float sums[kGroups][kHeads][kPacks * kLanes * 8];
-  __shared__ std::int32_t pages[kPart];
-  __shared__ int found;
+  __shared__ int found, sees;
   let_next_start();
   wait_for_previous();
   const int part = blockIdx.x, row = blockIdx.z, tid = threadIdx.x;
@@ -64,7 +63,11 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
   if (tid == 0) found = a.sequences;
   __syncthreads();
   for (int s = tid; s < a.sequences; s += kThreads) {
-    if (a.row_starts[s] <= row && row < a.row_starts[s + 1]) found = s;
+    const int first_row = a.row_starts[s], end_row = a.row_starts[s + 1], context = a.context_lens[s];
+    if (first_row <= row && row < end_row) {
+      found = s;
+      sees = context - end_row + row + 1;
+    }
   }
   __syncthreads();
   const int sequence = found;
@@ -73,18 +76,30 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
     for (int i = tid; part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
     return;
   }
-  const int visible = a.context_lens[sequence] - a.row_starts[sequence + 1] + row + 1;
-  const int begin = part * kPart, count = min(visible - begin, kPart);
+  const int visible = sees, begin = part * kPart, count = min(visible - begin, kPart);
   if (count <= 0) return;
-  const std::int32_t* table = a.page_table + sequence * a.table_row;
-  for (int i = tid; i < count; i += kThreads) pages[i] = table[(begin + i) / a.page_size];
-  __syncthreads();
-  const auto offset = [&](int key) {
-    return ((std::int64_t{pages[key]} * a.kv_heads + kv_head) * a.page_size + (begin + key) % a.page_size) *
-           a.dim;
-  };
 
-  // Scores: each group of lanes takes every kGroups-th key.
+  // Each group of lanes takes every kGroups-th key; all its keys and values are read at once.
+  const std::int32_t* table = a.page_table + sequence * a.table_row;
+  Pack<T, 8> keys[kKeysPerGroup][kPacks], values[kKeysPerGroup][kPacks];
+  std::int64_t offsets[kKeysPerGroup];
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    offsets[u] = key < count ? a.offset(table, kv_head, begin + key) : 0;
+  }
+  const auto load_all = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], const T* from) {
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        const int d = (p * kLanes + lane) * 8;
+        packs[u][p] = load_8<T, kPacked>(from + offsets[u] + d, group + u * kGroups < count ? a.dim - d : 0);
+      }
+    }
+  };
+  load_all(keys, a.keys);
+  if constexpr (sizeof(T) == 2) load_all(values, a.values);
   float q[kHeads][kPacks][8];
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
@@ -97,34 +112,23 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
       for (int i = 0; i < 8; ++i) q[h][p][i] = to_float(pack.v[i]);
     }
   }
-  for (int k0 = group; k0 < kPart; k0 += kGroups * kUnroll) {
-    Pack<T, 8> keys[kUnroll][kPacks];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int key = k0 + u * kGroups;
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      float dot = 0;
 #pragma unroll
       for (int p = 0; p < kPacks; ++p) {
-        const int d = (p * kLanes + lane) * 8;
-        keys[u][p] = key < count ? load_8<T, kPacked>(a.keys + offset(key) + d, a.dim - d) : Pack<T, 8>{};
+#pragma unroll
+        for (int i = 0; i < 8; ++i) dot = fmaf(q[h][p][i], to_float(keys[u][p].v[i]), dot);
       }
-    }
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int key = k0 + u * kGroups;
-#pragma unroll
-      for (int h = 0; h < kHeads; ++h) {
-        float dot = 0;
-#pragma unroll
-        for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-          for (int i = 0; i < 8; ++i) dot = fmaf(q[h][p][i], to_float(keys[u][p].v[i]), dot);
-        }
-#pragma unroll
-        for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-        if (lane == 0) scores[h][key] = key < count ? dot * a.scale : -INFINITY;
-      }
+      for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
+      if (lane == 0) scores[h][key] = key < count ? dot * a.scale : -INFINITY;
     }
   }
+  if constexpr (sizeof(T) != 2) load_all(values, a.values);
   __syncthreads();
 
   // Weights: a warp per head.
@@ -153,29 +157,17 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
 
   // Weighted values.
   float acc[kHeads][kPacks][8] = {};
-  for (int k0 = group; k0 < count; k0 += kGroups * kUnroll) {
-    Pack<T, 8> values[kUnroll][kPacks];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int key = k0 + u * kGroups;
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    if (key >= count) break;
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const float weight = scores[h][key];
 #pragma unroll
       for (int p = 0; p < kPacks; ++p) {
-        const int d = (p * kLanes + lane) * 8;
-        values[u][p] = key < count ? load_8<T, kPacked>(a.values + offset(key) + d, a.dim - d) : Pack<T, 8>{};
-      }
-    }
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int key = k0 + u * kGroups;
-      if (key >= count) break;
-#pragma unroll
-      for (int h = 0; h < kHeads; ++h) {
-        const float weight = scores[h][key];
-#pragma unroll
-        for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-          for (int i = 0; i < 8; ++i) acc[h][p][i] = fmaf(weight, to_float(values[u][p].v[i]), acc[h][p][i]);
-        }
+        for (int i = 0; i < 8; ++i) acc[h][p][i] = fmaf(weight, to_float(values[u][p].v[i]), acc[h][p][i]);
       }
     }
   }
@@ -219,9 +211,11 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
     const int h = i / a.dim, d = i % a.dim;
     const float* own = partial + h * args.parts * record;
     float most = -INFINITY;
+#pragma unroll 8
     for (int p = 0; p < parts; ++p) most = fmaxf(most, __ldcg(own + p * record));
     const float base = most == -INFINITY ? 0 : most;
     float sum = 0, weights = 0;
+#pragma unroll 8
     for (int p = 0; p < parts; ++p) {
       const float scale = expf(__ldcg(own + p * record) - base);
       weights = fmaf(scale, __ldcg(own + p * record + 1), weights);

@@ -12,10 +12,6 @@ namespace {
 constexpr int kKeys = 64;
 constexpr float kLog2E = 1.44269504088896340736f;
 
-// Weights are split into two bf16 parts: one alone has an error of 2^-9, which would round a third of the
-// results differently from a sum in fp32.
-constexpr int kWeightParts = 2;
-
 // A tile of queries of one head and where its keys are.
 struct Tile {
   int row0;        // first row of q and y
@@ -204,7 +200,9 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
       for (int j = 0; j < kKeys / 8; ++j) most = fmaxf(most, fmaxf(scores[j][2 * i], scores[j][2 * i + 1]));
       most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
       most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-      const float base = most == -INFINITY ? 0 : most * scale, shrink = exp2f(largest[i] * scale - base);
+      const float base = most == -INFINITY ? 0 : most * scale;
+      // Exactly 1 where the block changes nothing, as for a row that sees none of its keys.
+      const float shrink = most == largest[i] ? 1 : exp2f((largest[i] - most) * scale);
       largest[i] = most;
       total[i] *= shrink;
 #pragma unroll

@@ -37,5 +37,6 @@ using Bf16Product = Product<bf16_t, bf16_t>;
 // On tensor cores; rows of x and W must be multiples of 16 bytes, at such addresses.
 void run_few_rows(Context& context, const Bf16Product& product);
 void run_many_rows(Context& context, const Bf16Product& product);
+void run_many_rows_sm90(Context& context, const Bf16Product& product);
 
 }  // namespace glmocr::cuda

@@ -7,7 +7,6 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kStep = 32;  // terms that a warp adds at once
 
 // Sixteen bytes of weights, which no other block reads.
@@ -26,8 +25,10 @@ __device__ __forceinline__ uint4 load_once(const void* address) {
 //
 // The lane for columns 2t and 2t + 1 loads the eight terms from 8t on, of W and x alike, and feeds them to two
 // products: that permutes the terms, the same way on both sides.
-template <int kFeatures, int kRows, int kUnroll>
-__global__ void __launch_bounds__(kThreads) few_rows_kernel(const Bf16Product p) {
+template <int kWarps, int kFeatures, int kRows, int kUnroll>
+__global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps == 8 ? 3 : 1)
+    few_rows_kernel(const Bf16Product p) {
+  constexpr int kThreads = 32 * kWarps;
   __shared__ float partial[kWarps][kRows * 8][kFeatures * 16 + 1];
   let_next_start();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -95,18 +96,29 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const Bf16Product p)
   }
 }
 
-template <int kFeatures, int kRows, int kUnroll>
+template <int kWarps, int kFeatures, int kRows, int kUnroll>
 void run(Context& context, const Bf16Product& p) {
   const dim3 grid(blocks_for(p.out, kFeatures * 16), blocks_for(p.rows, kRows * 8));
-  launch(context, "linear", few_rows_kernel<kFeatures, kRows, kUnroll>, grid, kThreads, 0, p);
+  launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll>, grid, 32 * kWarps, 0, p);
+}
+
+// The number of warps decides the order of the sums, so it depends on `in` alone.
+template <int kWarps>
+void run_warps(Context& context, const Bf16Product& p) {
+  constexpr int kUnroll = kWarps == 8 ? 6 : 9;  // 1536 and 4608 terms: one load each
+  if (p.rows <= 8) return run<kWarps, 1, 1, kUnroll>(context, p);
+  if (p.rows <= 16) return run<kWarps, 1, 2, kUnroll>(context, p);
+  if constexpr (kWarps == 8) {
+    run<kWarps, 2, 4, 3>(context, p);
+  } else {
+    run<kWarps, 1, 4, 5>(context, p);
+  }
 }
 
 }  // namespace
 
 void run_few_rows(Context& context, const Bf16Product& p) {
-  if (p.rows <= 8) return run<1, 1, 8>(context, p);
-  if (p.rows <= 16) return run<2, 2, 4>(context, p);
-  run<2, 4, 4>(context, p);
+  p.in <= 2048 ? run_warps<8>(context, p) : run_warps<16>(context, p);
 }
 
 }  // namespace glmocr::cuda

@@ -28,7 +28,7 @@ __device__ __forceinline__ void copy_tile(std::uint32_t shared, const bf16_t* ma
 
 // Bound by the tensor cores: tiles of 128 × 128 results whose operands are read into shared memory three steps
 // ahead. The terms are summed in steps of 16, in order.
-__global__ void __launch_bounds__(kThreads) many_rows_kernel(const Bf16Product p) {
+__global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Product p) {
   extern __shared__ __align__(128) std::byte shared[];
   let_next_start();
   wait_for_previous();

@@ -59,11 +59,12 @@ inline bool is_aligned(const Tensor& t, std::int64_t bytes) {
   return reinterpret_cast<std::uintptr_t>(t.data) % bytes == 0;
 }
 
-// Whether rows of `columns` values can be read 16 bytes at a time: every row begins at a multiple of 16.
+// Whether rows can be read 16 bytes at a time: every row begins at a multiple of 16. The answer for some rows of a
+// matrix is that for all of them, so that it may choose a kernel.
 inline bool rows_are_aligned(const Tensor& t) {
   const std::int64_t values = 16 / size_of(t.dtype);
   bool aligned = is_aligned(t, 16) && t.shape[-1] % values == 0;
-  for (int i = 0; i + 1 < t.rank(); ++i) aligned = aligned && (t.shape[i] == 1 || t.strides[i] % values == 0);
+  for (int i = 0; i + 1 < t.rank(); ++i) aligned = aligned && t.strides[i] % values == 0;
   return aligned;
 }
 
@@ -105,7 +106,7 @@ __device__ __forceinline__ float apply(Activation activation, float x) {
     case Activation::silu:
       return x / (1 + expf(-x));
     case Activation::gelu:
-      return 0.5f * x * (1 + erff(x * 0.70710678118654752440f));
+      return 0.5f * x * erfcf(x * -0.70710678118654752440f);  // 1 + erf would cancel
     default:
       return x;
   }
