@@ -22,7 +22,7 @@ __global__ void swiglu_kernel(const T* gate, std::int64_t gate_stride, const T* 
   Pack<T, N> out;
 #pragma unroll
   for (int k = 0; k < N; ++k) {
-    out.v[k] = from_float<T>(rounded<T>(apply(Activation::silu, to_float(g.v[k]))) * to_float(u.v[k]));
+    out.v[k] = from_float<T>(rounded<T>(apply<T>(Activation::silu, to_float(g.v[k]))) * to_float(u.v[k]));
   }
   *reinterpret_cast<Pack<T, N>*>(y + i * N) = out;
 }
@@ -34,7 +34,7 @@ __global__ void activate_kernel(const T* x, std::int64_t stride, T* y, std::int6
   let_next_start();
   wait_for_previous();
   const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i < count) y[i] = from_float<T>(apply(activation, to_float(x[i / width * stride + i % width])));
+  if (i < count) y[i] = from_float<T>(apply<T>(activation, to_float(x[i / width * stride + i % width])));
 }
 
 }  // namespace

@@ -104,7 +104,9 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
       return run_few_rows(context_, a, batch.max_context, data<float>(partial));
     }
     if constexpr (std::is_same_v<T, bf16_t>) {
-      if (tensor_cores_take(q) && dim % 8 == 0) return run_many_rows_mma(context_, a);
+      if (tensor_cores_take(q)) {
+        return has_sm90_code(context_) ? run_many_rows_sm90(context_, a) : run_many_rows_mma(context_, a);
+      }
     }
     run_many_rows(context_, a);
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
 
@@ -11,42 +11,6 @@ namespace {
 
 constexpr int kKeys = 64;
 constexpr float kLog2E = 1.44269504088896340736f;
-
-// A tile of queries of one head and where its keys are.
-struct Tile {
-  int row0;        // first row of q and y
-  int rows;        // rows of the tile that exist
-  int keys;        // that the last of them sees
-  int first_sees;  // keys that the first of them sees; each next one sees kStep more
-};
-
-struct SegmentTiles {
-  static constexpr bool kPaged = false;
-  SegmentAttention<bf16_t> a;
-  const std::int32_t* tiles;
-};
-
-struct PagedTiles {
-  static constexpr bool kPaged = true;
-  PagedAttention<bf16_t> a;
-};
-
-// The sequence and first row of tile `index`, where every sequence has its own tiles; the rows behind the last
-// sequence are counted as one more. False if there are fewer tiles.
-__device__ bool find_tile(const PagedAttention<bf16_t>& a, int index, int tile_rows, int& sequence,
-                          int& first) {
-  for (sequence = 0; sequence <= a.sequences; ++sequence) {
-    const int begin = a.row_starts[sequence];
-    const int end = sequence < a.sequences ? a.row_starts[sequence + 1] : a.rows;
-    const int tiles = (end - begin + tile_rows - 1) / tile_rows;
-    if (index < tiles) {
-      first = index * tile_rows;
-      return true;
-    }
-    index -= tiles;
-  }
-  return false;
-}
 
 // Bound by the tensor cores and the exponentials. kWarps warps with 16 queries each share blocks of kKeys keys
 // and values in shared memory; the next block is read while this one is used.
@@ -60,53 +24,9 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
   wait_for_previous();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, head = blockIdx.y;
 
-  // This block's queries, and where its keys are.
   Tile tile;
-  const std::int32_t* table = nullptr;
-  std::int64_t first_key = 0;
-  int kv_head = head;
-  bf16_t* y = a.y;
-  std::int64_t y_row;
-  if constexpr (Source::kPaged) {
-    y_row = std::int64_t{a.heads} * a.dim;
-    kv_head = head / (a.heads / a.kv_heads);
-    int sequence, first;
-    if (!find_tile(a, blockIdx.x, kRows, sequence, first)) return;
-    const int begin = a.row_starts[sequence];
-    tile.row0 = begin + first;
-    if (sequence == a.sequences) {  // padding
-      for (int i = threadIdx.x; i < min(kRows, a.rows - tile.row0) * a.dim; i += kThreads) {
-        y[(tile.row0 + i / a.dim) * y_row + head * a.dim + i % a.dim] = from_float<bf16_t>(0);
-      }
-      return;
-    }
-    const int rows = a.row_starts[sequence + 1] - begin;
-    tile.rows = min(kRows, rows - first);
-    tile.first_sees = a.context_lens[sequence] - rows + first + 1;
-    tile.keys = tile.first_sees + tile.rows - 1;
-    table = a.page_table + sequence * a.table_row;
-  } else {
-    y_row = a.y_row;
-    const int segment = source.tiles[2 * blockIdx.x], first = source.tiles[2 * blockIdx.x + 1];
-    const int begin = a.starts[segment], count = a.starts[segment + 1] - begin;
-    tile = {begin + first, min(kRows, count - first), count, count};
-    first_key = begin;
-  }
-
-  const auto key_of = [&](int token) {
-    if constexpr (Source::kPaged) {
-      return a.keys + a.offset(table, kv_head, token);
-    } else {
-      return a.k + (first_key + token) * a.k_row + head * a.k_head;
-    }
-  };
-  const auto value_of = [&](int token) {
-    if constexpr (Source::kPaged) {
-      return a.values + a.offset(table, kv_head, token);
-    } else {
-      return a.v + (first_key + token) * a.v_row + head * a.v_head;
-    }
-  };
+  if (!source.find(blockIdx.x, kRows, head, tile)) return;
+  if (tile.keys == 0) return clear_padding(source, tile);
   const std::uint32_t q_tile = shared_address(shared), blocks = q_tile + kRows * kDim * 2;
   const auto copy_rows = [&](std::uint32_t to, int count, int valid, auto row_at) {
     for (int i = threadIdx.x; i < count * kChunks; i += kThreads) {
@@ -120,8 +40,8 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
     if (block < block_count) {
       const std::uint32_t to = blocks + block % 2 * 2 * kBlockBytes;
       const int first = block * kKeys, valid = tile.keys - first;
-      copy_rows(to, kKeys, valid, [&](int row) { return key_of(first + row); });
-      copy_rows(to + kBlockBytes, kKeys, valid, [&](int row) { return value_of(first + row); });
+      copy_rows(to, kKeys, valid, [&](int row) { return source.key(tile, first + row); });
+      copy_rows(to + kBlockBytes, kKeys, valid, [&](int row) { return source.value(tile, first + row); });
     }
     commit_copies();
   };
@@ -183,11 +103,10 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
         bool found = false;
         auto* words = reinterpret_cast<std::uint32_t*>(shared + (values - q_tile));
         for (int i = threadIdx.x; i < kBlockBytes / 4; i += kThreads) {
-          const std::uint32_t word = words[i];
-          const bool low = (word & 0x7F80u) == 0x7F80u, high = (word & 0x7F800000u) == 0x7F800000u;
-          if (!low && !high) continue;
+          std::uint32_t word = words[i];
+          if (!take_out_not_finite(word)) continue;
           found = true;
-          words[i] = word & (low ? 0xFFFF0000u : ~0u) & (high ? 0xFFFFu : ~0u);
+          words[i] = word;
         }
         spoilt = __syncthreads_or(found);
       }
@@ -243,20 +162,8 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
         }
       }
     }
-    if (spoilt) {
-      for (int token = first; token < min(first + kKeys, tile.keys); ++token) {
-        const bf16_t* value = value_of(token);
-#pragma unroll
-        for (int d = 0; d < kDim / 8; ++d) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const int column = 8 * d + 2 * t + i % 2;
-            if (column >= a.dim || token >= sees[i / 2]) continue;
-            const float number = to_float(value[column]);
-            if (!isfinite(number)) sums[d][i] += number;
-          }
-        }
-      }
+    if constexpr (Source::kPaged) {
+      if (spoilt) put_back_not_finite(sums, source, tile, first, first + kKeys, sees);
     }
   }
 
@@ -266,7 +173,7 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
     total[i] += __shfl_xor_sync(0xffffffffu, total[i], 2);
     const int row = row_in_tile + 8 * i;
     if (row >= tile.rows) continue;
-    bf16_t* to = y + (tile.row0 + row) * y_row + head * a.dim;
+    bf16_t* to = source.result(tile, row);
     const float scaled = 1 / total[i];
 #pragma unroll
     for (int d = 0; d < kDim / 8; ++d) {

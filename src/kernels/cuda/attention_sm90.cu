@@ -1,65 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/wgmma.cuh"
 
-// Attention over segments on Hopper, as in FlashAttention-3 (Shah et al. 2024): one warpgroup reads keys and
-// values into a ring of stages, three others multiply; while one computes exponentials, the tensor cores work for
-// another.
+// Attention on Hopper, as in FlashAttention-3 (Shah et al. 2024): one warpgroup reads keys and values into a ring
+// of stages, others multiply; while one of them computes exponentials, the tensor cores work for another. Blocks of
+// keys begin at multiples of kKeys, so what a row sums depends on the row alone.
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kDim = 64, kKeys = 64, kStages = 4, kLag = 2;  // kLag: copies of so many blocks are under way
-constexpr int kConsumers = 3, kThreads = 128 * (1 + kConsumers);
-constexpr int kChunks = kDim / 8;
-constexpr int kTileBytes = 64 * kDim * 2;
-// Queries, then the stages: keys, values.
-constexpr std::size_t kShared = 1024 + (kConsumers + 2 * kStages) * kTileBytes;
+constexpr int kKeys = 64, kStages = 4, kLag = 2;  // kLag: copies of so many blocks are under way
+constexpr int kTileBytes = 64 * 128;              // [64, 64] bf16; a wider matrix is several of them
 constexpr float kLog2E = 1.44269504088896340736f;
-static_assert(kConsumers * 64 == kSegmentTileSm90);
+
+// kDim: head_dim, rounded up. Registers limit the warpgroups that multiply.
+template <int kHeadDim>
+struct Shape90 {
+  static constexpr int kDim = kHeadDim, kParts = kDim / 64, kChunks = kDim / 8;
+  static constexpr int kConsumers = kDim == 64 ? 3 : 2, kRows = 64 * kConsumers,
+                       kThreads = 128 * (1 + kConsumers);
+  static constexpr int kProducerRegisters = kDim == 64 ? 32 : 40, kConsumerRegisters = kDim == 64 ? 160 : 232;
+  static constexpr int kMatrixBytes = kParts * kTileBytes;  // 64 rows
+  // Queries, then the stages: keys, values.
+  static constexpr std::size_t kShared = 1024 + (kConsumers + 2 * kStages) * kMatrixBytes;
+};
+static_assert(Shape90<64>::kRows == kSegmentTileSm90);
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-struct Barriers {
-  std::uint32_t full[kStages], empty[kStages];
+// Where everything is in shared memory.
+struct Shared90 {
+  std::uint32_t queries, stages, full, empty;
+  volatile int* spoilt;  // [kStages] the block, plus one, whose values were not all finite
 };
 
-// Reads blocks of keys and values, 128 threads together.
-__device__ __forceinline__ void produce(const SegmentAttention<bf16_t>& a, const bf16_t* k, const bf16_t* v,
-                                        int count, std::uint32_t stages, std::uint32_t full,
-                                        std::uint32_t empty) {
-  const int tid = threadIdx.x % 128, chunk = tid % kChunks, first = tid / kChunks;
-  const int blocks = (count + kKeys - 1) / kKeys;
-  const bool inside = 8 * chunk < a.dim;
-  Ring<kStages> filled, published;
-  const auto publish = [&] {
-    publish_to_tensor_cores();
-    arrive(full + 8 * published.stage);
-    published.next();
-  };
-  for (int block = 0; block < blocks; ++block) {
-    wait_for_phase(empty + 8 * filled.stage, filled.parity ^ 1);
-    const std::uint32_t keys = stages + filled.stage * 2 * kTileBytes, values = keys + kTileBytes;
+__device__ __forceinline__ std::uint32_t place(int row, int chunk) {
+  return chunk / 8 * kTileBytes + swizzled<8>(row, chunk % 8);
+}
+
+// The rest of the work on a stage that this thread has filled: values that are not finite are taken out where some
+// row does not see them, and the consumers are told.
+template <class S, class Source>
+__device__ __forceinline__ void publish(const Tile& tile, const Shared90& shared, const std::byte* memory,
+                                        int block, int stage) {
+  if constexpr (Source::kPaged) {
+    if ((block + 1) * kKeys > tile.first_sees) {
+      bool found = false;
+      std::byte* values = const_cast<std::byte*>(memory) + (shared.stages - shared.queries) +
+                          (2 * stage + 1) * S::kMatrixBytes;
+      for (int i = threadIdx.x % 128; i < kKeys * S::kChunks; i += 128) {
+        auto* words = reinterpret_cast<std::uint32_t*>(values + place(i / S::kChunks, i % S::kChunks));
 #pragma unroll
-    for (int i = 0; i < 64 * kChunks / 128; ++i) {
-      const int row = first + i * (128 / kChunks), key = block * kKeys + row;
-      const bool valid = inside && key < count;
-      copy_16(keys + swizzled<kChunks>(row, chunk), valid ? k + key * a.k_row + 8 * chunk : k, valid);
-      copy_16(values + swizzled<kChunks>(row, chunk), valid ? v + key * a.v_row + 8 * chunk : v, valid);
+        for (int w = 0; w < 4; ++w) {
+          std::uint32_t word = words[w];
+          if (!take_out_not_finite(word)) continue;
+          found = true;
+          words[w] = word;
+        }
+      }
+      if (found) shared.spoilt[stage] = block + 1;
+    }
+  }
+  publish_to_tensor_cores();
+  arrive(shared.full + 8 * stage);
+}
+
+// Reads blocks of keys and values, 128 threads together.
+template <class S, class Source>
+__device__ __forceinline__ void produce(const Source& source, const Tile& tile, const Shared90& shared,
+                                        const std::byte* memory) {
+  const int blocks = (tile.keys + kKeys - 1) / kKeys;
+  Ring<kStages> filled, published;
+  for (int block = 0; block < blocks + kLag; ++block) {
+    if (block < blocks) {
+      wait_for_phase(shared.empty + 8 * filled.stage, filled.parity ^ 1);
+      const std::uint32_t keys = shared.stages + filled.stage * 2 * S::kMatrixBytes;
+#pragma unroll 4
+      for (int i = threadIdx.x % 128; i < kKeys * S::kChunks; i += 128) {
+        const int row = i / S::kChunks, chunk = i % S::kChunks, token = block * kKeys + row;
+        const bool valid = token < tile.keys && 8 * chunk < source.a.dim;
+        const bf16_t* key = valid ? source.key(tile, token) + 8 * chunk : source.a.q;
+        const bf16_t* value = valid ? source.value(tile, token) + 8 * chunk : source.a.q;
+        copy_16(keys + place(row, chunk), key, valid);
+        copy_16(keys + S::kMatrixBytes + place(row, chunk), value, valid);
+      }
+      filled.next();
     }
     commit_copies();
-    filled.next();
     if (block < kLag) continue;
     wait_for_copies<kLag>();
-    publish();
+    publish<S, Source>(tile, shared, memory, block - kLag, published.stage);
+    published.next();
   }
-  wait_for_copies<0>();
-  for (int left = min(blocks, kLag); left > 0; --left) publish();
 }
 
 // The softmax of one block for rows g and g + 8: scores become weights; sums shrink where the maximum grows.
-__device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[8][4], float (&largest)[2],
-                                       float (&total)[2], float scale) {
+template <int kParts>
+__device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[kParts][8][4],
+                                       float (&largest)[2], float (&total)[2], float scale) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     float most = largest[i];
@@ -68,13 +106,17 @@ __device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[8][4
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
     const float base = most == -INFINITY ? 0 : most * scale;
+    // Exactly 1 where the block changes nothing, as for a row that sees none of its keys.
     const float shrink = most == largest[i] ? 1 : exp2f((largest[i] - most) * scale);
     largest[i] = most;
     total[i] *= shrink;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      sums[j][2 * i] *= shrink;
-      sums[j][2 * i + 1] *= shrink;
+    for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        sums[part][j][2 * i] *= shrink;
+        sums[part][j][2 * i + 1] *= shrink;
+      }
     }
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
@@ -104,63 +146,84 @@ __device__ __forceinline__ void split(float (&scores)[8][4], std::uint32_t (&wei
   }
 }
 
-// One warpgroup: 64 queries, of which `rows` exist, against all keys.
-__device__ __forceinline__ void consume(const SegmentAttention<bf16_t>& a, const bf16_t* q_rows, bf16_t* y,
-                                        int rows, int count, std::uint32_t q_tile, std::uint32_t stages,
-                                        std::uint32_t full, std::uint32_t empty) {
+// One warpgroup: the 64 queries from row `first` of the tile on, against all its keys.
+template <class S, class Source>
+__device__ __forceinline__ void consume(const Source& source, const Tile& tile, int first,
+                                        std::uint32_t q_tile, const Shared90& shared) {
+  const auto& a = source.a;
   const int tid = threadIdx.x % 128, lane = tid % 32, warp = tid / 32, g = lane / 4, t = lane % 4;
-  for (int i = tid; i < 64 * kChunks; i += 128) {
-    const int row = i / kChunks, chunk = i % kChunks;
-    const bool valid = row < rows && 8 * chunk < a.dim;
-    copy_16(q_tile + swizzled<kChunks>(row, chunk), valid ? q_rows + row * a.q_row + 8 * chunk : q_rows,
-            valid);
+  for (int i = tid; i < 64 * S::kChunks; i += 128) {
+    const int row = i / S::kChunks, chunk = i % S::kChunks;
+    const bool valid = first + row < tile.rows && 8 * chunk < a.dim;
+    copy_16(q_tile + place(row, chunk), valid ? source.query(tile, first + row) + 8 * chunk : a.q, valid);
   }
   commit_copies();
   wait_for_copies<0>();
-  __syncwarp();
-  asm volatile("bar.sync %0, 128;" ::"r"(threadIdx.x / 128) : "memory");  // this warpgroup alone
-  std::uint32_t q[kDim / 16][4];
+  asm volatile("bar.sync %0, 128;" ::"r"(static_cast<int>(threadIdx.x / 128))
+               : "memory");  // this warpgroup alone
+  std::uint32_t q[S::kDim / 16][4];
 #pragma unroll
-  for (int k = 0; k < kDim / 16; ++k) {
-    load_matrices(q[k], q_tile + swizzled<kChunks>(16 * warp + lane % 16, 2 * k + lane / 16));
+  for (int k = 0; k < S::kDim / 16; ++k) {
+    load_matrices(q[k], q_tile + place(16 * warp + lane % 16, 2 * k + lane / 16));
   }
 
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, sums[8][4] = {}, scores[8][4] = {};
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, sums[S::kParts][8][4] = {}, scores[8][4] = {};
   std::uint32_t weights[kWeightParts][4][4];
   const float scale = a.scale * kLog2E;
-  const int blocks = (count + kKeys - 1) / kKeys;
+  const int row_in_tile = first + 16 * warp + g, blocks = (tile.keys + kKeys - 1) / kKeys;
+  int sees[2] = {tile.keys, tile.keys};
+  if constexpr (Source::kPaged) {
+    sees[0] = min(tile.first_sees + row_in_tile, tile.keys);
+    sees[1] = min(tile.first_sees + row_in_tile + 8, tile.keys);
+  }
   Ring<kStages> ring;
   for (int block = 0; block < blocks; ++block) {
-    wait_for_phase(full + 8 * ring.stage, ring.parity);
-    const std::uint32_t keys = stages + ring.stage * 2 * kTileBytes;
+    wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+    const std::uint32_t keys = shared.stages + ring.stage * 2 * S::kMatrixBytes;
     wgmma_begin();
 #pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) wgmma<false>(scores, q[k], tile_descriptor(keys + 32 * k), k > 0);
+    for (int k = 0; k < S::kDim / 16; ++k) {
+      wgmma<false>(scores, q[k], tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4)), k > 0);
+    }
     wgmma_commit();
     wgmma_wait<0>();
-    if (block + 1 == blocks) {
+    results_are_there(scores);
+    if ((block + 1) * kKeys > tile.first_sees) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          if (block * kKeys + 8 * j + 2 * t + i % 2 >= count) scores[j][i] = -INFINITY;
+          if (block * kKeys + 8 * j + 2 * t + i % 2 >= sees[i / 2]) scores[j][i] = -INFINITY;
         }
       }
     }
     soften(scores, sums, largest, total, scale);
     split(scores, weights);
-    const std::uint32_t values = keys + kTileBytes;
+    const std::uint32_t values = keys + S::kMatrixBytes;
     wgmma_begin();
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k) {
 #pragma unroll
       for (int part = 0; part < kWeightParts; ++part) {
-        wgmma<true>(sums, weights[part][k], tile_descriptor(values + 2048 * k), true);
+#pragma unroll
+        for (int d = 0; d < S::kParts; ++d) {
+          wgmma<true>(sums[d], weights[part][k], tile_descriptor(values + d * kTileBytes + 2048 * k), true);
+        }
       }
     }
     wgmma_commit();
     wgmma_wait<0>();
-    if (tid == 0) arrive(empty + 8 * ring.stage);
+#pragma unroll
+    for (int d = 0; d < S::kParts; ++d) results_are_there(sums[d]);
+    if constexpr (Source::kPaged) {
+      if (shared.spoilt[ring.stage] == block + 1) {
+#pragma unroll
+        for (int d = 0; d < S::kParts; ++d) {
+          put_back_not_finite(sums[d], source, tile, block * kKeys, (block + 1) * kKeys, sees, 64 * d);
+        }
+      }
+    }
+    if (tid == 0) arrive(shared.empty + 8 * ring.stage);
     ring.next();
   }
 
@@ -168,15 +231,19 @@ __device__ __forceinline__ void consume(const SegmentAttention<bf16_t>& a, const
   for (int i = 0; i < 2; ++i) {
     total[i] += __shfl_xor_sync(0xffffffffu, total[i], 1);
     total[i] += __shfl_xor_sync(0xffffffffu, total[i], 2);
-    const int row = 16 * warp + g + 8 * i;
-    if (row >= rows) continue;
+    const int row = row_in_tile + 8 * i;
+    if (row >= tile.rows) continue;
+    bf16_t* to = source.result(tile, row);
     const float scaled = 1 / total[i];
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const int column = 8 * j + 2 * t;
-      if (column >= a.dim) continue;  // dim is a multiple of 8
-      y[row * a.y_row + column] = from_float<bf16_t>(sums[j][2 * i] * scaled);
-      y[row * a.y_row + column + 1] = from_float<bf16_t>(sums[j][2 * i + 1] * scaled);
+    for (int d = 0; d < S::kParts; ++d) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        const int column = 64 * d + 8 * j + 2 * t;
+        if (column >= a.dim) continue;  // dim is a multiple of 8
+        to[column] = from_float<bf16_t>(sums[d][j][2 * i] * scaled);
+        to[column + 1] = from_float<bf16_t>(sums[d][j][2 * i + 1] * scaled);
+      }
     }
   }
 }
@@ -184,47 +251,61 @@ __device__ __forceinline__ void consume(const SegmentAttention<bf16_t>& a, const
 #endif
 
 // Bound by the tensor cores: with weights in two parts they do half again the products of the definition.
-__global__ void __launch_bounds__(kThreads, 1)
-    attention_sm90_kernel([[maybe_unused]] const SegmentAttention<bf16_t> a,
-                          [[maybe_unused]] const std::int32_t* tiles) {
+template <class S, class Source>
+__global__ void __launch_bounds__(S::kThreads, 1)
+    attention_sm90_kernel([[maybe_unused]] const Source source) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  extern __shared__ __align__(1024) std::byte shared[];
+  extern __shared__ __align__(1024) std::byte memory[];
   __shared__ __align__(8) std::uint64_t barriers[2 * kStages];
+  __shared__ int spoilt[kStages];
   let_next_start();
-  const std::uint32_t full = shared_address(barriers), empty = full + 8 * kStages;
-  const std::uint32_t q_tiles = (shared_address(shared) + 1023) & ~1023u,
-                      stages = q_tiles + kConsumers * kTileBytes;
+  const std::uint32_t begin = (shared_address(memory) + 1023) & ~1023u;
+  const Shared90 shared{begin, begin + S::kConsumers * S::kMatrixBytes, shared_address(barriers),
+                        shared_address(barriers) + 8 * kStages, spoilt};
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
-      init_barrier(full + 8 * i, 128);
-      init_barrier(empty + 8 * i, kConsumers);
+      init_barrier(shared.full + 8 * i, 128);
+      init_barrier(shared.empty + 8 * i, S::kConsumers);
+      spoilt[i] = 0;
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
   wait_for_previous();
-  const int head = blockIdx.y, segment = tiles[2 * blockIdx.x], first = tiles[2 * blockIdx.x + 1];
-  const std::int64_t begin = a.starts[segment];
-  const int count = a.starts[segment + 1] - static_cast<int>(begin), group = threadIdx.x / 128;
+  Tile tile;
+  if (!source.find(blockIdx.x, S::kRows, blockIdx.y, tile)) return;
+  if (tile.keys == 0) return clear_padding(source, tile);
+  const int group = threadIdx.x / 128;
   if (group == 0) {
-    shrink_registers<32>();
-    produce(a, a.k + begin * a.k_row + head * a.k_head, a.v + begin * a.v_row + head * a.v_head, count,
-            stages, full, empty);
+    shrink_registers<S::kProducerRegisters>();
+    produce<S>(source, tile, shared, memory + (begin - shared_address(memory)));
   } else {
-    grow_registers<160>();
-    const std::int64_t row = begin + first + 64 * (group - 1);
-    const int rows = min(64, count - first - 64 * (group - 1));
-    consume(a, rows > 0 ? a.q + row * a.q_row + head * a.q_head : a.q, a.y + row * a.y_row + head * a.dim,
-            rows, count, q_tiles + (group - 1) * kTileBytes, stages, full, empty);
+    grow_registers<S::kConsumerRegisters>();
+    consume<S>(source, tile, 64 * (group - 1), begin + (group - 1) * S::kMatrixBytes, shared);
   }
 #endif
+}
+
+template <int kDim, class Source>
+void run(Context& context, const char* name, const Source& source, int tiles) {
+  using S = Shape90<kDim>;
+  launch(context, name, attention_sm90_kernel<S, Source>, dim3(tiles, source.a.heads), S::kThreads,
+         S::kShared, source);
 }
 
 }  // namespace
 
 void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
                        int count) {
-  launch(context, "attention", attention_sm90_kernel, dim3(count, a.heads), kThreads, kShared, a, tiles);
+  run<64>(context, "attention", SegmentTiles{a, tiles}, count);
+}
+
+void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a) {
+  const auto most_tiles = [&](int rows) {
+    return static_cast<int>(blocks_for(a.rows, rows)) + a.sequences + 1;
+  };
+  if (a.dim <= 64) return run<64>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<64>::kRows));
+  run<128>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<128>::kRows));
 }
 
 }  // namespace glmocr::cuda

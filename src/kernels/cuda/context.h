@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/host/arena.h"
@@ -102,6 +104,16 @@ struct Context {
   volatile std::int32_t* bad_index = nullptr;
   // [kCounters] zeros, for kernels whose last block gathers what the others left; they leave zeros.
   std::int32_t* counters = nullptr;
+
+  // A launch that waits for others like it (linear_few.cu). Whatever is launched next runs it first.
+  std::function<void()> delayed;
+  std::shared_ptr<void> delayed_group;
+  void run_delayed() {
+    if (!delayed) return;
+    const std::function<void()> run = std::exchange(delayed, nullptr);
+    run();
+    delayed_group.reset();
+  }
 
   bool recording = false;      // a step is being recorded: nothing runs yet
   std::int64_t launches = 0;   // of kernels outside of recorded steps

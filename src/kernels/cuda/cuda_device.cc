@@ -224,6 +224,7 @@ void CudaDevice::copy(const Tensor& from, const Tensor& to) {
   GLMOCR_CHECK(from.is_contiguous() && to.is_contiguous());
   if (from.bytes() == 0) return;
   activate();
+  context_.run_delayed();
   forget_copies_after_kernels();
   check(cudaMemcpyAsync(to.data, from.data, from.bytes(), cudaMemcpyDeviceToDevice, context_.stream),
         context_.device, "copy");

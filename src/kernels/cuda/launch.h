@@ -30,6 +30,7 @@ bool has_sm90_code(const Context& context);
 template <class... Parameters, class... Arguments>
 void launch(Context& context, const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             std::size_t shared, Arguments&&... arguments) {
+  context.run_delayed();
   if (std::size_t{grid.x} * grid.y * grid.z == 0) return;
   if (!context.recording) ++context.launches;
   if (shared > (48 << 10)) {

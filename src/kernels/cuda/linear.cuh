@@ -20,15 +20,53 @@ struct Product {
   std::int64_t y_stride;
 
   // The result at [row, column] from its sum: ops.h says where it is rounded.
-  __device__ __forceinline__ float finished(float sum, int row, int column) const {
+  __device__ __forceinline__ void finish(float sum, int row, int column) const {
     if (bias) sum += bias[column];
     float value = rounded<T>(sum);
-    if (activation != Activation::none) value = apply(activation, value);
+    if (activation != Activation::none) value = apply<T>(activation, value);
     if (residual) value = rounded<T>(value) + to_float(residual[row * residual_stride + column]);
-    return value;
+    y[row * y_stride + column] = from_float<T>(value);
   }
-  __device__ __forceinline__ void finish(float sum, int row, int column) const {
-    y[row * y_stride + column] = from_float<T>(finished(sum, row, column));
+  // The results at [row, column + 8 · i] and [.., column + 8 · i + 1] for kPairs of i, from their sums in the order
+  // of mma(): `half` is 0 for the first row of its results, 1 for the second. What is added is read before anything
+  // is written, all of it at once.
+  template <int kPairs>
+  __device__ __forceinline__ void finish_pairs(const float (*sums)[4], int half, int row, int column) const {
+    if (row >= rows) return;
+    float low[kPairs], high[kPairs], more[kPairs][2] = {}, offset[kPairs][2] = {};
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      const int at = column + 8 * i;
+      if (bias && at < out) offset[i][0] = __ldg(bias + at);
+      if (bias && at + 1 < out) offset[i][1] = __ldg(bias + at + 1);
+      if (residual && at < out) more[i][0] = to_float(residual[row * residual_stride + at]);
+      if (residual && at + 1 < out) more[i][1] = to_float(residual[row * residual_stride + at + 1]);
+    }
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      low[i] = rounded<T>(sums[i][2 * half] + offset[i][0]);
+      high[i] = rounded<T>(sums[i][2 * half + 1] + offset[i][1]);
+      if (activation != Activation::none) {
+        low[i] = apply<T>(activation, low[i]);
+        high[i] = apply<T>(activation, high[i]);
+      }
+      if (residual) {
+        low[i] = rounded<T>(low[i]) + more[i][0];
+        high[i] = rounded<T>(high[i]) + more[i][1];
+      }
+    }
+    T* to = y + row * y_stride;
+    const bool packed = reinterpret_cast<std::uintptr_t>(to) % (2 * sizeof(T)) == 0;
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      const int at = column + 8 * i;
+      if (packed && at + 1 < out) {
+        *reinterpret_cast<Pack<T, 2>*>(to + at) = {from_float<T>(low[i]), from_float<T>(high[i])};
+        continue;
+      }
+      if (at < out) to[at] = from_float<T>(low[i]);
+      if (at + 1 < out) to[at + 1] = from_float<T>(high[i]);
+    }
   }
 };
 

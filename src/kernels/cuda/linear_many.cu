@@ -74,22 +74,12 @@ __global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Produc
     }
   }
 
-  const bool pairs = p.y_stride % 2 == 0 && reinterpret_cast<std::uintptr_t>(p.y) % 4 == 0;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {  // j: n-tile, half
-      const int row = row0 + warp_row + 16 * i + lane / 4 + j % 2 * 8;
-      const int column = column0 + warp_column + j / 2 * 8 + lane % 4 * 2;
-      const float low = sums[i][j / 2][j % 2 * 2], high = sums[i][j / 2][j % 2 * 2 + 1];
-      if (row >= p.rows || column >= p.out) continue;
-      if (pairs && column + 1 < p.out) {
-        const std::uint32_t pair = pack_bf16(p.finished(low, row, column), p.finished(high, row, column + 1));
-        *reinterpret_cast<std::uint32_t*>(p.y + row * p.y_stride + column) = pair;
-      } else {
-        p.finish(low, row, column);
-        if (column + 1 < p.out) p.finish(high, row, column + 1);
-      }
+    for (int half = 0; half < 2; ++half) {
+      p.finish_pairs<4>(sums[i], half, row0 + warp_row + 16 * i + lane / 4 + 8 * half,
+                        column0 + warp_column + lane % 4 * 2);
     }
   }
 }

@@ -26,8 +26,11 @@ struct NormArguments {
 // The sum over the threads that share a row: lanes of each warp, then the warps in order.
 template <int kThreads>
 __device__ float row_sum(float value, float* shared) {
-  value = warp_sum(value);
-  if constexpr (kThreads == 32) return value;
+#pragma unroll
+  for (int step = kThreads < 32 ? kThreads / 2 : 16; step > 0; step /= 2) {
+    value += __shfl_xor_sync(0xffffffffu, value, step);
+  }
+  if constexpr (kThreads <= 32) return value;
   __syncthreads();  // the previous sum has been read
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
   __syncthreads();
@@ -44,8 +47,10 @@ __global__ void norm_kernel(const NormArguments<T> a) {
   __shared__ float shared[32];
   let_next_start();
   wait_for_previous();
-  const std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  if (row >= a.rows) return;  // whole warps; blocks of several warps have one row
+  // Several rows may share a warp, whose lanes stay together: those behind the last row repeat it.
+  std::int64_t row = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  const bool exists = row < a.rows;
+  if (!exists) row = a.rows - 1;
   const T* x = a.x + a.x_rows.offset(row);
   const int first = threadIdx.x * N, step = kThreads * N;
   float mean = 0;
@@ -68,6 +73,7 @@ __global__ void norm_kernel(const NormArguments<T> a) {
     }
   }
   const float scale = 1 / sqrtf(row_sum<kThreads>(squares, shared) / a.width + a.eps);
+  if (!exists) return;
   const T* residual = a.residual ? a.residual + a.residual_rows.offset(row) : nullptr;
   T* y = a.y + a.y_rows.offset(row);
   for (int c = first; c < a.width; c += step) {
@@ -114,12 +120,14 @@ void run_norm(Context& context, const Tensor& x, const Tensor& weight, const Ten
                         x.columns() % 4 == 0 && is_aligned(weight, 32) && (!bias || is_aligned(bias, 32));
     constexpr int kPack = 16 / sizeof(T);
     const auto run = [&](auto* kernel, int threads) {
-      const int rows = threads == 32 ? 4 : 1;  // of a block
+      const int rows = threads <= 32 ? 128 / threads : 1;  // of a block
       launch(context, kNorm == Norm::rms ? "rms_norm" : "layer_norm", kernel, blocks_for(a.rows, rows),
              dim3(threads, rows), 0, a);
     };
-    if (packed && a.width > 256) return run(norm_kernel<kNorm, T, 256, kPack>, 256);
-    if (packed) return run(norm_kernel<kNorm, T, 32, kPack>, 32);
+    if (packed && a.width > 1024) return run(norm_kernel<kNorm, T, 256, kPack>, 256);
+    if (packed && a.width > 256) return run(norm_kernel<kNorm, T, 128, kPack>, 128);
+    if (packed && a.width > 64) return run(norm_kernel<kNorm, T, 32, kPack>, 32);
+    if (packed) return run(norm_kernel<kNorm, T, 8, kPack>, 8);
     run(norm_kernel<kNorm, T, 32, 1>, 32);
   });
 }

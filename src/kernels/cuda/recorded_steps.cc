@@ -21,6 +21,7 @@ RecordedSteps::Step& RecordedSteps::record(const StepKey& key, const std::functi
   context_.recording = true;
   context_.written.clear();
   const auto end = [&] {
+    context_.delayed = nullptr;
     cudaGraph_t graph = nullptr;
     context_.recording = false;
     const cudaError_t status = cudaStreamEndCapture(context_.stream, &graph);
@@ -28,6 +29,7 @@ RecordedSteps::Step& RecordedSteps::record(const StepKey& key, const std::functi
   };
   try {
     body();
+    context_.run_delayed();
   } catch (...) {
     const cudaGraph_t graph = end().first;
     if (graph) cudaGraphDestroy(graph);

@@ -101,12 +101,17 @@ __device__ __forceinline__ float warp_sum(float value) {
   return value;
 }
 
+// Results of type T. erfc, because 1 + erf would cancel; in fp32 more precision is needed than erfcf has.
+template <class T>
 __device__ __forceinline__ float apply(Activation activation, float x) {
   switch (activation) {
     case Activation::silu:
       return x / (1 + expf(-x));
     case Activation::gelu:
-      return 0.5f * x * erfcf(x * -0.70710678118654752440f);  // 1 + erf would cancel
+      if constexpr (std::is_same_v<T, float>) {
+        return static_cast<float>(0.5 * x * erfc(x * -0.70710678118654752440));
+      }
+      return 0.5f * x * erfcf(x * -0.70710678118654752440f);
     default:
       return x;
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cuda.h>
+
 #include <cstdint>
 
 #include "kernels/cuda/mma.cuh"
@@ -23,6 +25,15 @@ __device__ __forceinline__ void wgmma_commit() {
 template <int kPending>
 __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+// Results are there after wgmma_wait: the compiler must not read them earlier. Called right after it.
+template <int kTiles>
+__device__ __forceinline__ void results_are_there(float (&d)[kTiles][4]) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j) {
+    asm volatile("" : "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])::"memory");
+  }
 }
 
 // d (+)= a · b. a is [64, 16]: warp w of the group holds rows 16w … 16w + 15 as mma() does. b is [16, 64] from
@@ -99,6 +110,22 @@ __device__ __forceinline__ void wait_for_phase(std::uint32_t barrier, int parity
       "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
       "@!done bra again;}\n" ::"r"(barrier),
       "r"(parity)
+      : "memory");
+}
+
+// One thread announces that so many bytes will arrive, beside arriving itself.
+__device__ __forceinline__ void arrive_and_expect(std::uint32_t barrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+// Starts the copy of a box of a matrix that begins at (column, row), as its map describes; zeros outside of the
+// matrix. Its bytes arrive at the barrier.
+__device__ __forceinline__ void copy_box(std::uint32_t shared, const CUtensorMap& map, int column, int row,
+                                         std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3}], [%4];" ::"r"(shared),
+      "l"(&map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
 }
 
