@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -81,6 +82,16 @@ TEST_F(CudaDeviceTest, BuffersOutliveTheDevice) {
   EXPECT_EQ(budget_->used(), 0);
 }
 
+// Where the card is one and its code was built, the kernels for Hopper must pass their check.
+TEST_F(CudaDeviceTest, KernelsForHopperAreUsed) {
+  const std::string plain = device_->name() + ":sm80";
+  const std::vector<std::string> names = available_devices();
+  if (std::find(names.begin(), names.end(), plain) == names.end()) GTEST_SKIP() << "the card is no Hopper";
+  EXPECT_EQ(device_->isa(), "sm_90a") << "unless this build leaves out 90a-real";
+  EXPECT_EQ(open_device(plain)->isa(), "sm_90");
+  EXPECT_EQ(budget_->used(), 0);
+}
+
 // More than the ring that uploads go through, from memory that changes at once.
 TEST_F(CudaDeviceTest, UploadsTakeWhatTheHostHoldsAtTheCall) {
   std::vector<std::int32_t> values(5 << 20);
@@ -124,6 +135,75 @@ TEST_F(CudaDeviceTest, BucketsAreFewAndNearTheCount) {
     last = bucket;
   }
   EXPECT_LE(buckets, 40);
+}
+
+// Numbers from a fixed sequence, as bf16, in memory of the device that `keep` owns.
+Tensor numbers(Device& device, const Shape& shape, std::uint32_t seed, std::vector<Buffer>& keep) {
+  std::vector<bf16> values(shape.numel());
+  for (bf16& value : values) {
+    seed = seed * 1664525 + 1013904223;
+    value = to_bf16((seed >> 8) * 0x1p-23f - 1);
+  }
+  const Tensor host(values.data(), shape, DType::bf16);
+  keep.push_back(device.allocate(host.bytes()));
+  const Tensor tensor = keep.back().view(shape, DType::bf16);
+  device.upload(values.data(), tensor);
+  return tensor;
+}
+
+std::vector<std::uint16_t> bits_of(Device& device, const Tensor& t) {
+  std::vector<std::uint16_t> bits(t.numel());
+  device.download(t, bits.data());
+  return bits;
+}
+
+// A product of many rows uses wider tiles than one of fewer: the rows have the same bits.
+TEST_F(CudaDeviceTest, TilesOfEveryWidthGiveTheSameRows) {
+  std::vector<Buffer> keep;
+  const std::int64_t rows = 9000, in = 192, out = 1032;
+  const Tensor x = numbers(*device_, {rows, in}, 1, keep), w = numbers(*device_, {out, in}, 2, keep);
+  Buffer none;
+  const Weight weight = device_->prepare(w, WeightUse::linear, none);
+  const std::vector<std::uint16_t> all = bits_of(*device_, device_->ops().linear(x, weight));
+  for (const std::int64_t begin : {0, 127, 8500}) {
+    const Tensor some = device_->ops().linear(x.slice(0, begin, begin + 500), weight);
+    const auto from = all.begin() + begin * out;
+    EXPECT_EQ(bits_of(*device_, some), std::vector<std::uint16_t>(from, from + 500 * out)) << begin;
+  }
+}
+
+// In a recorded step products of the same rows become one launch; a product whose residual is the result of the
+// one before does not.
+TEST_F(CudaDeviceTest, ProductsOfTheSameRowsMayShareALaunch) {
+  std::vector<Buffer> keep;
+  const std::int64_t rows = 3, in = 320;
+  const Tensor x = numbers(*device_, {rows, in}, 1, keep);
+  std::vector<Weight> weights;
+  std::vector<Tensor> results;
+  std::vector<std::vector<std::uint16_t>> expected;
+  for (const std::int64_t out : {160, 40, 40, 40, 24}) {
+    Buffer none;
+    weights.push_back(device_->prepare(numbers(*device_, {out, in}, out, keep), WeightUse::linear, none));
+    results.push_back(numbers(*device_, {rows, out}, 7, keep));
+  }
+  const auto product = [&](std::size_t i) {
+    LinearOptions options{.rows = RowClass::few};
+    if (i == 2) options.residual = results[1];
+    options.out = results[i];
+    device_->ops().linear(x, weights[i], options);
+  };
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    product(i);
+    expected.push_back(bits_of(*device_, results[i]));
+  }
+  for (const Tensor& result : results) {
+    const std::vector<std::uint16_t> nothing(result.numel(), 0xFFFF);
+    device_->upload(nothing.data(), result);
+  }
+  device_->run_step(StepKey{.rows = 3}, [&] {
+    for (std::size_t i = 0; i < weights.size(); ++i) product(i);
+  });
+  for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(bits_of(*device_, results[i]), expected[i]) << i;
 }
 
 // Moves tables on as a decoding step does: each replay sees what the one before has written.

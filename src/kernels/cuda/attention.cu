@@ -5,7 +5,6 @@
 
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/launch.h"
 
 namespace glmocr::cuda {
 namespace {
@@ -54,7 +53,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                 .scale = options.scale};
     if constexpr (std::is_same_v<T, bf16_t>) {
       if (tensor_cores_take(q) && tensor_cores_take(k) && tensor_cores_take(v)) {
-        const bool sm90 = dim <= kMaxSm90Dim && has_sm90_code(context_);
+        const bool sm90 = dim <= kMaxSm90Dim && context_.hopper;
         const std::vector<std::int32_t> tiles =
             segment_tiles(options.segments, sm90 ? kSegmentTileSm90 : kSegmentTile);
         const std::int64_t count = std::ssize(tiles) / 2;
@@ -105,7 +104,7 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
     }
     if constexpr (std::is_same_v<T, bf16_t>) {
       if (tensor_cores_take(q)) {
-        return has_sm90_code(context_) ? run_many_rows_sm90(context_, a) : run_many_rows_mma(context_, a);
+        return context_.hopper ? run_many_rows_sm90(context_, a) : run_many_rows_mma(context_, a);
       }
     }
     run_many_rows(context_, a);

@@ -167,6 +167,8 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     load_matrices(q[k], q_tile + place(16 * warp + lane % 16, 2 * k + lane / 16));
   }
 
+  pin(q);
+
   float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, sums[S::kParts][8][4] = {}, scores[8][4] = {};
   std::uint32_t weights[kWeightParts][4][4];
   const float scale = a.scale * kLog2E;
@@ -180,6 +182,7 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
   for (int block = 0; block < blocks; ++block) {
     wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
     const std::uint32_t keys = shared.stages + ring.stage * 2 * S::kMatrixBytes;
+    pin(scores);
     wgmma_begin();
 #pragma unroll
     for (int k = 0; k < S::kDim / 16; ++k) {
@@ -187,7 +190,7 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     }
     wgmma_commit();
     wgmma_wait<0>();
-    results_are_there(scores);
+    pin(scores);
     if ((block + 1) * kKeys > tile.first_sees) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -200,6 +203,10 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     soften(scores, sums, largest, total, scale);
     split(scores, weights);
     const std::uint32_t values = keys + S::kMatrixBytes;
+#pragma unroll
+    for (int part = 0; part < kWeightParts; ++part) pin(weights[part]);
+#pragma unroll
+    for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
     wgmma_begin();
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k) {
@@ -214,7 +221,7 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     wgmma_commit();
     wgmma_wait<0>();
 #pragma unroll
-    for (int d = 0; d < S::kParts; ++d) results_are_there(sums[d]);
+    for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
     if constexpr (Source::kPaged) {
       if (shared.spoilt[ring.stage] == block + 1) {
 #pragma unroll

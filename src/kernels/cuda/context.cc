@@ -6,19 +6,29 @@
 namespace glmocr::cuda {
 namespace {
 
+[[noreturn]] void fail_without_memory(std::int64_t bytes, std::size_t available, std::size_t total) {
+  int index = 0;
+  cudaGetDevice(&index);
+  fail(ErrorCode::memory, cat("cuda:", index, " has no ", size_text(bytes), " of memory left: ",
+                              size_text(available), " of ", size_text(total), " are free"));
+}
+
 std::byte* device_memory(std::int64_t bytes) {
+  // Asking takes longer than most allocations, so only large ones are compared with what other programs leave.
+  constexpr std::int64_t kLarge = std::int64_t{1} << 30;
+  std::size_t available = 0, total = 0;
+  if (bytes >= kLarge && cudaMemGetInfo(&available, &total) == cudaSuccess &&
+      available < static_cast<std::size_t>(bytes)) {
+    fail_without_memory(bytes, available, total);
+  }
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, std::max<std::int64_t>(bytes, 1));
   if (status == cudaSuccess) return static_cast<std::byte*>(memory);
   cudaGetLastError();  // the error has been seen
-  int index = 0;
-  std::size_t available = 0, total = 0;
-  cudaGetDevice(&index);
   if (status != cudaErrorMemoryAllocation || cudaMemGetInfo(&available, &total) != cudaSuccess) {
-    check(status, cat("cuda:", index), "cudaMalloc");
+    check(status, "cuda", "cudaMalloc");
   }
-  fail(ErrorCode::memory, cat("cuda:", index, " has no ", size_text(bytes), " of memory left: ",
-                              size_text(available), " of ", size_text(total), " are free"));
+  fail_without_memory(bytes, available, total);
 }
 
 }  // namespace

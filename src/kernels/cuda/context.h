@@ -98,6 +98,7 @@ struct Context {
   int index = 0;              // of the card
   int processors = 0;         // multiprocessors of the card
   int capability = 0;         // 90: sm_90
+  bool hopper = false;        // the kernels for Hopper (*_sm90.cu) are in use
   bool programmatic = false;  // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
   // Set by kernels that find an index outside of its tensor: host memory that the device can write.
@@ -119,6 +120,8 @@ struct Context {
   std::int64_t launches = 0;   // of kernels outside of recorded steps
   std::vector<Range> written;  // by the step being recorded, outside of the arena
 };
+// Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX (sm90.cu).
+bool has_sm90_code(const Context& context);
 inline constexpr std::int64_t kCounters = 1 << 16;
 
 }  // namespace glmocr::cuda

@@ -6,9 +6,12 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <string_view>
 
+#include "base/log.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/hopper_check.h"
 #include "kernels/cuda/recorded_steps.h"
 #include "kernels/cuda/transfers.h"
 
@@ -16,6 +19,8 @@ namespace glmocr {
 namespace cuda {
 namespace {
 
+// The end of a device's name that leaves out the kernels for single cards, so that one card can test all kernels.
+constexpr std::string_view kOnlySm80 = ":sm80";
 constexpr int kLeastCapability = 80;  // the first cards that multiply bf16
 
 struct Card {
@@ -52,8 +57,9 @@ int card_count(std::string* reason = nullptr) {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(const Card& card, const DeviceOptions& options)
-      : memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
+  CudaDevice(const Card& card, bool only_sm80, const DeviceOptions& options)
+      : name_(cat("cuda:", card.index, only_sm80 ? kOnlySm80 : std::string_view())),
+        memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
         context_{.device = cat("cuda:", card.index),
                  .index = card.index,
                  .processors = card.processors,
@@ -75,14 +81,16 @@ class CudaDevice final : public Device {
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
           "cudaMemset");
     uploads_.emplace(context_);
+    if (!only_sm80 && has_sm90_code(context_)) use_hopper_kernels();
   }
   ~CudaDevice() override {
     cudaSetDevice(context_.index);
     cudaStreamSynchronize(context_.stream);
   }
 
-  std::string name() const override { return context_.device; }
-  std::string isa() const override { return cat("sm_", context_.capability); }
+  std::string name() const override { return name_; }
+  // "sm_90a" where the kernels for Hopper are in use.
+  std::string isa() const override { return cat("sm_", context_.capability, context_.hopper ? "a" : ""); }
   int threads() const override { return 1; }
   Ops& ops() override { return ops_; }
   bool prefers_bf16() const override { return true; }
@@ -164,6 +172,20 @@ class CudaDevice final : public Device {
     CudaDevice& device;
   };
 
+  // Without them the device is slower, so that they do not work, or do not fit, is no error.
+  void use_hopper_kernels() {
+    context_.hopper = true;
+    try {
+      if (hopper_kernels_work(*this)) return arena_.reserve(0);
+      log(LogLevel::warning,
+          cat(context_.device, ": the kernels for Hopper give wrong results and are not used"));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::memory) throw;
+    }
+    context_.hopper = false;
+    arena_.reserve(0);
+  }
+
   // The card is a property of the calling thread.
   void activate() const { check(cudaSetDevice(context_.index), context_.device, "cudaSetDevice"); }
   void finish() const {
@@ -181,6 +203,7 @@ class CudaDevice final : public Device {
     launches_seen_ = context_.launches;
   }
 
+  std::string name_;
   std::shared_ptr<MemoryBudget> memory_;
   Context context_;
   std::optional<Stream> stream_, copy_stream_;
@@ -275,7 +298,9 @@ void CudaDevice::run_step(const StepKey& key, const std::function<void()>& body)
 std::vector<std::string> available_cuda_devices() {
   std::vector<std::string> names;
   for (int i = 0; i < cuda::card_count(); ++i) {
-    if (cuda::card(i).capability >= cuda::kLeastCapability) names.push_back(cat("cuda:", i));
+    const int capability = cuda::card(i).capability;
+    if (capability >= cuda::kLeastCapability) names.push_back(cat("cuda:", i));
+    if (capability == 90) names.push_back(cat("cuda:", i, cuda::kOnlySm80));
   }
   return names;
 }
@@ -284,9 +309,11 @@ std::unique_ptr<Device> open_cuda_device(const std::string& name, const DeviceOp
   std::string reason;
   const int count = cuda::card_count(&reason);
   int index = -1;
+  const bool only_sm80 = name.ends_with(cuda::kOnlySm80);
   const char* digits = name.data() + std::min(name.size(), std::strlen("cuda:"));
-  const auto [end, error] = std::from_chars(digits, name.data() + name.size(), index);
-  if (error != std::errc() || end != name.data() + name.size() || index < 0 || index >= count) {
+  const char* last = name.data() + name.size() - (only_sm80 ? cuda::kOnlySm80.size() : 0);
+  const auto [end, error] = std::from_chars(digits, std::max(digits, last), index);
+  if (error != std::errc() || end != last || index < 0 || index >= count) {
     if (reason.empty()) reason = count == 0 ? "this machine has no card" : "there is no such card";
     fail(ErrorCode::device,
          cat("device \"", name, "\": ", reason, "; available: ", join(available_devices(), ", ")));
@@ -296,7 +323,7 @@ std::unique_ptr<Device> open_cuda_device(const std::string& name, const DeviceOp
     fail(ErrorCode::device, cat("device \"", name, "\": the card has compute capability ",
                                 card.capability / 10.0, ", 8.0 or later is needed"));
   }
-  return std::make_unique<cuda::CudaDevice>(card, options);
+  return std::make_unique<cuda::CudaDevice>(card, only_sm80, options);
 }
 
 }  // namespace glmocr

@@ -22,9 +22,6 @@ __device__ __forceinline__ void let_next_start() {
 #endif
 }
 
-// Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX.
-bool has_sm90_code(const Context& context);
-
 // kernel<<<grid, block, shared>>>(arguments...) on the context's stream. An empty grid does nothing. Throws
 // Error{device} naming the operation.
 template <class... Parameters, class... Arguments>

@@ -117,7 +117,7 @@ Tensor CudaOps::linear(const Tensor& x, const Weight& weight, const LinearOption
       if constexpr (std::is_same_v<Product<T, S>, Bf16Product>) {
         if (rows_are_aligned(x) && rows_are_aligned(weight.data)) {
           if (options.rows == RowClass::few) return run_few_rows(context_, p);
-          return has_sm90_code(context_) ? run_many_rows_sm90(context_, p) : run_many_rows(context_, p);
+          return context_.hopper ? run_many_rows_sm90(context_, p) : run_many_rows(context_, p);
         }
       }
       run(context_, p, options.rows);

@@ -41,6 +41,8 @@ __device__ __forceinline__ void consume(const Bf16Product& p, int group, int row
   const int tid = threadIdx.x % 128, lane = tid % 32;
   const int steps = (p.in + kDepth - 1) / kDepth;
   float sums[kParts][16][4] = {};
+#pragma unroll
+  for (int part = 0; part < kParts; ++part) pin(sums[part]);
   Ring<kStages> ring, used;
   for (int step = 0; step < steps; ++step) {
     wait_for_phase(full + 8 * ring.stage, ring.parity);
@@ -65,7 +67,7 @@ __device__ __forceinline__ void consume(const Bf16Product& p, int group, int row
   wgmma_wait<0>();
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
-    results_are_there(sums[part]);
+    pin(sums[part]);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = row0 + 64 * group + tid / 32 * 16 + lane / 4 + 8 * half;

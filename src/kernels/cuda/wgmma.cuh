@@ -27,12 +27,21 @@ __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-// Results are there after wgmma_wait: the compiler must not read them earlier. Called right after it.
+// The compiler moves no computation of these registers across this point. Products read and write registers by
+// themselves between wgmma_begin and wgmma_wait, which it does not know: so this stands before the one for what they
+// take and add to, and behind the other for their results.
 template <int kTiles>
-__device__ __forceinline__ void results_are_there(float (&d)[kTiles][4]) {
+__device__ __forceinline__ void pin(float (&d)[kTiles][4]) {
 #pragma unroll
   for (int j = 0; j < kTiles; ++j) {
     asm volatile("" : "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])::"memory");
+  }
+}
+template <int kTiles>
+__device__ __forceinline__ void pin(std::uint32_t (&a)[kTiles][4]) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j) {
+    asm volatile("" : "+r"(a[j][0]), "+r"(a[j][1]), "+r"(a[j][2]), "+r"(a[j][3])::"memory");
   }
 }
 
