@@ -32,6 +32,12 @@ if(GLMOCR_HEIF)
   glmocr_pkg(HEIF libheif libheif-dev)
 endif()
 
+# The runtime is linked statically. It looks for the driver when a device is opened, so the program starts without one.
+if(GLMOCR_HAS_CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  list(APPEND glmocr_outside CUDA::cudart_static)
+endif()
+
 # find_package(dnnl) of Debian 12 fails without the headers of OpenCL: look for the files.
 if(GLMOCR_ONEDNN)
   find_path(DNNL_INCLUDE_DIR dnnl.h)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # glmocr_options: the options that our targets are compiled with; glmocr_warnings: the same without sanitizers.
 add_library(glmocr_warnings INTERFACE)
-target_compile_options(glmocr_warnings INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
-                                                 $<$<BOOL:${GLMOCR_WERROR}>:-Werror>)
+set(warnings -Wall -Wextra -Wpedantic -Wno-missing-field-initializers $<$<BOOL:${GLMOCR_WERROR}>:-Werror>)
+target_compile_options(glmocr_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
 add_library(glmocr_options INTERFACE)
 target_link_libraries(glmocr_options INTERFACE glmocr_warnings)
 if(GLMOCR_SANITIZE)

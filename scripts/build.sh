@@ -7,7 +7,7 @@ configure() {
   shift
   mkdir -p "$dir"
   log=$dir/configure.log
-  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   echo "build: configuring $dir" >&2
   cmake -S . -B "$dir" -G Ninja -DGLMOCR_WERROR=ON "${launcher[@]}" "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
 }

@@ -10,7 +10,7 @@ build=build/release
 
 bash scripts/setup.sh >&2
 source scripts/build.sh
-configure "$build" -DCMAKE_BUILD_TYPE=Release
+configure "$build" -DCMAKE_BUILD_TYPE=Release -DGLMOCR_CUDA_ARCHITECTURES=native
 compile "$build" glm-ocr
 
 echo "demo: glm-ocr $picture" >&2

@@ -4,6 +4,7 @@
 # when everything is installed.
 #   scripts/setup.sh            what the program and its tests need
 #   scripts/setup.sh --checks   and what the format and lint checks and the fuzzers need
+#   scripts/setup.sh --cuda     and the CUDA compiler, which is not Debian's: installed where apt knows it, else explained
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,7 +18,20 @@ packages=(
 case "${1:-}" in
   "") ;;
   --checks) packages+=(clang-format clang-tidy clang libclang-rt-14-dev) ;;
-  *) echo "usage: scripts/setup.sh [--checks]" >&2; exit 2 ;;
+  --cuda)
+    # Debian 12's own nvidia-cuda-toolkit is 11.8, which does not take C++20.
+    cuda=(cuda-nvcc-13-0 cuda-cudart-dev-13-0)
+    if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+      echo "setup: nvcc is installed" >&2
+    elif apt-cache show "${cuda[@]}" >/dev/null 2>&1; then
+      packages+=("${cuda[@]}")
+    else
+      echo "setup: nvcc 12.8 or later is needed. Add NVIDIA's package source for Debian 12, as the download page of the" \
+           "CUDA toolkit describes, run apt-get update, and this script again; it installs ${cuda[*]}." >&2
+      exit 1
+    fi
+    ;;
+  *) echo "usage: scripts/setup.sh [--checks | --cuda]" >&2; exit 2 ;;
 esac
 
 is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -11,7 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 source scripts/build.sh
 source scripts/fuzz.sh
-build=build/release options=(-DCMAKE_BUILD_TYPE=Release) targets=() selection=()
+# Where there is nvcc, the device cuda:N is built for one kind of card: that of this machine, or sm_90a.
+build=build/release options=(-DCMAKE_BUILD_TYPE=Release -DGLMOCR_CUDA_ARCHITECTURES=native) targets=() selection=()
 case "${1:-}" in
   "") ;;
   --sanitize) build=build/asan options=(--preset asan) selection=(--label-exclude slow) ;;

@@ -6,5 +6,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 mode=(--dry-run -Werror)
 [ "${1:-}" = --fix ] && mode=(-i)
-find src include tests bench -name '*.h' -print0 -o -name '*.cc' -print0 |
+find src include tests bench \( -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' \) -print0 |
   xargs -0 --max-procs "$(nproc)" --max-args 16 clang-format "${mode[@]}"

@@ -29,6 +29,9 @@ sources=$(sed -n 's/\.h$/.cc/; /^src\/.*\.cc$/p' <<<"$files" | sort -u |
   while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 # Sources compiled for one instruction set each are intrinsics and little else.
 sources=$(grep -v '^src/kernels/cpu/simd_' <<<"$sources" || true)
+# Without nvcc there are no headers of CUDA.
+grep -q 'kernels/cuda/cuda_device\.cc' "$build/compile_commands.json" ||
+  sources=$(grep -v '^src/kernels/cuda/' <<<"$sources" || true)
 [ -n "$sources" ] || { echo "check_tidy: nothing changed" >&2; exit 0; }
 count=$(wc -l <<<"$sources")
 most=${GLMOCR_TIDY_MOST:-$count}

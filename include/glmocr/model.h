@@ -20,7 +20,7 @@ namespace glmocr {
 enum class ComputeType { automatic, fp32, bf16 };
 
 struct LoadOptions {
-  std::string device = "cpu";  // one of devices(): "cpu", "cpu:avx2", "ref", …
+  std::string device = "cpu";  // one of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first
   ComputeType dtype = ComputeType::automatic;
   int threads = 0;  // 0: as many as the process may use, CPU affinity and cgroup quota included
   // Bytes that the model and everything that runs on it may take: converted weights, keys and values, picture

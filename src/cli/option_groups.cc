@@ -57,7 +57,8 @@ void add_model_options(CLI::App& app, ModelArguments& arguments) {
       ->option_text("DIR|NAME")
       ->group(group);
   app.add_option("--device", arguments.load.device,
-                 "cpu (default), cpu:avx2, ref, ...; \"glm-ocr info\"\nlists the available ones")
+                 "cpu (default), auto (a GPU where there is one, else\ncpu), cuda:0, cpu:avx2, ref, ...; "
+                 "\"glm-ocr info\" lists\nthe available ones")
       ->option_text("DEVICE")
       ->group(group);
   add_choice<ComputeType>(

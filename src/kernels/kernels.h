@@ -20,10 +20,11 @@ struct DeviceOptions {
 };
 
 // "cpu" (the best kernels that this machine runs, or those that GLMOCR_CPU_ISA names), "cpu:avx2" etc., "ref"
-// (plain loops that define the operations). Throws Error{device} naming the available devices.
+// (plain loops that define the operations), "cuda:0" etc. (a card of NVIDIA), "auto" (the first of the available
+// devices: a card where there is one, else "cpu"). Throws Error{device} naming the available devices.
 std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& options = {});
 
-// Every name that open_device accepts on this machine, best first.
+// Every name but "auto" that open_device accepts on this machine, best first.
 std::vector<std::string> available_devices();
 
 }  // namespace glmocr

@@ -62,6 +62,12 @@ inline engine::Request make_request(const GlmOcr& network, const Json& fixture, 
   return request;
 }
 
+// The device that the tests of this folder run on: "cpu", or what GLMOCR_TEST_DEVICE names.
+inline std::string tested_device() {
+  const char* wanted = std::getenv("GLMOCR_TEST_DEVICE");
+  return wanted ? wanted : "cpu";
+}
+
 // A snapshot on a device, loaded once for all tests of a program.
 struct Loaded {
   std::unique_ptr<Device> device;

@@ -90,7 +90,7 @@ double bf16_bar(const Fixture& fixture) {
 class Golden : public testing::TestWithParam<CaseId> {
  protected:
   const Json& test_case() const { return GetParam().json(); }
-  Loaded& model(DType compute) const { return loaded(GetParam().of().snapshot, "cpu", compute); }
+  Loaded& model(DType compute) const { return loaded(GetParam().of().snapshot, tested_device(), compute); }
   engine::Request request(const GlmOcr& network) const {
     return make_request(network, GetParam().of().json, test_case());
   }
@@ -214,7 +214,7 @@ class GoldenText : public testing::TestWithParam<std::size_t> {};
 // transformers.
 TEST_P(GoldenText, GreedyTokensInFp32AreIdentical) {
   const Fixture& fixture = fixtures()[GetParam()];
-  const GlmOcr& network = *loaded(fixture.snapshot, "cpu", DType::f32).network;
+  const GlmOcr& network = *loaded(fixture.snapshot, tested_device(), DType::f32).network;
   engine::Core core(network, {});
   std::vector<std::shared_ptr<engine::JobState>> jobs;
   for (const Json& test_case : fixture.cases()) {

@@ -44,6 +44,7 @@ Task task_of(const std::string& name) {
 // Errors per row of the model card, all pictures read together.
 std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
   LoadOptions options;
+  options.device = tested_device();
   options.dtype = dtype;
   const Model model =
       Model::load((std::filesystem::path(GLMOCR_SOURCE_DIR) / "models/mini").string(), options);

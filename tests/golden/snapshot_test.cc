@@ -34,7 +34,7 @@ class Snapshot : public testing::Test {
   void require(const char* variable) {
     if (!is_set(variable)) GTEST_SKIP() << variable << "=1 is not set";
   }
-  GlmOcr& network() { return *loaded(path_, "cpu", DType::f32).network; }
+  GlmOcr& network() { return *loaded(path_, tested_device(), DType::f32).network; }
   bool is_published() { return network().config().text.vocab_size == 59392; }
   std::filesystem::path path_;
 };

@@ -252,7 +252,7 @@ TEST_F(HostDeviceTest, NothingIsRecordedSoSizesAreExact) {
 }
 
 TEST_F(HostDeviceTest, UnknownNamesSayWhatThereIs) {
-  for (const char* name : {"cpu:avx9", "cuda:0", ""}) {
+  for (const char* name : {"cpu:avx9", "cuda:99", "cuda:x", ""}) {
     expect_error(ErrorCode::device, {"baseline"}, [&] { open_device(name); });
   }
 }

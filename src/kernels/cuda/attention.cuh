@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/values.cuh"
+
+namespace glmocr::cuda {
+
+// Where the keys and values of one head are, and which of them a query sees.
+
+// Whole segments of three matrices of rows.
+template <class T>
+struct SegmentAttention {
+  const T *q, *k, *v;
+  std::int64_t q_row, q_head, k_row, k_head, v_row, v_head;  // strides
+  T* y;
+  std::int64_t y_row;
+  const std::int32_t* starts;  // [segments + 1]
+  int segments, heads, dim;
+  float scale;
+};
+
+// Pages of a store.
+template <class T>
+struct PagedAttention {
+  const T* q;
+  std::int64_t q_row, q_head;  // strides
+  const T *keys, *values;      // [pages, kv_heads, page_size, dim]
+  T* y;                        // [rows, heads · dim]
+  const std::int32_t *row_starts, *context_lens, *page_table;
+  std::int64_t table_row;  // stride
+  int rows, sequences, pages, heads, kv_heads, dim, page_size;
+  float scale;
+
+  // The index of a token's key, or value, of a head in the store.
+  __device__ __forceinline__ std::int64_t offset(const std::int32_t* table, int kv_head, int token) const {
+    const int page = table[token / page_size];
+    return ((std::int64_t{page} * kv_heads + kv_head) * page_size + token % page_size) * dim;
+  }
+};
+
+inline constexpr int kMaxHeadDim = 256;
+
+// In fp32 arithmetic, any type and head_dim up to kMaxHeadDim.
+template <class T>
+void run_segments(Context& context, const SegmentAttention<T>& a, int rows);
+template <class T>
+void run_many_rows(Context& context, const PagedAttention<T>& a);
+
+// A row at a time, keys in parts; `partial` has room for partial_floats() numbers.
+template <class T>
+void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial);
+std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t dim,
+                            std::int64_t max_context);
+
+// On tensor cores: head_dim up to 128, rows of q, k and v multiples of 16 bytes at such addresses.
+inline constexpr int kMaxTensorCoreDim = 128;
+// Weights are split into so many bf16 parts that add up to them: one alone has an error of 2^-9, which would round
+// a third of the results differently from a sum in fp32.
+inline constexpr int kWeightParts = 2;
+// tiles [count, 2] i32: segment and first row within it, for tiles of so many rows.
+inline constexpr int kSegmentTile = 128, kSegmentTileSm90 = 192;
+void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
+                      int count);
+void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a);
+
+// On Hopper: segments with head_dim up to 64, pages up to 128.
+inline constexpr int kMaxSm90Dim = 64;
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
+                       int count);
+void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a);
+
+}  // namespace glmocr::cuda

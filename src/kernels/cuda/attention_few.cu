@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/launch.h"
+
+// Attention of few rows over pages: decoding.
+namespace glmocr::cuda {
+namespace {
+
+constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
+constexpr int kThreads = 128;
+constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
+constexpr int kGroups = kThreads / kLanes;
+constexpr int kKeysPerGroup = kPart / kGroups;
+
+int part_count(std::int64_t max_context) { return static_cast<int>((max_context + kPart - 1) / kPart); }
+
+// Eight values from `from` on, those at `count` and beyond zero.
+template <class T, bool kPacked>
+__device__ __forceinline__ Pack<T, 8> load_8(const T* from, int count) {
+  Pack<T, 8> pack{};
+  if constexpr (kPacked) {
+    if (count > 0) {
+#pragma unroll
+      for (int i = 0; i < 8; i += 16 / sizeof(T)) {
+        *reinterpret_cast<Pack<T, 16 / sizeof(T)>*>(&pack.v[i]) =
+            *reinterpret_cast<const Pack<T, 16 / sizeof(T)>*>(from + i);
+      }
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (i < count) pack.v[i] = from[i];
+    }
+  }
+  return pack;
+}
+
+template <class T>
+struct FewArguments {
+  PagedAttention<T> a;
+  float* partial;  // [rows, heads, parts, 2 + dim]: largest score, sum of the weights, weighted values
+  std::int32_t* counters;
+  int parts;
+};
+
+// Bound by memory: reads the keys and values of one part of a row's context once for kHeads query heads. A row
+// whose context has one part is finished at once; otherwise the last block of the row adds up the parts, in
+// order.
+template <class T, int kHeads, int kPacks, bool kPacked>
+__global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T> args) {
+  const PagedAttention<T>& a = args.a;
+  __shared__ float scores[kHeads][kPart];
+  __shared__ float sums[kGroups][kHeads][kPacks * kLanes * 8];
+  __shared__ int found, sees;
+  let_next_start();
+  wait_for_previous();
+  const int part = blockIdx.x, row = blockIdx.z, tid = threadIdx.x;
+  const int per_kv_head = a.heads / a.kv_heads, head_blocks = (per_kv_head + kHeads - 1) / kHeads;
+  const int kv_head = blockIdx.y / head_blocks, first = blockIdx.y % head_blocks * kHeads;
+  const int head0 = kv_head * per_kv_head + first, heads = min(kHeads, per_kv_head - first);
+  const int lane = tid % kLanes, group = tid / kLanes;
+
+  if (tid == 0) found = a.sequences;
+  __syncthreads();
+  for (int s = tid; s < a.sequences; s += kThreads) {
+    const int first_row = a.row_starts[s], end_row = a.row_starts[s + 1], context = a.context_lens[s];
+    if (first_row <= row && row < end_row) {
+      found = s;
+      sees = context - end_row + row + 1;
+    }
+  }
+  __syncthreads();
+  const int sequence = found;
+  T* y = a.y + (std::int64_t{row} * a.heads + head0) * a.dim;
+  if (sequence == a.sequences) {
+    for (int i = tid; part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
+    return;
+  }
+  const int visible = sees, begin = part * kPart, count = min(visible - begin, kPart);
+  if (count <= 0) return;
+
+  // Each group of lanes takes every kGroups-th key; all its keys and values are read at once.
+  const std::int32_t* table = a.page_table + sequence * a.table_row;
+  Pack<T, 8> keys[kKeysPerGroup][kPacks], values[kKeysPerGroup][kPacks];
+  std::int64_t offsets[kKeysPerGroup];
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    offsets[u] = key < count ? a.offset(table, kv_head, begin + key) : 0;
+  }
+  const auto load_all = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], const T* from) {
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        const int d = (p * kLanes + lane) * 8;
+        packs[u][p] = load_8<T, kPacked>(from + offsets[u] + d, group + u * kGroups < count ? a.dim - d : 0);
+      }
+    }
+  };
+  load_all(keys, a.keys);
+  if constexpr (sizeof(T) == 2) load_all(values, a.values);
+  float q[kHeads][kPacks][8];
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      const int d = (p * kLanes + lane) * 8;
+      const T* from = a.q + row * a.q_row + (head0 + h) * a.q_head + d;
+      const auto pack = load_8<T, false>(from, h < heads ? a.dim - d : 0);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) q[h][p][i] = to_float(pack.v[i]);
+    }
+  }
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      float dot = 0;
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) dot = fmaf(q[h][p][i], to_float(keys[u][p].v[i]), dot);
+      }
+#pragma unroll
+      for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
+      if (lane == 0) scores[h][key] = key < count ? dot * a.scale : -INFINITY;
+    }
+  }
+  if constexpr (sizeof(T) != 2) load_all(values, a.values);
+  __syncthreads();
+
+  // Weights: a warp per head.
+  __shared__ float largest[kHeads], total[kHeads];
+  for (int h = tid / 32; h < kHeads; h += kThreads / 32) {
+    const int l = tid % 32;
+    float most = -INFINITY, weight[kPart / 32], sum = 0;
+#pragma unroll
+    for (int i = 0; i < kPart / 32; ++i) most = fmaxf(most, scores[h][l + 32 * i]);
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
+    const float base = most == -INFINITY ? 0 : most;
+#pragma unroll
+    for (int i = 0; i < kPart / 32; ++i) {
+      weight[i] = expf(scores[h][l + 32 * i] - base);
+      scores[h][l + 32 * i] = weight[i];
+      sum += weight[i];
+    }
+    sum = warp_sum(sum);
+    if (l == 0) {
+      largest[h] = most;
+      total[h] = sum;
+    }
+  }
+  __syncthreads();
+
+  // Weighted values.
+  float acc[kHeads][kPacks][8] = {};
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    if (key >= count) break;
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const float weight = scores[h][key];
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) acc[h][p][i] = fmaf(weight, to_float(values[u][p].v[i]), acc[h][p][i]);
+      }
+    }
+  }
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums[group][h][(p * kLanes + lane) * 8 + i] = acc[h][p][i];
+    }
+  }
+  __syncthreads();
+  const int parts = (visible + kPart - 1) / kPart, record = 2 + a.dim;
+  float* partial = args.partial + (std::int64_t{row} * a.heads + head0) * args.parts * record;
+  for (int i = tid; i < heads * a.dim; i += kThreads) {
+    const int h = i / a.dim, d = i % a.dim;
+    float sum = 0;
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) sum += sums[g][h][d];
+    if (parts == 1) {
+      y[i] = from_float<T>(sum / total[h]);
+    } else {
+      partial[(h * args.parts + part) * record + 2 + d] = sum;
+    }
+  }
+  if (parts == 1) return;
+  if (tid < heads) {
+    partial[(tid * args.parts + part) * record] = largest[tid];
+    partial[(tid * args.parts + part) * record + 1] = total[tid];
+  }
+
+  // The last block of this row and these heads adds up.
+  __threadfence();
+  __syncthreads();
+  std::int32_t* counter = args.counters + row * gridDim.y + blockIdx.y;
+  if (tid == 0) found = atomicAdd(counter, 1) == parts - 1;
+  __syncthreads();
+  if (!found) return;
+  __threadfence();
+  for (int i = tid; i < heads * a.dim; i += kThreads) {
+    const int h = i / a.dim, d = i % a.dim;
+    const float* own = partial + h * args.parts * record;
+    float most = -INFINITY;
+#pragma unroll 8
+    for (int p = 0; p < parts; ++p) most = fmaxf(most, __ldcg(own + p * record));
+    const float base = most == -INFINITY ? 0 : most;
+    float sum = 0, weights = 0;
+#pragma unroll 8
+    for (int p = 0; p < parts; ++p) {
+      const float scale = expf(__ldcg(own + p * record) - base);
+      weights = fmaf(scale, __ldcg(own + p * record + 1), weights);
+      sum = fmaf(scale, __ldcg(own + p * record + 2 + d), sum);
+    }
+    y[i] = from_float<T>(sum / weights);
+  }
+  if (tid == 0) *counter = 0;
+}
+
+template <class T, int kHeads, int kPacks>
+void run(Context& context, const FewArguments<T>& args) {
+  const PagedAttention<T>& a = args.a;
+  const int per_kv_head = a.heads / a.kv_heads;
+  const dim3 grid(args.parts, a.kv_heads * blocks_for(per_kv_head, kHeads), a.rows);
+  GLMOCR_CHECK(std::int64_t{grid.y} * grid.z <= kCounters);
+  const auto kernel =
+      a.dim % 8 == 0 ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
+  launch(context, "attention_paged", kernel, grid, kThreads, 0, args);
+}
+
+}  // namespace
+
+std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t dim,
+                            std::int64_t max_context) {
+  const int parts = part_count(max_context);
+  return parts > 1 ? rows * heads * parts * (2 + dim) : 0;
+}
+
+template <class T>
+void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial) {
+  const FewArguments<T> args{a, partial, context.counters, std::max(1, part_count(max_context))};
+  const int per_kv_head = a.heads / a.kv_heads;
+  if (a.dim > 8 * kLanes) return run<T, 1, 2>(context, args);
+  if (per_kv_head == 1) return run<T, 1, 1>(context, args);
+  if (per_kv_head == 2) return run<T, 2, 1>(context, args);
+  run<T, 4, 1>(context, args);
+}
+
+template void run_few_rows(Context&, const PagedAttention<float>&, int, float*);
+template void run_few_rows(Context&, const PagedAttention<bf16_t>&, int, float*);
+
+}  // namespace glmocr::cuda

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/cuda/context.h"
+#include "tensor/device.h"
+#include "tensor/ops.h"
+
+namespace glmocr::cuda {
+
+class CudaOps final : public Ops {
+ public:
+  CudaOps(Device& device, Context& context) : device_(device), context_(context) {}
+
+  // embed.cu
+  Tensor embed(const Weight& table, const Tensor& ids, DType compute) override;
+  Tensor gather_rows(const Tensor& x, const Tensor& indices) override;
+  void scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& out) override;
+  void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) override;
+  // linear.cu; its kernels are in linear_*.cu
+  Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
+  // activation.cu
+  Tensor swiglu(const Tensor& gate, const Tensor& up) override;
+  Tensor activate(const Tensor& x, Activation activation) override;
+  // norm.cu
+  Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;
+  Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    const NormOptions& options) override;
+  // rope.cu
+  Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
+                      DType precision) override;
+  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;
+  // attention.cc; its kernels are in attention_*.cu
+  Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                   const AttentionOptions& options) override;
+  Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
+                         float scale) override;
+  // patchify.cu
+  Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
+                  DType compute) override;
+  // sample.cu
+  void sample(const Tensor& logits, const SamplingTables& tables) override;
+  void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
+
+ private:
+  // Memory of the result. Whoever recorded the step learns what it writes outside of the arena.
+  Tensor output(const Tensor& out, const Shape& shape, DType dtype) {
+    GLMOCR_CHECK(!out || (out.shape == shape && out.dtype == dtype));
+    if (!out) return device_.scratch(shape, dtype);
+    writes(out);
+    return out;
+  }
+  void writes(const Tensor& tensor) {
+    if (context_.recording && tensor) context_.written.push_back(range_of(tensor));
+  }
+  // Throws Error{internal} where a kernel has found an index outside of its tensor. A recorded step cannot
+  // wait for that: the error comes with the next result that is fetched.
+  void check_indices(const char* operation);
+
+  Device& device_;
+  Context& context_;
+};
+
+}  // namespace glmocr::cuda

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/values.cuh"
+
+namespace glmocr::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Grid {
+  std::int64_t width;           // of the picture
+  std::int64_t blocks_per_row;  // blocks of merge² patches
+  int patch, frames, merge;
+};
+
+// Bound by memory, mostly the writes: each byte of the picture becomes one value per frame. A block of threads
+// per patch; the table stays in the cache.
+template <class T>
+__global__ void patchify_kernel(const std::uint8_t* picture, const float* normalized, const Grid g, T* y,
+                                std::int64_t stride, int values) {
+  let_next_start();
+  wait_for_previous();
+  const std::int64_t p = blockIdx.x, block = p / (g.merge * g.merge);
+  const int within = static_cast<int>(p % (g.merge * g.merge));
+  const std::int64_t top = (block / g.blocks_per_row * g.merge + within / g.merge) * g.patch;
+  const std::int64_t left = (block % g.blocks_per_row * g.merge + within % g.merge) * g.patch;
+  for (int i = threadIdx.x; i < values; i += kThreads) {
+    const int channel = i / (g.frames * g.patch * g.patch);
+    const std::int64_t row = top + i / g.patch % g.patch, column = left + i % g.patch;
+    y[p * stride + i] =
+        from_float<T>(normalized[channel * 256 + picture[(row * g.width + column) * 3 + channel]]);
+  }
+}
+
+}  // namespace
+
+Tensor CudaOps::patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
+                         DType compute) {
+  const std::int64_t height = picture.size(0), width = picture.size(1), patch = options.patch_size;
+  const std::int64_t unit = patch * options.merge_size, values = 3 * options.frames * patch * patch;
+  GLMOCR_CHECK(picture.size(2) == 3 && height % unit == 0 && width % unit == 0);
+  GLMOCR_CHECK(picture.is_contiguous() && normalized.is_contiguous() && normalized.numel() == 3 * 256);
+  const Tensor y = output(options.out, {height / patch * (width / patch), values}, compute);
+  const Grid grid{width, width / unit, options.patch_size, options.frames, options.merge_size};
+  with_compute_type(compute, [&](auto value) {
+    using T = decltype(value);
+    launch(context_, "patchify", patchify_kernel<T>, static_cast<unsigned>(y.size(0)), kThreads, 0,
+           data<std::uint8_t>(picture), data<float>(normalized), grid, data<T>(y), y.row_stride(), values);
+  });
+  return y;
+}
+
+}  // namespace glmocr::cuda

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/values.cuh"
+
+namespace glmocr::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+__device__ float rounded_to(DType precision, double value) {
+  const float narrow = static_cast<float>(value);
+  return precision == DType::bf16 ? rounded<bf16_t>(narrow) : narrow;
+}
+
+// Bound by arithmetic: angles of many turns need the reduction of sincos in double, on which the definition
+// insists (the table is exact); a step computes it once for all layers.
+__global__ void rotary_table_kernel(const std::int32_t* positions, std::int64_t axis_stride,
+                                    const float* inv_freq, const std::int32_t* axis, float* table,
+                                    std::int64_t n, std::int64_t pairs, DType precision) {
+  let_next_start();
+  wait_for_previous();
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= n * pairs) return;
+  const std::int64_t row = i / pairs, pair = i % pairs;
+  const float angle = static_cast<float>(positions[axis[pair] * axis_stride + row]) * inv_freq[pair];
+  double sine, cosine;
+  sincos(double{angle}, &sine, &cosine);
+  table[i] = rounded_to(precision, cosine);
+  table[n * pairs + i] = rounded_to(precision, sine);
+}
+
+// Bound by memory: reads x once, writes y once; the table stays in the cache. One thread per N pairs.
+template <class T, RopeStyle kStyle, int N>
+__global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t head_stride, const float* table,
+                            T* y, std::int64_t n, int heads, int pairs) {
+  let_next_start();
+  wait_for_previous();
+  const std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+  if (i >= n * heads * pairs) return;
+  const int pair = static_cast<int>(i % pairs), head = static_cast<int>(i / pairs % heads);
+  const std::int64_t row = i / pairs / heads;
+  const T* from = x + row * row_stride + head * head_stride;
+  T* to = y + (row * heads + head) * 2 * pairs;
+  const auto cosines = *reinterpret_cast<const Pack<float, N>*>(table + row * pairs + pair);
+  const auto sines = *reinterpret_cast<const Pack<float, N>*>(table + (n + row) * pairs + pair);
+  if constexpr (kStyle == RopeStyle::half_split) {
+    const auto a = *reinterpret_cast<const Pack<T, N>*>(from + pair);
+    const auto b = *reinterpret_cast<const Pack<T, N>*>(from + pair + pairs);
+    Pack<T, N> first, second;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const float cosine = cosines.v[k], sine = sines.v[k], u = to_float(a.v[k]), v = to_float(b.v[k]);
+      first.v[k] = from_float<T>(__fmul_rn(u, cosine) - __fmul_rn(v, sine));
+      second.v[k] = from_float<T>(__fmul_rn(v, cosine) + __fmul_rn(u, sine));
+    }
+    *reinterpret_cast<Pack<T, N>*>(to + pair) = first;
+    *reinterpret_cast<Pack<T, N>*>(to + pair + pairs) = second;
+  } else {
+    const auto both = *reinterpret_cast<const Pack<T, 2 * N>*>(from + 2 * pair);
+    Pack<T, 2 * N> turned;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const float cosine = cosines.v[k], sine = sines.v[k];
+      const float u = to_float(both.v[2 * k]), v = to_float(both.v[2 * k + 1]);
+      turned.v[2 * k] = from_float<T>(rounded<T>(__fmul_rn(u, cosine)) - rounded<T>(__fmul_rn(v, sine)));
+      turned.v[2 * k + 1] = from_float<T>(rounded<T>(__fmul_rn(v, cosine)) + rounded<T>(__fmul_rn(u, sine)));
+    }
+    *reinterpret_cast<Pack<T, 2 * N>*>(to + 2 * pair) = turned;
+  }
+}
+
+}  // namespace
+
+Tensor CudaOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
+                             DType precision) {
+  const std::int64_t n = positions.size(1), pairs = inv_freq.numel();
+  GLMOCR_CHECK(axis.numel() == pairs);
+  const Tensor table = device_.scratch({2, n, pairs}, DType::f32);
+  launch(context_, "rotary_table", rotary_table_kernel, blocks_for(n * pairs, kThreads), kThreads, 0,
+         data<std::int32_t>(positions), positions.strides[0], data<float>(inv_freq), data<std::int32_t>(axis),
+         data<float>(table), n, pairs, precision);
+  return table;
+}
+
+Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs && table.is_contiguous());
+  const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
+  with_compute_type(x.dtype, [&](auto value) {
+    using T = decltype(value);
+    const auto run = [&](auto* kernel, int pack) {
+      launch(context_, "rope", kernel, blocks_for(n * heads * pairs, kThreads * pack), kThreads, 0,
+             data<T>(x), x.strides[0], x.strides[1], data<float>(table), data<T>(y), n, heads, pairs);
+    };
+    // Packs of 4 pairs: 16 bytes of the table, 8 or 16 bytes of each half.
+    const bool packed = rows_are_aligned(x) && pairs % 8 == 0;
+    if (style == RopeStyle::half_split) {
+      packed ? run(rope_kernel<T, RopeStyle::half_split, 4>, 4)
+             : run(rope_kernel<T, RopeStyle::half_split, 1>, 1);
+    } else {
+      packed ? run(rope_kernel<T, RopeStyle::interleaved, 4>, 4)
+             : run(rope_kernel<T, RopeStyle::interleaved, 1>, 1);
+    }
+  });
+  return y;
+}
+
+}  // namespace glmocr::cuda
