@@ -103,8 +103,8 @@ std::string head_of(const std::string& file) {
 
 std::shared_ptr<Document> open_document(const std::string& file, const DocumentOptions& options) {
   if (file == "-") {
-    return open_content(read_stream(std::cin, display_name(file), options.image.picture_memory), display_name(file),
-                        options);
+    return open_content(read_stream(std::cin, display_name(file), options.image.picture_memory),
+                        display_name(file), options);
   }
   std::error_code error;
   if (fs::is_directory(file, error)) {

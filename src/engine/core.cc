@@ -296,6 +296,7 @@ void Core::run_rows(std::span<const StepRows> rows) {
       return fail(sequence(rows[0]), std::current_exception());
     }
     run_rows(rows.first(rows.size() / 2));
+    while (!in_flight_.empty()) collect();  // the other half would overwrite its results
     run_rows(rows.subspan(rows.size() / 2));
   }
 }

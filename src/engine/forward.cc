@@ -35,7 +35,8 @@ void reserve_memory(const GlmOcr& network, const engine::Request& request) {
   workspace += workspace / kScratchShare;
   const engine::StepLimits limits{.sequences = 1, .prefill_rows = tokens, .context = tokens};
   const std::int64_t needed =
-      memory.used() + workspace + engine::picture_bytes(network, request) + network.vision().held_bytes(patches) +
+      memory.used() + workspace + engine::picture_bytes(network, request) +
+      network.vision().held_bytes(patches) +
       device.kv_page_bytes(network.decoder().kv_spec(1, kPageSize)) * engine::pages_for(tokens, kPageSize) +
       engine::StepRunner::table_bytes(network, limits, kPageSize);
   if (needed > memory.limit()) {

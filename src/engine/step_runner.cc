@@ -269,8 +269,20 @@ std::vector<float> StepRunner::logits(const StepRows& rows, SequenceList sequenc
   Pass& pass = is_few(rows) ? few_ : many_;
   const StepKey key = pass.tables.stage({&rows, 1}, sequences);
   std::vector<float> values;
+  // The rows that pad the step to a size of the device are no part of the tensors.
+  const Observer rows_only = [&](const std::string& name, const Tensor& tensor) {
+    if (name != "position_ids")
+      return observer(name, tensor.slice(0, 0, std::min<std::int64_t>(rows.count, tensor.size(0))));
+    const ArenaScope scope(model_.device());
+    const Tensor positions = model_.device().scratch({3, rows.count}, tensor.dtype);
+    for (int axis = 0; axis < 3; ++axis) {
+      model_.device().copy(tensor.slice(0, axis, axis + 1).slice(1, 0, rows.count),
+                           positions.slice(0, axis, axis + 1));
+    }
+    observer(name, positions);
+  };
   model_.device().run_step([&] {
-    const Tensor all = run_decoder(pass, key, observer);
+    const Tensor all = run_decoder(pass, key, observer ? rows_only : Observer());
     const Tensor last = model_.decoder().logits(all.slice(0, rows.count - 1, rows.count));
     observe(observer, "logits", last);
     values = download_floats(model_.device(), last);

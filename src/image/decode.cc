@@ -127,7 +127,8 @@ DecodedImage decode_image(std::span<const std::byte> bytes, const std::string& n
 
 DecodedImage decode_tiff_page(std::span<const std::byte> bytes, std::uint64_t place, const std::string& name,
                               const ImageOptions& options, const SizeCallback& on_size) {
-  return decode_source({bytes, name, "TIFF", options.max_pixels, options.picture_memory, on_size, place}, options);
+  return decode_source({bytes, name, "TIFF", options.max_pixels, options.picture_memory, on_size, place},
+                       options);
 }
 
 void Source::reject(const std::string& what) const {

@@ -253,7 +253,7 @@ TEST(Soak, EachRequestIsAnsweredOnceAndMemoryDoesNotGrow) {
   soak(open_device("cpu", {.threads = 1, .memory = std::make_shared<MemoryBudget>(kMemoryLimit)}), 1000);
 }
 
-TEST(Soak, TheSameOnADeviceThatRecordsSteps) { soak(std::make_unique<test::RecordingDevice>(1), 200); }
+TEST(Soak, TheSameOnADeviceThatRecordsSteps) { soak(std::make_unique<test::RecordingDevice>(3), 200); }
 
 }  // namespace
 }  // namespace glmocr::engine

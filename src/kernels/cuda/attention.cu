@@ -9,7 +9,7 @@
 namespace glmocr::cuda {
 namespace {
 
-// The tiles of all segments: segment and first row.
+// The tiles of the queries of all segments: segment and first row.
 std::vector<std::int32_t> segment_tiles(std::span<const std::int32_t> starts, int tile_rows) {
   std::vector<std::int32_t> tiles;
   for (std::int32_t s = 0; s + 1 < std::ssize(starts); ++s) {
@@ -29,10 +29,16 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                           const AttentionOptions& options) {
   const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
-  GLMOCR_CHECK(k.shape == q.shape && v.shape == q.shape && k.dtype == q.dtype && v.dtype == q.dtype);
+  GLMOCR_CHECK(k.size(1) == heads && k.size(2) == dim && v.shape == k.shape);
+  GLMOCR_CHECK(k.dtype == q.dtype && v.dtype == q.dtype);
   GLMOCR_CHECK(dim <= kMaxHeadDim && !options.segments.empty());
   const ArenaScope scope(device_);
-  const Tensor starts = device_.upload_array(options.segments.data(), {std::ssize(options.segments)});
+  const std::span<const std::int32_t> queries = options.of_queries();
+  GLMOCR_CHECK(queries.size() == options.segments.size());
+  const auto upload = [&](std::span<const std::int32_t> rows) {
+    return device_.upload_array(rows.data(), {std::ssize(rows)});
+  };
+  const Tensor starts = upload(options.segments), first_queries = upload(queries);
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
     const SegmentAttention<T> a{.q = data<const T>(q),
@@ -47,6 +53,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                 .y = data<T>(y),
                                 .y_row = y.row_stride(),
                                 .starts = data<const std::int32_t>(starts),
+                                .queries = data<const std::int32_t>(first_queries),
                                 .segments = static_cast<int>(std::ssize(options.segments)) - 1,
                                 .heads = static_cast<int>(heads),
                                 .dim = static_cast<int>(dim),
@@ -55,7 +62,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
       if (tensor_cores_take(q) && tensor_cores_take(k) && tensor_cores_take(v)) {
         const bool sm90 = dim <= kMaxSm90Dim && context_.hopper;
         const std::vector<std::int32_t> tiles =
-            segment_tiles(options.segments, sm90 ? kSegmentTileSm90 : kSegmentTile);
+            segment_tiles(queries, sm90 ? kSegmentTileSm90 : kSegmentTile);
         const std::int64_t count = std::ssize(tiles) / 2;
         const Tensor on_device = device_.upload_array(tiles.data(), {count, 2});
         const auto run_tiles = sm90 ? run_segments_sm90 : run_segments_mma;

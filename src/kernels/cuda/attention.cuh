@@ -14,7 +14,7 @@ struct SegmentAttention {
   std::int64_t q_row, q_head, k_row, k_head, v_row, v_head;  // strides
   T* y;
   std::int64_t y_row;
-  const std::int32_t* starts;  // [segments + 1]
+  const std::int32_t *starts, *queries;  // [segments + 1]: first rows of k and v, of q
   int segments, heads, dim;
   float scale;
 };

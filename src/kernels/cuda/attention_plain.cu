@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) segments_kernel(const SegmentAttenti
   const int row = blockIdx.x * kWarps + threadIdx.x / 32, head = blockIdx.y;
   if (row >= rows) return;
   const float* q = load_query(a.q + row * a.q_row + head * a.q_head, a.dim);
-  const int segment = owner_of(a.starts, a.segments, row);
+  const int segment = owner_of(a.queries, a.segments, row);
   if (segment == a.segments) return;  // rows behind the last segment belong to none
   const std::int64_t begin = a.starts[segment];
   const auto key = [&](int i) { return a.k + (begin + i) * a.k_row + head * a.k_head; };

@@ -23,8 +23,9 @@ struct SegmentTiles {
 
   __device__ __forceinline__ bool find(int index, int tile_rows, int head, Tile& tile) const {
     const int segment = tiles[2 * index], first = tiles[2 * index + 1];
-    const int begin = a.starts[segment], count = a.starts[segment + 1] - begin;
-    tile = {begin + first, min(tile_rows, count - first), count, count, head, head, begin, nullptr};
+    const int begin = a.starts[segment], keys = a.starts[segment + 1] - begin;
+    const int row0 = a.queries[segment] + first, rows = min(tile_rows, a.queries[segment + 1] - row0);
+    tile = {row0, rows, keys, keys, head, head, begin, nullptr};
     return true;
   }
   __device__ __forceinline__ const bf16_t* query(const Tile& tile, int row) const {

@@ -27,7 +27,7 @@ class CudaOps final : public Ops {
   // rope.cu
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                       DType precision) override;
-  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style) override;
+  Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override;
   // attention.cc; its kernels are in attention_*.cu
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options) override;

@@ -12,6 +12,7 @@ struct Grid {
   std::int64_t width;           // of the picture
   std::int64_t blocks_per_row;  // blocks of merge² patches
   int patch, frames, merge;
+  std::int64_t first;  // patch of the picture
 };
 
 // Bound by memory, mostly the writes: each byte of the picture becomes one value per frame. A block of threads
@@ -21,8 +22,8 @@ __global__ void patchify_kernel(const std::uint8_t* picture, const float* normal
                                 std::int64_t stride, int values) {
   let_next_start();
   wait_for_previous();
-  const std::int64_t p = blockIdx.x, block = p / (g.merge * g.merge);
-  const int within = static_cast<int>(p % (g.merge * g.merge));
+  const std::int64_t p = blockIdx.x, block = (g.first + p) / (g.merge * g.merge);
+  const int within = static_cast<int>((g.first + p) % (g.merge * g.merge));
   const std::int64_t top = (block / g.blocks_per_row * g.merge + within / g.merge) * g.patch;
   const std::int64_t left = (block % g.blocks_per_row * g.merge + within % g.merge) * g.patch;
   for (int i = threadIdx.x; i < values; i += kThreads) {
@@ -41,8 +42,11 @@ Tensor CudaOps::patchify(const Tensor& picture, const Tensor& normalized, const 
   const std::int64_t unit = patch * options.merge_size, values = 3 * options.frames * patch * patch;
   GLMOCR_CHECK(picture.size(2) == 3 && height % unit == 0 && width % unit == 0);
   GLMOCR_CHECK(picture.is_contiguous() && normalized.is_contiguous() && normalized.numel() == 3 * 256);
-  const Tensor y = output(options.out, {height / patch * (width / patch), values}, compute);
-  const Grid grid{width, width / unit, options.patch_size, options.frames, options.merge_size};
+  const std::int64_t all = height / patch * (width / patch);
+  const std::int64_t count = options.count > 0 ? options.count : all - options.first;
+  GLMOCR_CHECK(options.first >= 0 && options.first + count <= all);
+  const Tensor y = output(options.out, {count, values}, compute);
+  const Grid grid{width, width / unit, options.patch_size, options.frames, options.merge_size, options.first};
   with_compute_type(compute, [&](auto value) {
     using T = decltype(value);
     launch(context_, "patchify", patchify_kernel<T>, static_cast<unsigned>(y.size(0)), kThreads, 0,

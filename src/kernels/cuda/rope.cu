@@ -33,7 +33,7 @@ __global__ void rotary_table_kernel(const std::int32_t* positions, std::int64_t 
 // Bound by memory: reads x once, writes y once; the table stays in the cache. One thread per N pairs.
 template <class T, RopeStyle kStyle, int N>
 __global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t head_stride, const float* table,
-                            T* y, std::int64_t n, int heads, int pairs) {
+                            std::int64_t sines_at, T* y, std::int64_t n, int heads, int pairs) {
   let_next_start();
   wait_for_previous();
   const std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
@@ -43,7 +43,7 @@ __global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t he
   const T* from = x + row * row_stride + head * head_stride;
   T* to = y + (row * heads + head) * 2 * pairs;
   const auto cosines = *reinterpret_cast<const Pack<float, N>*>(table + row * pairs + pair);
-  const auto sines = *reinterpret_cast<const Pack<float, N>*>(table + (n + row) * pairs + pair);
+  const auto sines = *reinterpret_cast<const Pack<float, N>*>(table + sines_at + row * pairs + pair);
   if constexpr (kStyle == RopeStyle::half_split) {
     const auto a = *reinterpret_cast<const Pack<T, N>*>(from + pair);
     const auto b = *reinterpret_cast<const Pack<T, N>*>(from + pair + pairs);
@@ -83,18 +83,21 @@ Tensor CudaOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, co
   return table;
 }
 
-Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style) {
+Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) {
   const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
-  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs && table.is_contiguous());
-  const Tensor y = device_.scratch({n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
+  GLMOCR_CHECK(table.strides[1] == pairs && table.strides[2] == 1);
+  const Tensor y = output(out, {n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(y.is_contiguous());
   with_compute_type(x.dtype, [&](auto value) {
     using T = decltype(value);
     const auto run = [&](auto* kernel, int pack) {
       launch(context_, "rope", kernel, blocks_for(n * heads * pairs, kThreads * pack), kThreads, 0,
-             data<T>(x), x.strides[0], x.strides[1], data<float>(table), data<T>(y), n, heads, pairs);
+             data<T>(x), x.strides[0], x.strides[1], data<float>(table), table.strides[0], data<T>(y), n,
+             heads, pairs);
     };
     // Packs of 4 pairs: 16 bytes of the table, 8 or 16 bytes of each half.
-    const bool packed = rows_are_aligned(x) && pairs % 8 == 0;
+    const bool packed = rows_are_aligned(x) && rows_are_aligned(y) && pairs % 8 == 0;
     if (style == RopeStyle::half_split) {
       packed ? run(rope_kernel<T, RopeStyle::half_split, 4>, 4)
              : run(rope_kernel<T, RopeStyle::half_split, 1>, 1);
