@@ -68,10 +68,10 @@ TEST(TiffPages, TheLimitsHoldForEachPage) {
                {"scan.tiff: page: TIFF picture: size 100x100 exceeds the limit of 5000 pixels"},
                [&] { decode_page(file, 1, options); });
   EXPECT_EQ(decode_page(file, 2, options).image.width, 2);
-  std::int64_t pixels = 0;
+  std::int64_t bytes = 0;
   decode_tiff_page(as_bytes(file), pages_of(file).places[1], "a", {},
-                   [&](std::int64_t size) { pixels = size; });
-  EXPECT_EQ(pixels, 10'000);
+                   [&](std::int64_t size) { bytes = size; });
+  EXPECT_GE(bytes, 3 * 10'000);
   const std::string cut = file.substr(0, file.size() - 1);
   expect_error(ErrorCode::input, {"scan.tiff: page: TIFF picture: "}, [&] { decode_page(cut, 2); });
   EXPECT_EQ(decode_page(cut, 1).image.width, 100);

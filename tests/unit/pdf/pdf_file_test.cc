@@ -49,11 +49,11 @@ TEST_F(FakePdf, PagesAreRenderedInAnyOrder) {
   PdfFile file = open("72 36 say one\n36 72 say two\n");
   EXPECT_EQ(file.page_count(), 2);
   EXPECT_EQ(file.renderer_name(), "PDFium");
-  std::int64_t pixels = 0;
-  const Image second = file.render(1, [&](std::int64_t count) { pixels = count; });
+  std::int64_t bytes = 0;
+  const Image second = file.render(1, [&](std::int64_t count) { bytes = count; });
   EXPECT_EQ(second.width, 100);
   EXPECT_EQ(second.height, 200);
-  EXPECT_EQ(pixels, 100 * 200);
+  EXPECT_EQ(bytes, 3 * 100 * 200);
   EXPECT_EQ(second.rgb.size(), 3u * 100 * 200);
   EXPECT_EQ(second.rgb.back(), 255);
   EXPECT_EQ(said(file, 0), "one");
