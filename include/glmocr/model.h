@@ -52,11 +52,12 @@ struct TensorGroupInfo {
 
 // How an engine with default options would divide the memory it may use, in bytes.
 struct MemoryPlan {
-  std::int64_t limit = 0;                    // LoadOptions::memory_limit; 0: none
-  std::int64_t keys_and_values = 0;          // of all sequences
-  std::int64_t context_tokens = 0;           // of the longest sequence, prompt and text
-  std::int64_t step = 0;                     // workspace of a step of the decoder
-  std::int64_t picture = 0;                  // the largest picture that fits: pixels, features and workspace
+  std::int64_t limit = 0;            // LoadOptions::memory_limit; 0: none
+  std::int64_t keys_and_values = 0;  // of all sequences
+  std::int64_t context_tokens = 0;   // of the longest sequence, prompt and text
+  std::int64_t step = 0;             // workspace of a step of the decoder
+  // The largest picture that fits: pixels and features, what it and others hold half encoded, and workspace.
+  std::int64_t picture = 0;
   std::int64_t picture_patches = 0;          // the patches of that picture
   std::int64_t largest_picture_patches = 0;  // of the largest picture that the model accepts
 };

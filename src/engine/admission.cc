@@ -38,6 +38,9 @@ constexpr std::int64_t kMebibyte = 1 << 20;
 // Tokens for the prompt of the smallest picture, with some output.
 constexpr std::int64_t kLeastContext = 128;
 
+// Beside a picture of the largest size, smaller ones may be half encoded.
+std::int64_t with_others(std::int64_t patches) { return patches + patches / 4; }
+
 // Memory of the parts of an engine, in bytes.
 class Sizes {
  public:
@@ -78,7 +81,7 @@ class Sizes {
            feature_bytes(model_, patches / (p.merge_size * p.merge_size));
   }
   std::int64_t picture(std::int64_t patches) const {
-    return vision(patches) + encoding(patches) + held(patches);
+    return vision(patches) + encoding(with_others(patches)) + held(patches);
   }
 
  private:
@@ -121,9 +124,6 @@ std::int64_t pages_without_limit(const EngineOptions& options, std::int64_t page
   if (options.kv_memory > 0 || available == 0) return pages;
   return std::clamp<std::int64_t>(available / 2 / page_bytes, 1, pages);
 }
-
-// Beside a picture of the largest size, smaller ones may be half encoded.
-std::int64_t with_others(std::int64_t patches) { return patches + patches / 4; }
 
 // The smallest engine: steps of one sequence with small chunks, and a context for the smallest picture.
 struct Least {

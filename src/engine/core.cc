@@ -184,9 +184,9 @@ void Core::make_room(const Plan& plan) {
   for (const std::size_t i : plan.admit) sequences_[i]->admit(Clock::now());
 }
 
-// A batch that fails is begun again in halves, so that only the request whose picture is at fault fails.
 void Core::encode(const Plan& plan) {
-  const std::optional<std::size_t> index = plan.batch ? plan.batch : begin_pictures(plan.pictures);
+  std::optional<std::size_t> index = plan.batch ? plan.batch : begin_pictures(plan.pictures);
+  if (!index && !plan.pictures.empty()) index = shortest_batch();
   if (!index) return;
   PictureBatch& batch = batches_[*index];
   const Clock::time_point begin = Clock::now();
@@ -197,19 +197,30 @@ void Core::encode(const Plan& plan) {
   } catch (...) {
     error = std::current_exception();
   }
-  const std::chrono::duration<double> seconds = Clock::now() - begin;
-  counters_.vision_seconds += seconds.count();
-  pace_.slice_ran(seconds.count());
-  const Sequence* last = nullptr;
-  for (const PictureJob& job : batch.jobs) {
-    if (job.sequence && job.sequence != last) job.sequence->add_vision_time(seconds.count() * 1000);
-    last = job.sequence;
-  }
+  charge_slice(batch, Clock::now() - begin);
   if (!complete && !error) return;
   if (complete) pictures_done(batch);
   const std::vector<PictureJob> jobs = std::move(batch.jobs);
   batches_.erase(batches_.begin() + static_cast<std::ptrdiff_t>(*index));
   if (error) split_batch(jobs, error);
+}
+
+void Core::charge_slice(const PictureBatch& batch, std::chrono::duration<double> time) {
+  counters_.vision_seconds += time.count();
+  pace_.slice_ran(time.count());
+  const Sequence* last = nullptr;
+  for (const PictureJob& job : batch.jobs) {
+    if (job.sequence && job.sequence != last) job.sequence->add_vision_time(time.count() * 1000);
+    last = job.sequence;
+  }
+}
+
+std::optional<std::size_t> Core::shortest_batch() const {
+  const auto shortest = std::min_element(batches_.begin(), batches_.end(), [](const auto& a, const auto& b) {
+    return a.pass.flop_left() < b.pass.flop_left();
+  });
+  if (shortest == batches_.end()) return std::nullopt;
+  return shortest - batches_.begin();
 }
 
 // Returns the index of the new batch, or none where it could not be begun.
@@ -225,25 +236,34 @@ std::optional<std::size_t> Core::begin_pictures(std::span<const PlannedPictures>
   return batches_.size() - 1;
 }
 
+// Where memory is short that other batches will give back, the pictures begin in a later step.
 bool Core::begin_batch(const std::vector<PictureJob>& jobs) {
   try {
     batches_.push_back(runner_.begin(jobs, bool{encoding_}));
     return true;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::memory && !batches_.empty()) {
+      for (const PictureJob& job : jobs) job.sequence->begin_pictures(-1);
+      return false;
+    }
+    split_batch(jobs, std::current_exception());
   } catch (...) {
     split_batch(jobs, std::current_exception());
-    return false;
   }
+  return false;
 }
 
+// After a batch has failed: its first half begins again, the pictures of the other wait for a later step. So only the
+// request whose picture is at fault fails, and the pictures of a request are encoded in their order.
 void Core::split_batch(const std::vector<PictureJob>& jobs, const std::exception_ptr& error) {
   std::vector<PictureJob> live;
   std::copy_if(jobs.begin(), jobs.end(), std::back_inserter(live),
                [](const PictureJob& job) { return job.sequence && !job.sequence->finished(); });
   if (live.empty()) return;
-  if (live.size() == 1) return fail(*live[0].sequence, error);
-  const auto middle = live.begin() + std::ssize(live) / 2;
+  if (jobs.size() == 1) return fail(*live[0].sequence, error);
+  const auto middle = live.begin() + (std::ssize(live) + 1) / 2;
+  for (auto job = middle; job != live.end(); ++job) job->sequence->begin_pictures(-1);
   begin_batch({live.begin(), middle});
-  begin_batch({middle, live.end()});
 }
 
 void Core::pictures_done(const PictureBatch& batch) {
@@ -257,19 +277,24 @@ void Core::pictures_done(const PictureBatch& batch) {
 // A batch goes on without the requests that have ended, unless it still needs their pictures: then the others begin
 // anew in a later step.
 void Core::drop_finished_pictures() {
-  const auto is_idle = [](PictureBatch& batch) {
-    bool ended = false, live = false;
-    for (PictureJob& job : batch.jobs) {
-      if (job.sequence && job.sequence->finished()) job.sequence = nullptr;
-      (job.sequence ? live : ended) = true;
-    }
-    if (!ended || (live && !batch.pass.reads_patches())) return false;
-    for (const PictureJob& job : batch.jobs) {
-      if (job.sequence) job.sequence->drop_begun_pictures();
-    }
-    return true;
+  const auto has_live = [](const PictureBatch& batch) {
+    return std::any_of(batch.jobs.begin(), batch.jobs.end(),
+                       [](const PictureJob& job) { return job.sequence; });
   };
-  std::erase_if(batches_, is_idle);
+  for (PictureBatch& batch : batches_) {
+    bool ended = false;
+    for (PictureJob& job : batch.jobs) {
+      if (!job.sequence || !job.sequence->finished()) continue;
+      job.sequence = nullptr;
+      ended = true;
+    }
+    if (!ended || !batch.pass.reads_patches()) continue;
+    for (PictureJob& job : batch.jobs) {
+      if (job.sequence) job.sequence->begin_pictures(-1);
+      job.sequence = nullptr;
+    }
+  }
+  std::erase_if(batches_, [&](const PictureBatch& batch) { return !has_live(batch); });
 }
 
 void Core::run_rows(const Plan& plan) {

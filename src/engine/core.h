@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -66,6 +67,8 @@ class Core {
   std::optional<std::size_t> begin_pictures(std::span<const PlannedPictures> pictures);
   bool begin_batch(const std::vector<PictureJob>& jobs);
   void split_batch(const std::vector<PictureJob>& jobs, const std::exception_ptr& error);
+  std::optional<std::size_t> shortest_batch() const;
+  void charge_slice(const PictureBatch& batch, std::chrono::duration<double> time);
   void pictures_done(const PictureBatch& batch);
   void drop_finished_pictures();
   void run_rows(std::span<const StepRows> rows);
@@ -87,7 +90,7 @@ class Core {
   const int depth_;
   KvCache cache_;
   StepRunner runner_;
-  std::vector<std::unique_ptr<Sequence>> sequences_;  // in order of arrival; those that run come first
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // in order of arrival
   MemoryShare encoding_;                              // of all batches_, where there is a limit
   std::vector<PictureBatch> batches_;                 // that are being encoded
   TextPace pace_;

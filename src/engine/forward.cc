@@ -20,7 +20,7 @@ namespace {
 constexpr int kPageSize = 32;
 
 // Under a memory limit: reserves the workspace of a pass. Throws Error{memory} naming the smallest limit that would do.
-void reserve_memory(const GlmOcr& network, const engine::Request& request) {
+void reserve_memory(const GlmOcr& network, const engine::Request& request, bool observed) {
   constexpr std::int64_t kScratchShare = 32;  // for what operations take beside the workspace
   constexpr std::int64_t kMebibyte = 1 << 20;
   Device& device = network.device();
@@ -30,8 +30,8 @@ void reserve_memory(const GlmOcr& network, const engine::Request& request) {
   const std::int64_t tokens = std::ssize(request.prompt.ids);
   std::int64_t patches = 0;
   for (const PreprocessedImage& image : request.images) patches += image.grid.patches();
-  std::int64_t workspace =
-      std::max(network.decoder().workspace_bytes(tokens, 1), network.vision().workspace_bytes(patches));
+  std::int64_t workspace = std::max(network.decoder().workspace_bytes(tokens, 1),
+                                    network.vision().workspace_bytes(patches, observed));
   workspace += workspace / kScratchShare;
   const engine::StepLimits limits{.sequences = 1, .prefill_rows = tokens, .context = tokens};
   const std::int64_t needed =
@@ -68,7 +68,7 @@ Logits engine::forward(const GlmOcr& network, Request request, const TensorSink&
   for (const PreprocessedImage& image : request.images) {
     logits.image_grid_thw.push_back({image.grid.t, image.grid.h, image.grid.w});
   }
-  reserve_memory(network, request);
+  reserve_memory(network, request, bool{sink});
   const Observer observer = observer_of(network.device(), sink);
   MemoryShare memory(network.device().memory(), picture_bytes(network, request),
                      "pictures and their features");

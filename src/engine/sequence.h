@@ -52,9 +52,15 @@ class Sequence {
   std::int64_t first_feature(std::int64_t picture) const;
   std::int64_t image_tokens() const { return request_.prompt.image_tokens; }
   Buffer& features() { return features_; }
-  void begin_pictures(std::int64_t count) { pictures_begun_ += count; }
-  void picture_done() { ++pictures_encoded_; }
-  void drop_begun_pictures() { pictures_begun_ = pictures_encoded_; }
+  // Negative: so many of those begun last have not begun after all.
+  void begin_pictures(std::int64_t count) {
+    pictures_begun_ += count;
+    GLMOCR_CHECK(pictures_encoded_ <= pictures_begun_);
+  }
+  void picture_done() {
+    ++pictures_encoded_;
+    GLMOCR_CHECK(pictures_encoded_ <= pictures_begun_);
+  }
   // What a preempted request spends on its pictures again counts as decoding once it has a token.
   void add_vision_time(double milliseconds) {
     if (!first_token_) result_.timings.vision_ms += milliseconds;

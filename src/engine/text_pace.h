@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <optional>
+#include <utility>
 
 namespace glmocr::engine {
 
@@ -16,19 +17,23 @@ class TextPace {
   bool texts_wait() const {
     return slices_ < kMostSlices && picture_seconds_ < kPictureShare * text_seconds_;
   }
+  // Before texts_ran, where both ran in a step.
   void slice_ran(double seconds) {
     ++slices_;
     picture_seconds_ += seconds;
+    last_slice_seconds_ = seconds;
   }
   // Texts grew in a step; `seconds`: what it took, where nothing else ran in it.
   void texts_ran(std::optional<double> seconds) {
-    slices_ = 0;
-    picture_seconds_ = 0;
+    slices_ = last_slice_seconds_ > 0 ? 1 : 0;
+    picture_seconds_ = std::exchange(last_slice_seconds_, 0);
     if (seconds) text_seconds_ = *seconds;
   }
 
  private:
-  double text_seconds_ = 0, picture_seconds_ = 0;  // of the last step with texts; of all slices since
+  double text_seconds_ = 0;  // of the last step with texts
+  // Of the slices since, that of the same step included.
+  double picture_seconds_ = 0, last_slice_seconds_ = 0;
   int slices_ = 0;
 };
 

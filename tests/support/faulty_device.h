@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <random>
 #include <utility>
@@ -18,6 +19,9 @@ class FaultyDevice final : public Device {
 
   // From now on about one in so many calls fails; 0: none.
   void set_odds(unsigned one_in) { one_in_ = one_in; }
+  // The call after so many others fails, and that one only.
+  void fail_once_after(std::int64_t calls) { calls_left_ = calls; }
+  bool has_failed() const { return calls_left_ < 0; }
   std::int64_t failed_allocations() const { return failed_allocations_; }
   std::int64_t failed_operations() const { return failed_operations_; }
 
@@ -119,7 +123,10 @@ class FaultyDevice final : public Device {
     FaultyDevice& device_;
   };
 
-  bool unlucky() { return one_in_ > 0 && random_() % one_in_ == 0; }
+  bool unlucky() {
+    if (calls_left_ >= 0 && calls_left_-- == 0) return true;
+    return one_in_ > 0 && random_() % one_in_ == 0;
+  }
   void no_memory() {
     if (!unlucky()) return;
     ++failed_allocations_;
@@ -134,6 +141,7 @@ class FaultyDevice final : public Device {
   std::unique_ptr<Device> inner_;
   FaultyOps ops_;
   std::atomic<unsigned> one_in_ = 0;
+  std::int64_t calls_left_ = std::numeric_limits<std::int64_t>::max();
   std::mt19937 random_{20261126};
   std::atomic<std::int64_t> failed_allocations_ = 0, failed_operations_ = 0;
 };

@@ -96,7 +96,7 @@ class CudaDevice final : public Device {
   bool prefers_bf16() const override { return true; }
 
   StepSizes step_sizes() const override {
-    return {.prefill_rows = 2048, .vision_patches = 16384, .depth = 2};
+    return {.prefill_rows = 2048, .vision_patches = 16384, .vision_flop = 4e12, .depth = 2};
   }
   // Powers of two up to 8, then four sizes an octave: at most a quarter is padding.
   int bucket(int count) const override {

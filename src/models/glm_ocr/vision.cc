@@ -137,10 +137,27 @@ double VisionEncoder::flop_per_row(Stage stage, std::int64_t segment_rows) const
 }
 
 double VisionEncoder::flop(std::span<const GridTHW> grids) const {
-  const std::int64_t longest = longest_segment(grids);
-  double per_row = 0;
-  for (int stage = 0; stage <= merge_stage(); ++stage) per_row += flop_per_row(kind_of(stage), longest);
-  return per_row * segment_offsets(grids).back();
+  double sum = 0;
+  for (const GridTHW& grid : grids) {
+    const std::int64_t segment = std::int64_t{grid.h} * grid.w;
+    for (int stage = 0; stage <= merge_stage(); ++stage) {
+      sum += flop_per_row(kind_of(stage), segment) * static_cast<double>(grid.patches());
+    }
+  }
+  return sum;
+}
+
+// Of rows of the current stage.
+double VisionEncoder::flop_of(const VisionPass& pass, std::int64_t begin, std::int64_t end) const {
+  const Stage stage = kind_of(pass.stage_);
+  if (stage != Stage::attend) return flop_per_row(stage, 0) * static_cast<double>(end - begin);
+  double sum = 0;
+  for (std::size_t s = 0; s + 1 < pass.segments_.size(); ++s) {
+    const std::int64_t first = pass.segments_[s], last = pass.segments_[s + 1];
+    const std::int64_t rows = std::min(end, last) - std::max(begin, first);
+    if (rows > 0) sum += flop_per_row(stage, last - first) * static_cast<double>(rows);
+  }
+  return sum;
 }
 
 // Groups of equal size, as large as the limits allow. Attention needs no workspace that grows with its rows.
@@ -160,7 +177,7 @@ bool VisionEncoder::run(VisionPass& pass, const Patches& patches, double flop,
     const Stage stage = kind_of(pass.stage_);
     const bool whole = observer && stage == Stage::merge;  // an observer is shown whole tensors
     const std::int64_t begin = pass.row_, end = whole ? n : std::min(begin + rows_at_once(pass, flop), n);
-    const double cost = static_cast<double>(end - begin) * flop_per_row(stage, pass.longest_);
+    const double cost = flop_of(pass, begin, end);
     if (spent > 0 && spent + cost > flop) return false;
     run_rows(pass, begin, end, patches, observer);
     spent += cost;
@@ -279,9 +296,9 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   observe(observer, "vision.merger", merged);
 }
 
-std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches) const {
+std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, bool whole) const {
   const VisionConfig& c = config_;
-  const std::int64_t rows = std::min(patches, kMostRows), tokens = rows / kMerged;
+  const std::int64_t rows = whole ? patches : std::min(patches, kMostRows), tokens = rows / kMerged;
   const std::int64_t picture = std::int64_t{c.in_channels} * c.patch_size * c.patch_size;
   const auto tensor = [&](std::int64_t count, std::int64_t width) {
     return arena_bytes(count * width, compute_);

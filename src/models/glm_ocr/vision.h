@@ -61,13 +61,14 @@ class VisionEncoder {
   // one group of rows. True once the pass is complete.
   bool run(VisionPass& pass, const Patches& patches, double flop, const Observer& observer = {}) const;
 
-  // Floating-point operations (two per multiplication and addition) of encoding pictures of these sizes together.
+  // Floating-point operations (two per multiplication and addition) of encoding pictures of these sizes.
   double flop(std::span<const GridTHW> grids) const;
 
   // Bytes that this many patches hold between steps, and the arena bytes that a step with some of them takes, a copy
   // of the pictures included for a device whose borrow() makes one.
   std::int64_t held_bytes(std::int64_t patches) const;
-  std::int64_t workspace_bytes(std::int64_t patches) const;
+  // `whole`: with an observer, which is shown whole tensors.
+  std::int64_t workspace_bytes(std::int64_t patches, bool whole = false) const;
 
  private:
   enum class Stage { embed, project, attend, finish, merge };
@@ -76,6 +77,7 @@ class VisionEncoder {
   Stage kind_of(int stage) const;
 
   double flop_per_row(Stage stage, std::int64_t segment_rows) const;
+  double flop_of(const VisionPass& pass, std::int64_t begin, std::int64_t end) const;
   std::int64_t rows_at_once(const VisionPass& pass, double flop) const;
   void run_rows(VisionPass& pass, std::int64_t begin, std::int64_t end, const Patches& patches,
                 const Observer& observer) const;

@@ -4,8 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <limits>
+
 #include "engine/core.h"
 #include "support/expect_error.h"
+#include "support/faulty_device.h"
 #include "unit/engine/test_model.h"
 
 namespace glmocr::engine {
@@ -82,7 +86,7 @@ TEST_F(CorePictures, OthersGoOnDecodingWhileALargeOneIsEncoded) {
   const Job large = submit(core, test_request(model(), "large", {kLargest}, 2));
   for (int i = 0; i < 5; ++i) {
     const int before = tokens;
-    for (int slice = 0; slice <= TextPace::kMostSlices; ++slice) core.step();
+    for (int slice = 0; slice < TextPace::kMostSlices; ++slice) core.step();
     EXPECT_GT(tokens, before);
   }
   EXPECT_FALSE(large.done());
@@ -99,14 +103,22 @@ TEST(TextPaceTest, PicturesGetSevenEighthsOfTheTime) {
   EXPECT_FALSE(pace.texts_wait());
   pace.texts_ran({});  // beside a prompt: the time says nothing
   EXPECT_TRUE(pace.texts_wait());
-  pace.slice_ran(0.5);
-  EXPECT_FALSE(pace.texts_wait()) << "where slices are slow, texts grow in every step";
+}
+
+TEST(TextPaceTest, TextsGrowInEveryStepWhereSlicesAreSlow) {
+  TextPace pace;
+  for (int step = 0; step < 5; ++step) {
+    EXPECT_FALSE(pace.texts_wait()) << step;
+    pace.slice_ran(0.5);
+    pace.texts_ran(0.06);
+  }
 }
 
 TEST(TextPaceTest, TextsDoNotWaitForMoreThanSomeSlices) {
   TextPace pace;
+  pace.slice_ran(0.001);
   pace.texts_ran(100);
-  for (int i = 0; i < TextPace::kMostSlices; ++i) {
+  for (int i = 1; i < TextPace::kMostSlices; ++i) {
     EXPECT_TRUE(pace.texts_wait());
     pace.slice_ran(0.001);
   }
@@ -186,6 +198,47 @@ TEST_F(CorePictures, ATimeLimitEndsARequestBetweenSlices) {
   while (core.step()) ++steps;
   EXPECT_EQ(job.wait().finish_reason, FinishReason::time_limit);
   EXPECT_LE(steps, 3);
+}
+
+// Whatever call of the device fails while pictures of two requests are encoded together: a request gets its text or the
+// error, never another text.
+TEST(CorePicturesFailure, AFailedSliceChangesNoText) {
+  auto owner = std::make_unique<test::FaultyDevice>(open_device("ref", {.threads = 1}));
+  test::FaultyDevice& faulty = *owner;
+  const auto model = GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", faulty, DType::f32);
+  const auto request = [&](const char* text) { return test_request(*model, text, {{56, 84}, {84, 56}}, 3); };
+  const std::vector<TokenId> expected = run_alone(*model, request("one"), kSmall).tokens,
+                             expected_other = run_alone(*model, request("two"), kSmall).tokens;
+  EngineOptions options = kSmall;
+  const Request sample = request("one");
+  options.vision_flop = flop_of(*model, sample) / 2;
+  int failed = 0, recovered = 0;
+  for (std::int64_t call = 0;; call += 3) {
+    Core core(*model, options);
+    const Job one = submit(core, request("one")), two = submit(core, request("two"));
+    core.step();  // admits
+    faulty.fail_once_after(call);
+    if (call % 2 == 1) one.cancel();
+    while (core.step()) {
+    }
+    if (!faulty.has_failed()) break;
+    const auto check = [&](const Job& job, const std::vector<TokenId>& tokens) {
+      try {
+        const Result result = job.wait();
+        if (result.finish_reason == FinishReason::cancelled) return;
+        EXPECT_EQ(result.tokens, tokens) << "call " << call;
+        ++recovered;
+      } catch (const Error&) {
+        ++failed;
+      }
+    };
+    check(one, expected);
+    check(two, expected_other);
+    EXPECT_EQ(core.stats().free_pages, core.stats().total_pages);
+  }
+  faulty.fail_once_after(std::numeric_limits<std::int64_t>::max());
+  EXPECT_GT(recovered, 50);
+  EXPECT_LT(failed, recovered);
 }
 
 // What is half encoded belongs to the budget: it is refused at submit where it can never fit, and two that fit one
