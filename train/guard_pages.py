@@ -9,6 +9,7 @@ what `glm-ocr read --guard off -f jsonl --logprobs 1` says of the pictures.
 """
 import argparse
 import json
+import os
 import random
 from concurrent.futures import ProcessPoolExecutor
 
@@ -155,6 +156,7 @@ def main():
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
     jobs = [(arguments.equal, arguments.out, arguments.first + i) for i in range(arguments.count)]
+    os.makedirs(arguments.out, exist_ok=True)
     with ProcessPoolExecutor(arguments.workers, initializer=prepare, initargs=(arguments.data,)) as pool, \
             open(f"{arguments.out}/truth.jsonl", "w") as truth:
         for line in pool.map(draw, jobs, chunksize=4):

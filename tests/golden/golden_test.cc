@@ -3,8 +3,10 @@
 // greedy tokens.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "engine/core.h"
 #include "golden/fixture.h"
@@ -208,13 +210,24 @@ TEST_P(Golden, Bf16LogitsPointTheSameWay) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Golden, testing::ValuesIn(all_cases()), case_name);
 
-class GoldenText : public testing::TestWithParam<std::size_t> {};
+// Every instruction set of this machine, or the device that the tests are to run on.
+std::vector<std::string> text_devices() {
+  if (tested_device() != "cpu") return {tested_device()};
+  std::vector<std::string> names;
+  for (const std::string& name : available_devices()) {
+    if (name.starts_with("cpu:")) names.push_back(name);
+  }
+  return names;
+}
+
+using FixtureOnDevice = std::tuple<std::size_t, std::string>;
+class GoldenText : public testing::TestWithParam<FixtureOnDevice> {};
 
 // All cases of a fixture at once through the engine: whatever shares a batch, the tokens are those of
 // transformers.
 TEST_P(GoldenText, GreedyTokensInFp32AreIdentical) {
-  const Fixture& fixture = fixtures()[GetParam()];
-  const GlmOcr& network = *loaded(fixture.snapshot, tested_device(), DType::f32).network;
+  const Fixture& fixture = fixtures()[std::get<0>(GetParam())];
+  const GlmOcr& network = *loaded(fixture.snapshot, std::get<1>(GetParam()), DType::f32).network;
   engine::Core core(network, {});
   std::vector<std::shared_ptr<engine::JobState>> jobs;
   for (const Json& test_case : fixture.cases()) {
@@ -235,8 +248,15 @@ TEST_P(GoldenText, GreedyTokensInFp32AreIdentical) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenText, testing::Range(std::size_t{0}, fixtures().size()),
-                         [](const auto& info) { return fixtures()[info.param].name; });
+INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenText,
+                         testing::Combine(testing::Range(std::size_t{0}, fixtures().size()),
+                                          testing::ValuesIn(text_devices())),
+                         [](const testing::TestParamInfo<FixtureOnDevice>& info) {
+                           std::string name =
+                               fixtures()[std::get<0>(info.param)].name + "_" + std::get<1>(info.param);
+                           std::replace(name.begin(), name.end(), ':', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace glmocr::golden
