@@ -4,14 +4,12 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "base/mapped_file.h"
 #include "document/page.h"
 
 namespace glmocr {
@@ -103,8 +101,7 @@ std::string head_of(const std::string& file) {
 
 std::shared_ptr<Document> open_document(const std::string& file, const DocumentOptions& options) {
   if (file == "-") {
-    return open_content(read_stream(std::cin, display_name(file), options.image.picture_memory),
-                        display_name(file), options);
+    return open_content(read_picture(file, options.image.picture_memory), display_name(file), options);
   }
   std::error_code error;
   if (fs::is_directory(file, error)) {
@@ -112,12 +109,12 @@ std::shared_ptr<Document> open_document(const std::string& file, const DocumentO
   }
   // A pipe can be read only once; what does not exist is an error of its page.
   if (fs::exists(file, error) && !fs::is_regular_file(file, error))
-    return open_content(read_file(file, options.image.picture_memory), file, options);
+    return open_content(read_picture(file, options.image.picture_memory), file, options);
   const std::string head = head_of(file);
   if (is_pdf(head)) return std::make_shared<PdfDocument>(PdfFile::open(file, options.pdf));
   const char* format = sniff_format(std::as_bytes(std::span(head)));
   if (format != nullptr && std::string_view(format) == "TIFF")
-    return open_content(read_file(file, options.image.picture_memory), file, options);
+    return open_content(read_picture(file, options.image.picture_memory), file, options);
   return std::make_shared<PictureFile>(file, options.image);
 }
 

@@ -48,6 +48,10 @@ TiffPages tiff_pages(std::span<const std::byte> bytes, const std::string& name);
 DecodedImage decode_tiff_page(std::span<const std::byte> bytes, std::uint64_t place, const std::string& name,
                               const ImageOptions& options = {}, const SizeCallback& on_size = {});
 
+// The bytes of a file, or of standard input ("-"), at most `most`. Throws Error{input}, Error{memory} naming
+// picture_memory.
+std::string read_picture(const std::string& path, std::int64_t most);
+
 // decode_image for a file; "-" is standard input. The file is read, not mapped: one that shrinks while it is
 // decoded must not end the process. No more of it is read than picture_memory.
 DecodedImage decode_file(const std::string& path, const ImageOptions& options = {},

@@ -17,7 +17,8 @@ Image without_warnings(DecodedImage decoded, std::vector<std::string>* warnings)
   return std::move(decoded.image);
 }
 
-// The bytes of a picture's file.
+}  // namespace
+
 std::string read_picture(const std::string& path, std::int64_t most) {
   try {
     return path == "-" ? read_stream(std::cin, kStandardInput, most) : read_file(path, most);
@@ -26,8 +27,6 @@ std::string read_picture(const std::string& path, std::int64_t most) {
     fail(error.code(), cat(error.what(), " of a picture (picture_memory)"));
   }
 }
-
-}  // namespace
 
 DecodedImage decode_file(const std::string& path, const ImageOptions& options, const SizeCallback& on_size) {
   const std::string content = read_picture(path, options.picture_memory);

@@ -181,10 +181,10 @@ bool runs(int pid) {
 
 TEST(PdfPages, AWorkerDoesNotOutliveTheProgram) {
   const TemporaryFolder folder;
-  write_all(folder / "hang.pdf", "%PDF-\n100 50 say a\n100 50 hang\n");
+  write_all(folder / "hang.pdf", "%PDF-\n100 50 hang\n");
   for (const int signal : {SIGKILL, SIGINT}) {
-    Process process({"-f", "jsonl", folder / "hang.pdf"}, fake_renderer());
-    process.read_until_line();  // the first page: the second is being rendered, or soon will be
+    Process process({"-f", "jsonl", picture("word_112x56.png"), folder / "hang.pdf"}, fake_renderer());
+    process.read_until_line();  // the picture: the page is being rendered, or soon will be
     ::usleep(300'000);
     const std::vector<int> workers = workers_of(process.pid());
     ASSERT_EQ(workers.size(), 1u);
