@@ -67,7 +67,7 @@ Case file(const std::string& name, int exit_code, const Arguments& messages, con
 
 std::string big(std::uint32_t value, int bytes) {
   std::string out;
-  for (int i = bytes - 1; i >= 0; --i) out += static_cast<char>(value >> (8 * i) & 0xff);
+  for (int i = bytes - 1; i >= 0; --i) out += static_cast<char>(i < 4 ? value >> (8 * i) & 0xff : 0);
   return out;
 }
 std::string little(std::uint32_t value, int bytes) {
