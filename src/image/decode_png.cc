@@ -18,8 +18,9 @@ namespace glmocr {
 namespace {
 
 constexpr std::size_t kLargestState = 1 << 20;  // no state of libpng or zlib is as large
-constexpr std::int64_t kState = 128 << 10;      // of libpng and zlib
-constexpr std::int64_t kRows = 2 * 8;           // bytes per pixel of libpng's two rows
+// Of libpng and zlib, and of one chunk, for which libpng takes what its header says.
+constexpr std::int64_t kState = (128 << 10) + kLargestState;
+constexpr std::int64_t kRows = 2 * 8;  // bytes per pixel of libpng's two rows
 
 class PngReader {
  public:

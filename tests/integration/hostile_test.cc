@@ -134,7 +134,7 @@ void add_pictures(std::vector<Case>& cases) {
   cases.push_back(file("PNG of 768 MiB that is allowed fewer pixels", 3, {"exceeds the limit of 1000 pixels"},
                        png(16384, 16384), {"--max-pixels", "1000"}));
   cases.push_back(
-      file("PNG with alpha", 5, {"size 10000x10000 takes 477.", limit}, png(10000, 10000, "", 6)));
+      file("PNG with alpha", 5, {"size 10000x10000 takes 478.", limit}, png(10000, 10000, "", 6)));
   cases.push_back(
       file("PNG that is turned", 5, {"size 11000x7000 takes ", limit},
            png(11000, 7000, png_chunk("eXIf", "MM\0\x2a\0\0\0\x8\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"s))));

@@ -213,7 +213,7 @@ TEST(CorePicturesFailure, AFailedSliceChangesNoText) {
   const Request sample = request("one");
   options.vision_flop = flop_of(*model, sample) / 2;
   int failed = 0, recovered = 0;
-  for (std::int64_t call = 0;; call += 3) {
+  for (std::int64_t call = 0;; call += 13) {
     Core core(*model, options);
     const Job one = submit(core, request("one")), two = submit(core, request("two"));
     core.step();  // admits
@@ -237,7 +237,7 @@ TEST(CorePicturesFailure, AFailedSliceChangesNoText) {
     EXPECT_EQ(core.stats().free_pages, core.stats().total_pages);
   }
   faulty.fail_once_after(std::numeric_limits<std::int64_t>::max());
-  EXPECT_GT(recovered, 50);
+  EXPECT_GT(recovered, 10);
   EXPECT_LT(failed, recovered);
 }
 
