@@ -326,12 +326,9 @@ void run_op_checks(const std::string& name, const DeviceOptions& options,
 
 // Called when the operations do not fit the limit: runs them without one, to name the smallest that would do.
 [[noreturn]] void fail_with_least_memory(const LoadOptions& options, DeviceOptions unlimited) {
-  constexpr std::int64_t kMebibyte = 1 << 20;
   unlimited.memory = std::make_shared<MemoryBudget>();
   run_op_checks(options.device, unlimited, [](const SelftestCheck&) {});
-  fail(ErrorCode::memory, cat("the memory limit of ", size_text(options.memory_limit),
-                              " is too small: ", divide_up(unlimited.memory->peak(), kMebibyte),
-                              " MiB is the least that the self-test of the operations can work with"));
+  fail_limit_too_small(options.memory_limit, unlimited.memory->peak(), "the self-test of the operations");
 }
 
 // A page of grey bars on white, with shades so that every patch differs.

@@ -9,6 +9,9 @@
 #include <string>
 #include <utility>
 
+#include "base/error.h"
+#include "base/numbers.h"
+
 namespace glmocr {
 namespace {
 
@@ -56,6 +59,13 @@ std::string size_text(std::int64_t bytes) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.*f %s", unit == 0 ? 0 : 1, value, units[unit]);
   return text.data();
+}
+
+void fail_limit_too_small(std::int64_t limit, std::int64_t needed, std::string_view what) {
+  constexpr std::int64_t kMebibyte = 1 << 20;
+  fail(ErrorCode::memory,
+       cat("the memory limit of ", size_text(limit), " is too small: ", divide_up(needed, kMebibyte),
+           " MiB is the least that ", what, " can work with"));
 }
 
 }  // namespace glmocr

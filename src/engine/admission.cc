@@ -31,10 +31,6 @@ void check_options(const EngineOptions& options) {
 
 // The smallest prefill_chunk that a memory limit may lead to: slow, but it works.
 constexpr int kLeastChunk = 32;
-// Part of the memory for what operations take beside the workspace, such as the states of attention whose keys are
-// split: it grows with contexts and rows.
-constexpr std::int64_t kScratchShare = 32;
-constexpr std::int64_t kMebibyte = 1 << 20;
 // Tokens for the prompt of the smallest picture, with some output.
 constexpr std::int64_t kLeastContext = 128;
 
@@ -272,10 +268,8 @@ void check_memory(const GlmOcr& model, const EngineOptions& options, std::int64_
                               sizes.encoding(with_others(sizes.least_patches())) +
                               sizes.held(sizes.least_patches());
   if (needed + (limit - used) / kScratchShare > limit) {
-    fail(ErrorCode::memory,
-         cat("the memory limit of ", size_text(limit), " is too small: ",
-             divide_up(used + (needed - used) * kScratchShare / (kScratchShare - 1) + 1, kMebibyte),
-             " MiB is the least that this model can work with"));
+    fail_limit_too_small(limit, used + (needed - used) * kScratchShare / (kScratchShare - 1) + 1,
+                         "this model");
   }
 }
 

@@ -8,6 +8,10 @@
 
 namespace glmocr::engine {
 
+// Part of the memory for what operations take beside the workspace, such as the states of attention whose keys are
+// split: it grows with contexts and rows.
+inline constexpr std::int64_t kScratchShare = 32;
+
 // The engine's limits, from its options, the model and the memory budget.
 struct EngineLimits {
   std::int64_t pages = 0;       // of the pool

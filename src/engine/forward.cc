@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/numbers.h"
 #include "engine/admission.h"
 #include "engine/kv_cache.h"
 #include "engine/model_state.h"
@@ -21,8 +20,6 @@ constexpr int kPageSize = 32;
 
 // Under a memory limit: reserves the workspace of a pass. Throws Error{memory} naming the smallest limit that would do.
 void reserve_memory(const GlmOcr& network, const engine::Request& request, bool observed) {
-  constexpr std::int64_t kScratchShare = 32;  // for what operations take beside the workspace
-  constexpr std::int64_t kMebibyte = 1 << 20;
   Device& device = network.device();
   const MemoryBudget& memory = *device.memory();
   if (memory.limit() == 0) return;
@@ -32,18 +29,14 @@ void reserve_memory(const GlmOcr& network, const engine::Request& request, bool 
   for (const PreprocessedImage& image : request.images) patches += image.grid.patches();
   std::int64_t workspace = std::max(network.decoder().workspace_bytes(tokens, 1),
                                     network.vision().workspace_bytes(patches, observed));
-  workspace += workspace / kScratchShare;
+  workspace += workspace / engine::kScratchShare;
   const engine::StepLimits limits{.sequences = 1, .prefill_rows = tokens, .context = tokens};
   const std::int64_t needed =
       memory.used() + workspace + engine::picture_bytes(network, request) +
       network.vision().held_bytes(patches) +
       device.kv_page_bytes(network.decoder().kv_spec(1, kPageSize)) * engine::pages_for(tokens, kPageSize) +
       engine::StepRunner::table_bytes(network, limits, kPageSize);
-  if (needed > memory.limit()) {
-    fail(ErrorCode::memory, cat("the memory limit of ", size_text(memory.limit()),
-                                " is too small: ", divide_up(needed, kMebibyte),
-                                " MiB is the least that this forward pass can work with"));
-  }
+  if (needed > memory.limit()) fail_limit_too_small(memory.limit(), needed, "this forward pass");
   device.reserve_arena(workspace);
 }
 

@@ -220,11 +220,10 @@ class Planner {
 // Where the shortest prompt waits for pages, the oldest may be able to go on: it can take those of younger ones.
 Plan plan(std::span<const SequenceState> sequences, const PlanState& state, const EngineOptions& limits) {
   Plan result = Planner(sequences, state, limits).run();
-  if (!result.empty() || (state.oldest_first && !state.texts_wait)) return result;
-  PlanState other = state;
-  other.oldest_first = true;
-  other.texts_wait = false;
-  return Planner(sequences, other, limits).run();
+  if (!result.empty() || state.oldest_first) return result;
+  PlanState oldest_first = state;
+  oldest_first.oldest_first = true;
+  return Planner(sequences, oldest_first, limits).run();
 }
 
 }  // namespace glmocr::engine
