@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <optional>
+
+#include "regions/page_analysis.h"
+#include "regions/page_regions.h"
+#include "regions/split_page.h"
+
+namespace glmocr {
+namespace {
+
+using layout::Block;
+using layout::PageAnalysis;
+using layout::Rect;
+using layout::TextLine;
+
+constexpr double kCovered = 0.5;         // share of a line that regions hold, at least
+constexpr double kMissedPicture = 0.25;  // share of a figure or a table that they hold, at most
+
+// How much of a box the regions hold, 0 … 1: that of whichever holds most, or of all together if they are told apart by rows
+// or columns. A list of references does not count, because only its entries are read.
+double covered_share(const Box& box, std::span<const Region> regions) {
+  const double area = (box.x1 - box.x0) * (box.y1 - box.y0);
+  double sum = 0;
+  for (const Region& region : regions) {
+    if (region.label == RegionLabel::reference) continue;
+    const double width = std::min(box.x1, region.box.x1) - std::max(box.x0, region.box.x0);
+    const double height = std::min(box.y1, region.box.y1) - std::max(box.y0, region.box.y0);
+    if (width > 0 && height > 0) sum += width * height;
+  }
+  return area > 0 ? std::min(1.0, sum / area) : 1;
+}
+
+// Whether a stands in the column of b.
+bool share_column(const Box& a, const Box& b) {
+  const double common = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
+  return 2 * common > std::min(a.x1 - a.x0, b.x1 - b.x0);
+}
+
+// Where a box belongs: behind the lowest region above it in its column, else before the highest below, else by its height.
+std::size_t place_of(const Box& box, const std::vector<Region>& regions) {
+  std::optional<std::size_t> above, below;
+  std::size_t by_height = 0;
+  const double middle = (box.y0 + box.y1) / 2;
+  for (std::size_t i = 0; i < regions.size(); ++i) {
+    const Box& other = regions[i].box;
+    const double other_middle = (other.y0 + other.y1) / 2;
+    if (other_middle <= middle) by_height = i + 1;
+    if (!share_column(box, other)) continue;
+    if (other_middle <= middle && (!above || other.y1 >= regions[*above].box.y1)) above = i;
+    if (other_middle > middle && (!below || other.y0 < regions[*below].box.y0)) below = i;
+  }
+  if (above) return *above + 1;
+  return below ? *below : by_height;
+}
+
+}  // namespace
+
+std::vector<Region> uncovered_text(const Image& page, std::span<const Region> regions,
+                                   const SplitOptions& options) {
+  const PageAnalysis analysis = layout::analyse_page(page, options);
+  std::vector<Region> result(regions.begin(), regions.end());
+  const auto add = [&](const Block& block) {
+    Region region = layout::region_of(block, analysis, page, options);
+    result.insert(result.begin() + static_cast<std::ptrdiff_t>(place_of(region.box, result)),
+                  std::move(region));
+  };
+  const auto is_covered = [&](const Rect& box) {
+    return covered_share(layout::page_box(box, analysis, page, 0), regions) >= kCovered;
+  };
+  for (const Block& block : analysis.blocks) {
+    const double share = covered_share(layout::page_box(block.box, analysis, page, 0), regions);
+    const bool has_lines = !block.lines.empty();
+    if (region_task(block.label) == RegionTask::picture || block.label == RegionLabel::table || !has_lines) {
+      if (share <= kMissedPicture) add(block);
+      if (share <= kMissedPicture || !has_lines) continue;
+    }
+    // Runs of lines that are not covered.
+    Block missed;
+    bool whole = true;
+    std::vector<Block> parts;
+    for (const TextLine& line : block.lines) {
+      if (is_covered(line.box)) {
+        whole = false;
+        if (!missed.lines.empty()) parts.push_back(std::move(missed));
+        missed = Block();
+        continue;
+      }
+      missed.box = missed.lines.empty() ? line.box : layout::united(missed.box, line.box);
+      missed.lines.push_back(line);
+    }
+    if (whole) {
+      add(block);
+      continue;
+    }
+    if (!missed.lines.empty()) parts.push_back(std::move(missed));
+    for (const Block& part : parts) add(part);
+  }
+  return result;
+}
+
+}  // namespace glmocr
