@@ -28,20 +28,26 @@ enum class BlockKind {
 struct Block {
   BlockKind kind = BlockKind::paragraph;
   RegionLabel label = RegionLabel::text;
-  std::int64_t page = 0;  // DocumentPage::number
-  int level = 0;          // of a heading: 1 … 3
-  // Without the marks of a kind: no "#", "- ", "$$" or "```". Inline formulas stand in $ $, tables are HTML as the model
-  // wrote it (untrusted), "[^n]" refers to a footnote whose number n is in `notes`.
+  std::int64_t page = 0;       // DocumentPage::number
+  std::size_t region = 0;      // in DocumentPage::regions
+  double left = 0, right = 0;  // of the region's box, as shares of the page's width
+  int level = 0;               // of a heading: 1 … 6
+  // Without the marks of a kind: no "#", "- ", "$$" or "```". A newline is a line that ends there. Inline formulas stand in
+  // $ $, tables are HTML as the model wrote it (untrusted), "[^n]" refers to a footnote if the number n is in `notes`.
   std::string text;
-  std::string marker;      // of a list item: "-", "1.", "(a)"; of code: its language
-  std::string tag;         // of a formula: its number, without parentheses
-  std::vector<int> notes;  // of a footnote: its number, empty where nothing refers to it
-  std::string picture;     // file name
-  bool apart = false;      // furniture that is written behind the page's text
+  std::string marker;  // of a list item: "-", "1." or "1)"; of code: its language
+  std::string tag;     // of a formula: its number, without parentheses
+  std::vector<int>
+      notes;  // that the text refers to; of a footnote: its own number, none where nothing refers to it
+  std::string picture;  // file name
+  bool apart = false;   // furniture that is written behind the page's text
 };
 
+// The blocks of one region by itself; none where it was not read, unless it is a picture.
+std::vector<Block> region_blocks(const DocumentPage& page, std::size_t region, const FormatOptions& options);
+
 // Makes the blocks of a document, page by page. Needs more than one page: words hyphenated and tables continued over a page
-// (the last block of a page that may go on is held back until the next one), numbers of footnotes (counted), levels of
+// (the last block of a page that may go on is held back until then), numbers of footnotes (counted), levels of
 // headings (given by FormatOptions).
 class BlockStream {
  public:
@@ -53,7 +59,8 @@ class BlockStream {
 
  private:
   FormatOptions options_;
-  std::vector<Block> held_;  // from the block that may go on, to the end of its page
+  std::vector<Block> held_;  // from the block that may go on, to the end of the page
+  int held_pages_ = 0;
   int notes_ = 0;
 };
 

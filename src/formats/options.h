@@ -19,7 +19,7 @@ enum class Furniture {
 };
 
 struct FormatOptions {
-  std::string file;  // as given by the user; for the JSON of a document without pages
+  std::string file;                       // as given by the user; for the JSON of a document without pages
   Furniture furniture = Furniture::drop;  // in Markdown, HTML and text; the other formats hold every region
   bool page_breaks = false;               // marks in Markdown and HTML, form feeds in text
   bool join_tables = false;               // tables that go on over pages become one (Markdown, HTML, text)
@@ -37,5 +37,6 @@ struct PictureFile {
 // The crops that a page's output refers to, "page3_region7.jpg": the page's number and the region's index, which do not
 // depend on other pages. (--compat sdk counts instead: SdkFormatter::page.)
 std::vector<PictureFile> picture_files(const DocumentPage& page);
+std::string picture_name(const DocumentPage& page, std::size_t region);
 
 }  // namespace glmocr::formats

@@ -15,8 +15,8 @@ struct Range {
 #include "formats/unicode_tables.inc"
 
 bool contains(std::span<const Range> ranges, char32_t c) {
-  const auto after =
-      std::upper_bound(ranges.begin(), ranges.end(), c, [](char32_t c, const Range& r) { return c < r.first; });
+  const auto after = std::upper_bound(ranges.begin(), ranges.end(), c,
+                                      [](char32_t c, const Range& r) { return c < r.first; });
   return after != ranges.begin() && c <= std::prev(after)->last;
 }
 
