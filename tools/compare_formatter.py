@@ -31,7 +31,8 @@ DROPPED = {"header", "footer", "number", "footnote", "aside_text", "reference", 
 class EmptyModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Stands in for packages that are not installed: the formatter itself needs none of them."""
 
-    ABSENT = {"fitz", "PIL", "numpy", "cv2", "torch", "transformers", "requests", "urllib3", "tqdm", "dotenv", "flask"}
+    ABSENT = {"fitz", "PIL", "numpy", "cv2", "torch", "transformers", "requests", "urllib3", "tqdm", "dotenv", "flask",
+              "portalocker"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.ABSENT:
