@@ -13,7 +13,7 @@ CLASSES = {
     "kAlnum": str.isalnum,
     "kLower": str.islower,
     "kUpper": str.isupper,
-    "kWide": lambda c: unicodedata.east_asian_width(c) in "WF",
+    "kWide": lambda c: unicodedata.category(c) != "Cn" and unicodedata.east_asian_width(c) in "WF",
 }
 OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "formats" / "unicode_tables.inc"
 

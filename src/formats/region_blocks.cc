@@ -182,8 +182,8 @@ class Splitter {
       const TextView line = stripped(whole);
       const Marked found = list_marker(line);
       const std::size_t level = written_level(line);
-      const bool wrapped = text_layer_ || (longest >= kShortestColumn && last * 4 >= longest * 3) ||
-                           (ends_inside_word(current) && begins_inside_word(line));
+      const bool wrapped =
+          text_layer_ || (longest >= kShortestColumn && last * 4 >= longest * 3) || ends_inside_word(current);
       if (!found.marker.empty() || level > 0 || !wrapped) flush();
       last = line.size();
       if (level > 0) {
@@ -217,6 +217,15 @@ Text separate_lines(TextView text) {
     out += clean;
   }
   return out;
+}
+
+// Without blank lines at the beginning and blanks at the end.
+Text without_blank_ends(TextView text) {
+  text = right_stripped(text);
+  const TextView inner = left_stripped(text);
+  const std::size_t before = text.size() - inner.size();
+  const std::size_t newline = text.substr(0, before).rfind(U'\n');
+  return Text(newline == kNone ? text : text.substr(newline + 1));
 }
 
 Text title_text(TextView text) {
@@ -264,8 +273,12 @@ std::vector<Block> text_blocks(const Region& region, Block block, int level) {
       return one_block(block, BlockKind::footnote, cleaned(on_one_line(text)));
     case RegionLabel::algorithm:
     case RegionLabel::content:
-      if (!text.starts_with(U"```")) return one_block(block, BlockKind::paragraph, separate_lines(text));
-      break;
+      if (text.starts_with(U"```")) break;
+      // Indented lines, unless formulas stand among them, which code would not show.
+      if (region.label == RegionLabel::algorithm && inline_formulas(text, Dollars::guarded).empty()) {
+        return one_block(block, BlockKind::code, without_blank_ends(content));
+      }
+      return one_block(block, BlockKind::paragraph, separate_lines(text));
     default:
       break;
   }
