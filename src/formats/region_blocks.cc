@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blocks of a region by itself.
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "formats/blocks.h"
+#include "formats/characters.h"
+#include "formats/inline_maths.h"
+#include "formats/joined_lines.h"
+#include "formats/sdk_rules.h"
+#include "formats/unicode_classes.h"
+
+namespace glmocr::formats {
+namespace {
+
+constexpr std::size_t kNone = TextView::npos;
+constexpr std::size_t kDeepestHeading = 6;
+constexpr std::size_t kLongestListNumber = 3;  // digits: "2024. gada" is no list item
+constexpr std::size_t kShortestColumn = 30;    // characters of the longest line, for lines to be wrapped
+
+bool is_ascii_letter(char32_t c) { return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z'); }
+
+// sdk_clean without its losses: \theta keeps its head, long texts their repeats.
+Text cleaned(TextView text) {
+  text = stripped(text);
+  while (text.starts_with(U"\\t") && (text.size() == 2 || !is_ascii_letter(text[2]))) text.remove_prefix(2);
+  while (text.ends_with(U"\\t") && !text.ends_with(U"\\\\t")) text.remove_suffix(2);
+  return Text(stripped(with_tight_formulas(with_short_runs(text), Dollars::guarded)));
+}
+
+struct Marked {
+  std::string marker;  // empty: no list item
+  TextView text;
+};
+
+// "- ", "•", "1. ", "1)" in front of a text. Not "1.5 GHz", "U.S." and "2024.": a blank or a letter follows the number.
+Marked list_marker(TextView line) {
+  if (is_bullet(line) || line.starts_with(U"- ")) return {"-", left_stripped(line.substr(1))};
+  std::size_t digits = 0;
+  while (digits < line.size() && line[digits] >= U'0' && line[digits] <= U'9') ++digits;
+  ListMarker found;
+  if (digits == 0 || digits > kLongestListNumber || !plain_marker(line, found) || found.rest.empty())
+    return {"", line};
+  const char32_t after = line[digits + 1];
+  if (!is_space(after) && (!is_alnum(after) || is_decimal(after) || is_lower(after))) return {"", line};
+  return {to_utf8(found.marker), found.rest};
+}
+
+// "(1)text" with a blank behind the parenthesis, where a new word begins there; "(a)symmetric" is one word.
+Text with_spaced_parentheses(TextView line) {
+  ListMarker found;
+  if (!parenthesised_marker(line, found)) return Text(line);
+  if (found.rest.empty()) return found.marker;
+  const bool blank = found.rest.data() > line.data() && is_space(*(found.rest.data() - 1));
+  if (!blank && is_ascii_letter(found.rest[0]) && is_lower(found.rest[0])) return Text(line);
+  return found.marker + U' ' + Text(found.rest);
+}
+
+// The level of a "## Heading" that the model wrote, 0: it is none.
+std::size_t written_level(TextView line) {
+  const std::size_t hashes = std::min(line.find_first_not_of(U'#'), line.size());
+  const bool heading =
+      hashes >= 1 && hashes <= kDeepestHeading && hashes < line.size() && is_space(line[hashes]);
+  return heading ? hashes : 0;
+}
+
+// A formula without the marks that enclose it. A mark at one end alone is removed if nothing in the formula answers it:
+// the text was cut there; "f\(x\)" stays.
+Text formula_text(TextView text) {
+  const std::pair<TextView, TextView> marks[] = {
+      {U"$$", U"$$"}, {U"\\[", U"\\]"}, {U"\\(", U"\\)"}, {U"$", U"$"}};
+  text = stripped(text);
+  for (const auto& [open, close] : marks) {
+    const bool opens = text.starts_with(open), closes = text.ends_with(close);
+    if (opens && closes && text.size() >= open.size() + close.size()) {
+      text = text.substr(open.size(), text.size() - open.size() - close.size());
+    } else if (opens && text.find(close, open.size()) == kNone) {
+      text = text.substr(open.size());
+    } else if (closes && text.find(open) >= text.size() - close.size()) {
+      text = text.substr(0, text.size() - close.size());
+    } else {
+      continue;
+    }
+    break;
+  }
+  Text out;
+  for (const TextView line : split(text, U'\n')) {  // a blank line would end the formula in Markdown
+    if (stripped(line).empty()) continue;
+    if (!out.empty()) out += U'\n';
+    out += right_stripped(line);
+  }
+  return Text(stripped(out));
+}
+
+// Cuts a text into paragraphs, headings, list items, formulas, tables and code.
+class Splitter {
+ public:
+  Splitter(Block base, bool text_layer) : base_(std::move(base)), text_layer_(text_layer) {}
+
+  std::vector<Block> split_text(TextView text) {
+    last_bracket_ = text.rfind(U"\\]") == kNone ? nullptr : text.data() + text.rfind(U"\\]");
+    while (!text.empty()) {
+      const TextView line = text.substr(0, text.find(U'\n'));
+      const TextView begin = left_stripped(line);
+      if (begin.starts_with(U"```")) {
+        take_code(text);
+      } else if (begin.starts_with(U"$$") && take_formula(text, U"$$")) {
+      } else if (begin.starts_with(U"\\[") && is_closed(begin) && take_formula(text, U"\\]")) {
+      } else if (line.find(U"<table") != kNone) {
+        take_table(text);
+      } else {
+        if (begin.empty()) end_paragraph();
+        if (!begin.empty()) lines_.push_back(line);
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+      }
+    }
+    end_paragraph();
+    return std::move(blocks_);
+  }
+
+ private:
+  void add(BlockKind kind, TextView text, std::string marker = "") {
+    if (stripped(text).empty()) return;
+    Block block = base_;
+    block.kind = kind;
+    block.text = to_utf8(text);
+    block.marker = std::move(marker);
+    blocks_.push_back(std::move(block));
+  }
+
+  void take_code(TextView& text) {
+    end_paragraph();
+    text = left_stripped(text).substr(3);
+    const TextView language = text.substr(0, text.find(U'\n'));
+    text.remove_prefix(std::min(text.size(), language.size() + 1));
+    const bool at_once = text.starts_with(U"```");
+    const std::size_t end = at_once ? 0 : text.find(U"\n```");
+    add(BlockKind::code, right_stripped(text.substr(0, end)), to_utf8(stripped(language)));
+    text = end == kNone ? TextView() : text.substr(end + (at_once ? 3 : 4));
+  }
+
+  // Whether a \] follows: looking for one from every \[ would take quadratic time.
+  bool is_closed(TextView from) const { return last_bracket_ != nullptr && last_bracket_ > from.data(); }
+
+  // False: it does not end.
+  bool take_formula(TextView& text, TextView close) {
+    const TextView inside = left_stripped(text).substr(2);
+    const std::size_t end = inside.find(close);
+    if (end == kNone) return false;
+    end_paragraph();
+    add(BlockKind::formula, formula_text(inside.substr(0, end)));
+    text = inside.substr(end + close.size());
+    return true;
+  }
+
+  void take_table(TextView& text) {
+    const std::size_t begin = text.find(U"<table");
+    lines_.push_back(text.substr(0, begin));
+    end_paragraph();
+    const std::size_t end = text.find(U"</table>", begin);
+    const std::size_t length = end == kNone ? kNone : end + 8 - begin;
+    add(BlockKind::table, text.substr(begin, length));
+    text = end == kNone ? TextView() : text.substr(end + 8);
+  }
+
+  // Lines that the page's width has wrapped are joined; a line that ends early is a paragraph of its own.
+  void end_paragraph() {
+    std::size_t longest = 0;
+    for (const TextView line : lines_) longest = std::max(longest, stripped(line).size());
+    Text current;
+    Marked marked;
+    std::size_t last = 0;  // length of the last line
+    const auto flush = [&] {
+      const BlockKind kind = marked.marker.empty() ? BlockKind::paragraph : BlockKind::list_item;
+      const Text text = cleaned(current);
+      add(kind, kind == BlockKind::paragraph ? with_spaced_parentheses(text) : text, marked.marker);
+      current.clear();
+      marked = {};
+    };
+    for (const TextView whole : lines_) {
+      const TextView line = stripped(whole);
+      const Marked found = list_marker(line);
+      const std::size_t level = written_level(line);
+      const bool wrapped =
+          text_layer_ || (longest >= kShortestColumn && last * 4 >= longest * 3) || ends_inside_word(current);
+      if (!found.marker.empty() || level > 0 || !wrapped) flush();
+      last = line.size();
+      if (level > 0) {
+        add(BlockKind::heading, cleaned(line.substr(level)));
+        if (!blocks_.empty() && blocks_.back().kind == BlockKind::heading)
+          blocks_.back().level = static_cast<int>(level);
+        last = 0;
+        continue;
+      }
+      if (!found.marker.empty()) marked.marker = found.marker;
+      append_line(current, found.marker.empty() ? line : found.text);
+    }
+    flush();
+    lines_.clear();
+  }
+
+  Block base_;
+  bool text_layer_;
+  const char32_t* last_bracket_ = nullptr;  // the last \]
+  std::vector<TextView> lines_;             // of the paragraph that is open
+  std::vector<Block> blocks_;
+};
+
+// Every line stays one: algorithms and tables of contents.
+Text separate_lines(TextView text) {
+  Text out;
+  for (const TextView line : split(text, U'\n')) {
+    const Text clean = cleaned(line);
+    if (clean.empty()) continue;
+    if (!out.empty()) out += U'\n';
+    out += clean;
+  }
+  return out;
+}
+
+// Without blank lines at the beginning and blanks at the end.
+Text without_blank_ends(TextView text) {
+  text = right_stripped(text);
+  const TextView inner = left_stripped(text);
+  const std::size_t before = text.size() - inner.size();
+  const std::size_t newline = text.substr(0, before).rfind(U'\n');
+  return Text(newline == kNone ? text : text.substr(newline + 1));
+}
+
+Text title_text(TextView text) {
+  text = stripped(text);
+  if (text.starts_with(U"- ") || text.starts_with(U"* ")) text = left_stripped(text.substr(2));
+  return cleaned(on_one_line(without_hashes(text)));
+}
+
+bool is_furniture(RegionLabel label) {
+  switch (label) {
+    case RegionLabel::aside_text:
+    case RegionLabel::footer:
+    case RegionLabel::footer_image:
+    case RegionLabel::header:
+    case RegionLabel::header_image:
+    case RegionLabel::number:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::vector<Block> one_block(Block block, BlockKind kind, const Text& text) {
+  if (text.empty()) return {};
+  block.kind = kind;
+  block.text = to_utf8(text);
+  return {block};
+}
+
+std::vector<Block> text_blocks(const Region& region, Block block, int level) {
+  const Text content = to_text(*region.content);
+  const TextView text = stripped(content);
+  if (is_furniture(region.label)) return one_block(block, BlockKind::furniture, cleaned(on_one_line(text)));
+  switch (region.label) {
+    case RegionLabel::doc_title:
+    case RegionLabel::paragraph_title:
+      block.level = level;
+      return one_block(block, BlockKind::heading, title_text(text));
+    case RegionLabel::display_formula:
+    case RegionLabel::inline_formula:
+      return one_block(block, BlockKind::formula, formula_text(text));
+    case RegionLabel::figure_title:
+      return one_block(block, BlockKind::caption, cleaned(on_one_line(text)));
+    case RegionLabel::footnote:
+      return one_block(block, BlockKind::footnote, cleaned(on_one_line(text)));
+    case RegionLabel::algorithm:
+    case RegionLabel::content:
+      if (text.starts_with(U"```")) break;
+      // Indented lines, unless formulas stand among them, which code would not show.
+      if (region.label == RegionLabel::algorithm && inline_formulas(text, Dollars::guarded).empty()) {
+        return one_block(block, BlockKind::code, without_blank_ends(content));
+      }
+      return one_block(block, BlockKind::paragraph, separate_lines(text));
+    default:
+      break;
+  }
+  return Splitter(std::move(block), region.source == TextSource::text_layer).split_text(text);
+}
+
+}  // namespace
+
+std::string picture_name(const DocumentPage& page, std::size_t region) {
+  return cat("page", std::max<std::int64_t>(page.number, 1), "_region", region, ".jpg");
+}
+
+std::vector<PictureFile> picture_files(const DocumentPage& page) {
+  std::vector<PictureFile> files;
+  for (std::size_t i = 0; i < page.regions.size(); ++i) {
+    if (page.regions[i].task == RegionTask::picture) files.push_back({i, picture_name(page, i)});
+  }
+  return files;
+}
+
+std::vector<Block> region_blocks(const DocumentPage& page, std::size_t index, const FormatOptions& options) {
+  const Region& region = page.regions[index];
+  Block block;
+  block.label = region.label;
+  block.page = page.number;
+  block.region = index;
+  if (page.width > 0) {
+    block.left = region.box.x0 / page.width;
+    block.right = region.box.x1 / page.width;
+  }
+  std::vector<Block> blocks;
+  if (region.task == RegionTask::picture) {
+    block.kind = is_furniture(region.label) ? BlockKind::furniture : BlockKind::picture;
+    block.picture = picture_name(page, index);
+    blocks = {block};
+  } else if (region.content) {
+    blocks = text_blocks(region, block, options.headings.level(region, page));
+  }
+  return blocks;
+}
+
+}  // namespace glmocr::formats
