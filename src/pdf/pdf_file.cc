@@ -13,8 +13,10 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "pdf/text_lines.h"
 #include "pdf/worker_process.h"
 
 namespace glmocr {
@@ -43,8 +45,11 @@ void check(const PdfOptions& options) {
   }
 }
 
-// As render may fill it: rows padded to four bytes.
-std::int64_t pixel_bytes(int max_side) { return (std::int64_t{max_side} * 3 + 3) / 4 * 4 * max_side; }
+// As render may fill it, rows padded to four bytes, or text. What is not used takes no memory.
+std::int64_t shared_bytes(int max_side) {
+  return std::max((std::int64_t{max_side} * 3 + 3) / 4 * 4 * max_side,
+                  std::int64_t{pdf::kMaxCharacters} * std::int64_t{sizeof(pdf::Character)});
+}
 
 const char* choice(PdfRenderer renderer) {
   if (renderer == PdfRenderer::automatic) return "auto";
@@ -64,7 +69,7 @@ struct PdfFile::State {
 
   // Starts a worker and lets it open the document.
   void begin() {
-    worker.emplace(program, choice(options.renderer), document.get(), pixel_bytes(options.max_side));
+    worker.emplace(program, choice(options.renderer), document.get(), shared_bytes(options.max_side));
     Request request;
     request.command = Command::open;
     std::memcpy(request.password, options.password.data(), options.password.size());
@@ -102,6 +107,47 @@ struct PdfFile::State {
     if (reply.status == Status::no_page) throw MissingPage(ErrorCode::input, message);
     if (reply.status != Status::ok) fail(ErrorCode::input, message);
     return reply;
+  }
+
+  // Calls `action` with a worker; what ends the worker is an error of the page.
+  template <class Action>
+  auto with_worker(std::int64_t page, Action action) {
+    try {
+      if (!worker) begin();
+      return action();
+    } catch (const WorkerLost& lost) {
+      fail(ErrorCode::input, cat(page_name(page), ": ", lost.what));
+    }
+  }
+
+  Image render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
+    const Reply expected = ask_page(Command::measure, page);
+    if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
+    const Reply reply = ask_page(Command::render, page);
+    Image image;
+    image.width = reply.width;
+    image.height = reply.height;
+    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(image.width);
+    image.rgb.resize(row * static_cast<std::size_t>(image.height));
+    for (int y = 0; y < image.height; ++y) {
+      const std::size_t line = static_cast<std::size_t>(y);
+      std::memcpy(&image.rgb[line * row], &worker->pixels()[line * static_cast<std::size_t>(reply.stride)],
+                  row);
+    }
+    return image;
+  }
+
+  std::optional<TextLayer> text_layer(std::int64_t page) {
+    const Reply reply = ask_page(Command::text, page);
+    if (reply.count < 0) return std::nullopt;
+    // Copied first: the worker can write the memory while it is looked at.
+    std::vector<pdf::Character> characters(static_cast<std::size_t>(reply.count));
+    if (!characters.empty()) {
+      std::memcpy(characters.data(), worker->pixels().data(), characters.size() * sizeof characters.front());
+    }
+    TextLayer layer = pdf::group_characters(characters, reply.width, reply.height);
+    layer.quality.complete = reply.complete != 0;
+    return layer;
   }
 
   std::string page_name(std::int64_t page) const { return cat(name, ": page ", page + 1); }
@@ -161,27 +207,11 @@ std::string PdfFile::renderer_name() const { return state_->renderer; }
 int PdfFile::worker_pid() const { return state_->worker ? state_->worker->pid() : -1; }
 
 Image PdfFile::render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
-  State& state = *state_;
-  try {
-    if (!state.worker) state.begin();
-    const Reply expected = state.ask_page(Command::measure, page);
-    if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
-    const Reply reply = state.ask_page(Command::render, page);
-    Image image;
-    image.width = reply.width;
-    image.height = reply.height;
-    image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(image.width) *
-                     static_cast<std::size_t>(image.height));
-    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(image.width);
-    for (int y = 0; y < image.height; ++y) {
-      const std::size_t line = static_cast<std::size_t>(y);
-      std::memcpy(&image.rgb[line * row],
-                  &state.worker->pixels()[line * static_cast<std::size_t>(reply.stride)], row);
-    }
-    return image;
-  } catch (const WorkerLost& lost) {
-    fail(ErrorCode::input, cat(state.page_name(page), ": ", lost.what));
-  }
+  return state_->with_worker(page, [&] { return state_->render(page, on_size); });
+}
+
+std::optional<TextLayer> PdfFile::text_layer(std::int64_t page) {
+  return state_->with_worker(page, [&] { return state_->text_layer(page); });
 }
 
 }  // namespace glmocr

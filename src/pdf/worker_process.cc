@@ -290,6 +290,10 @@ void check_reply(Reply& reply, std::int64_t got, Command command, int max_side, 
       command != Command::render ||
       (reply.stride / 3 >= reply.width && std::int64_t{reply.stride} * reply.height <= pixel_bytes);
   if (!size || !pixels) throw WorkerLost{"the renderer gave a picture of a size that cannot be"};
+  const bool text = command != Command::text ||
+                    (reply.count >= -1 && reply.count <= kMaxCharacters &&
+                     std::int64_t{reply.count} * std::int64_t{sizeof(Character)} <= pixel_bytes);
+  if (!text) throw WorkerLost{"the renderer gave a number of characters that cannot be"};
 }
 
 }  // namespace glmocr::pdf

@@ -122,6 +122,8 @@ class Session {
       const PixelSize size = renderer_->measure(request.page, request.dpi, request.max_side);
       reply.width = size.width;
       reply.height = size.height;
+    } else if (request.command == Command::text) {
+      renderer_->text(request.page, request.dpi, request.max_side, *pixels_, reply);
     } else {
       renderer_->render(request.page, request.dpi, request.max_side, *pixels_, reply);
     }

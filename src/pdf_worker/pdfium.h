@@ -9,6 +9,8 @@ struct FpdfDocument;
 struct FpdfPage;
 struct FpdfBitmap;
 struct FpdfForm;
+struct FpdfTextPage;
+struct FpdfPageObject;
 
 struct FpdfLibraryConfig {  // version 2
   int version;
@@ -28,6 +30,14 @@ struct FpdfSize {
   float width, height;  // points
 };
 
+struct FpdfRect {
+  float left, top, right, bottom;  // points
+};
+
+struct FpdfMatrix {
+  float a, b, c, d, e, f;
+};
+
 struct FpdfFormFillInfo {  // version 1, all callbacks absent
   int version;
   void* callbacks[63];  // more than it has
@@ -38,6 +48,7 @@ inline constexpr int kFpdfBgr = 2;             // a format of bitmaps: three byt
 inline constexpr int kFpdfAnnotations = 0x01;  // flags of rendering
 inline constexpr int kFpdfRgbOrder = 0x10;     // red first
 inline constexpr int kFpdfLimitedImageCache = 0x200;
+inline constexpr int kFpdfInvisible = 3, kFpdfClip = 7;  // modes of drawing text that draw nothing
 
 struct Pdfium {
   void (*InitLibraryWithConfig)(const FpdfLibraryConfig*);
@@ -60,6 +71,23 @@ struct Pdfium {
   void (*OnBeforeClosePage)(FpdfPage*, FpdfForm*);
   void (*FFLDraw)(FpdfForm*, FpdfBitmap*, FpdfPage*, int x, int y, int width, int height, int rotation,
                   int flags);
+  int (*DeviceToPage)(FpdfPage*, int x, int y, int width, int height, int rotation, int device_x,
+                      int device_y, double* page_x, double* page_y);
+  FpdfTextPage* (*TextLoadPage)(FpdfPage*);
+  void (*TextClosePage)(FpdfTextPage*);
+  int (*TextCountChars)(FpdfTextPage*);
+  unsigned int (*TextGetUnicode)(FpdfTextPage*, int index);
+  int (*TextIsGenerated)(FpdfTextPage*, int index);
+  int (*TextIsHyphen)(FpdfTextPage*, int index);  // one that was taken for the end of a broken word
+  int (*TextHasUnicodeMapError)(FpdfTextPage*, int index);
+  double (*TextGetFontSize)(FpdfTextPage*, int index);
+  float (*TextGetCharAngle)(FpdfTextPage*, int index);  // counter-clockwise, radians
+  int (*TextGetCharBox)(FpdfTextPage*, int index, double* left, double* right, double* bottom, double* top);
+  int (*TextGetLooseCharBox)(FpdfTextPage*, int index, FpdfRect*);
+  int (*TextGetCharOrigin)(FpdfTextPage*, int index, double* x, double* y);
+  int (*TextGetMatrix)(FpdfTextPage*, int index, FpdfMatrix*);
+  FpdfPageObject* (*TextGetTextObject)(FpdfTextPage*, int index);
+  int (*TextObjGetTextRenderMode)(FpdfPageObject*);
 };
 
 }  // namespace glmocr::pdf

@@ -148,6 +148,14 @@ class PopplerRenderer : public Renderer {
     reply.stride = 3 * picture.width();
   }
 
+  // pdftotext tells neither what is invisible nor what has no meaning: its text could not be judged.
+  void text(std::int64_t page, double dpi, int max_side, const Pixels&, Reply& reply) override {
+    const PixelSize size = measure(page, dpi, max_side);
+    reply.width = size.width;
+    reply.height = size.height;
+    reply.count = -1;
+  }
+
  private:
   std::string info(const std::vector<std::string>& options) const {
     std::vector<std::string> arguments = options;
