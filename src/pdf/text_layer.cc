@@ -8,7 +8,7 @@ namespace glmocr {
 namespace {
 
 constexpr double kMostInvisible = 0.1, kMostUnknown = 0.05;  // of all characters
-constexpr std::int64_t kFewHeights = 30;                     // pairs; of fewer nothing is concluded
+constexpr std::int64_t kFewHeights = 20;                     // pairs; of fewer nothing is concluded
 constexpr double kMostWrongHeights = 0.4;
 constexpr double kLeastInked = 0.9;    // of the words
 constexpr double kLeastCovered = 0.2;  // of the page's ink

@@ -10,6 +10,7 @@ namespace {
 
 // In sizes of the font.
 constexpr double kBaseLineShift = 0.5;  // of indices and exponents, at most
+constexpr double kWordGap = 0.12;       // where the renderer supposes a space
 constexpr double kColumnGap = 2;        // what is further away is another column
 constexpr double kBackwards = 0.3;      // letters may overlap so far
 constexpr double kMinTallness = 1.1;    // of a tall letter against a low one
@@ -89,13 +90,16 @@ class Grouper {
   }
 
   void add(const Character& c) {
-    if (is_space(c.code_point) || (c.flags & Character::kGenerated) != 0) {
-      in_word_ = false;
+    if ((c.flags & Character::kGenerated) != 0) {
+      space_supposed_ = true;
       return;
     }
-    if (!lies_on_page(c)) return;
+    if (is_space(c.code_point)) in_word_ = false;
+    if (is_space(c.code_point) || !lies_on_page(c)) return;
     count(c);
     if (starts_line(c)) start_line(c);
+    if (space_supposed_ && gap(c) > kWordGap * std::min(last_.size, c.size)) in_word_ = false;
+    space_supposed_ = false;
     if (!in_word_) layer_.lines.back().words.push_back({box_of(c), "", {}});
     in_word_ = true;
     PlacedText& word = layer_.lines.back().words.back();
@@ -147,6 +151,12 @@ class Grouper {
                      : now.end < before.begin - kBackwards * size;
   }
 
+  // Between a character and the one before it.
+  double gap(const Character& c) const {
+    const Placed now = along_line(c), before = along_line(last_);
+    return std::max(now.begin - before.end, before.begin - now.end);
+  }
+
   void start_line(const Character& c) {
     layer_.lines.emplace_back();
     in_word_ = false;
@@ -178,7 +188,8 @@ class Grouper {
   TextLayer layer_;
   Character last_;
   bool in_word_ = false;
-  double size_ = 0, base_ = 0;  // of the line
+  bool space_supposed_ = false;  // by the renderer: before an index as well
+  double size_ = 0, base_ = 0;   // of the line
 };
 
 }  // namespace
