@@ -16,18 +16,16 @@
 #include <vector>
 
 #include "base/error.h"
+#include "pdf/pdf_session.h"
+#include "pdf/searchable_file.h"
 #include "pdf/text_lines.h"
-#include "pdf/worker_process.h"
 
 namespace glmocr {
 
 using pdf::Command;
 using pdf::Descriptor;
 using pdf::Reply;
-using pdf::Request;
-using pdf::Status;
 using pdf::WorkerLost;
-using pdf::WorkerProcess;
 
 namespace {
 
@@ -45,81 +43,9 @@ void check(const PdfOptions& options) {
   }
 }
 
-// As render may fill it, rows padded to four bytes, or text. What is not used takes no memory.
-std::int64_t shared_bytes(int max_side) {
-  return std::max((std::int64_t{max_side} * 3 + 3) / 4 * 4 * max_side,
-                  std::int64_t{pdf::kMaxCharacters} * std::int64_t{sizeof(pdf::Character)});
-}
-
-const char* choice(PdfRenderer renderer) {
-  if (renderer == PdfRenderer::automatic) return "auto";
-  return renderer == PdfRenderer::pdfium ? "pdfium" : "poppler";
-}
-
 }  // namespace
 
-struct PdfFile::State {
-  std::string name;
-  PdfOptions options;
-  std::string program;
-  Descriptor document;
-  std::optional<WorkerProcess> worker;
-  std::int64_t page_count = 0;
-  std::string renderer;
-
-  // Starts a worker and lets it open the document.
-  void begin() {
-    worker.emplace(program, choice(options.renderer), document.get(), shared_bytes(options.max_side));
-    Request request;
-    request.command = Command::open;
-    std::memcpy(request.password, options.password.data(), options.password.size());
-    const Reply reply = ask(request);
-    if (reply.status == Status::no_renderer) {
-      worker.reset();
-      fail(ErrorCode::device, cat(name, ": ", reply.message));
-    }
-    if (reply.status != Status::ok) {
-      worker.reset();
-      fail(ErrorCode::input, cat(name, ": is a PDF file, and ", reply.message));
-    }
-    page_count = reply.page_count;
-    renderer = reply.renderer;
-  }
-
-  Reply ask(const Request& request) {
-    try {
-      return worker->ask(request, options.time_limit, options.cancelled);
-    } catch (...) {
-      worker.reset();
-      throw;
-    }
-  }
-
-  // A command about a page.
-  Reply ask_page(Command command, std::int64_t page) {
-    Request request;
-    request.command = command;
-    request.page = page;
-    request.dpi = options.dpi;
-    request.max_side = options.max_side;
-    const Reply reply = ask(request);
-    const std::string message = cat(page_name(page), ": ", reply.message);
-    if (reply.status == Status::no_page) throw MissingPage(ErrorCode::input, message);
-    if (reply.status != Status::ok) fail(ErrorCode::input, message);
-    return reply;
-  }
-
-  // Calls `action` with a worker; what ends the worker is an error of the page.
-  template <class Action>
-  auto with_worker(std::int64_t page, Action action) {
-    try {
-      if (!worker) begin();
-      return action();
-    } catch (const WorkerLost& lost) {
-      fail(ErrorCode::input, cat(page_name(page), ": ", lost.what));
-    }
-  }
-
+struct PdfFile::State : pdf::PdfSession {
   Image render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
     const Reply expected = ask_page(Command::measure, page);
     if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
@@ -131,7 +57,7 @@ struct PdfFile::State {
     image.rgb.resize(row * static_cast<std::size_t>(image.height));
     for (int y = 0; y < image.height; ++y) {
       const std::size_t line = static_cast<std::size_t>(y);
-      std::memcpy(&image.rgb[line * row], &worker->pixels()[line * static_cast<std::size_t>(reply.stride)],
+      std::memcpy(&image.rgb[line * row], &worker->memory()[line * static_cast<std::size_t>(reply.stride)],
                   row);
     }
     return image;
@@ -143,14 +69,12 @@ struct PdfFile::State {
     // Copied first: the worker can write the memory while it is looked at.
     std::vector<pdf::Character> characters(static_cast<std::size_t>(reply.count));
     if (!characters.empty()) {
-      std::memcpy(characters.data(), worker->pixels().data(), characters.size() * sizeof characters.front());
+      std::memcpy(characters.data(), worker->memory().data(), characters.size() * sizeof characters.front());
     }
     TextLayer layer = pdf::group_characters(characters, reply.width, reply.height);
     layer.quality.complete = reply.complete != 0;
     return layer;
   }
-
-  std::string page_name(std::int64_t page) const { return cat(name, ": page ", page + 1); }
 };
 
 PdfFile::PdfFile(std::unique_ptr<State> state) : state_(std::move(state)) {
@@ -212,6 +136,10 @@ Image PdfFile::render(std::int64_t page, const std::function<void(std::int64_t b
 
 std::optional<TextLayer> PdfFile::text_layer(std::int64_t page) {
   return state_->with_worker(page, [&] { return state_->text_layer(page); });
+}
+
+std::unique_ptr<SearchableWriter> PdfFile::searchable(ByteSink sink) const {
+  return pdf::searchable_file(state_->fresh(), state_->renderer, state_->page_count, std::move(sink));
 }
 
 }  // namespace glmocr

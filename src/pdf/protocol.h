@@ -13,6 +13,12 @@
 //   render    page, dpi, max_side                         → width, height, stride; the pixels are in the shared memory
 //   text      page, dpi, max_side                         → width, height, count, complete; as many Characters are in the
 //                                                           shared memory; count is -1 where the renderer cannot tell
+//   add_text  page, width, height, matrix, bytes: the      → the page has that over it, in the worker's memory
+//             shared memory holds a PDF file of so many
+//             bytes, whose only page is put over the page
+//   save      the document with what was added             → bytes of a PDF file, the next of which are in the shared
+//                                                           memory; more: not the last ones
+//   more      after a reply with more                      → as save
 // Before open, and after it failed, the other commands fail. What is not `ok` has a message. A worker that cannot go on
 // ends without a reply; it ends itself where a request takes longer than its time limit.
 #pragma once
@@ -28,14 +34,19 @@ inline constexpr int kPixelsFd = 5;
 inline constexpr std::uint32_t kProtocolVersion = 2;
 inline constexpr int kMaxPassword = 1023;  // bytes
 
-enum class Command : std::uint32_t { open = 1, measure, render, text };
+enum class Command : std::uint32_t { open = 1, measure, render, text, add_text, save, more };
 
 struct Request {
   std::uint32_t version = kProtocolVersion;
   Command command = Command::open;
   std::int64_t page = 0;  // from 0
   double dpi = 0;
-  std::int32_t max_side = 0;             // pixels of the longer side at most
+  std::int32_t max_side = 0;  // pixels of the longer side at most
+  // add_text: from the coordinates of the file in the shared memory to the pixels of a picture of the page that is `width`
+  // x `height` large, from its upper left corner. x' = m[0] x + m[2] y + m[4], y' = m[1] x + m[3] y + m[5].
+  std::int32_t width = 0, height = 0;
+  double matrix[6] = {};
+  std::int64_t bytes = 0;
   std::int32_t time_limit_s = 0;         // positive: the worker ends itself after so many seconds
   char password[kMaxPassword + 1] = {};  // UTF-8, ended by NUL
 };
@@ -57,6 +68,8 @@ struct Reply {
   std::int32_t stride = 0;             // bytes from row to row
   std::int32_t count = 0;              // of characters
   std::int32_t complete = 1;           // 0: the page has more characters
+  std::int32_t more = 0;               // 1: of save, there are more bytes
+  std::int64_t bytes = 0;              // of save
   char renderer[20] = {};              // "PDFium" or "poppler"
   char message[240] = {};              // ended by NUL
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,12 +31,13 @@ struct SearchablePage {
 class SearchableWriter {
  public:
   virtual ~SearchableWriter() = default;
-  // In the order of the pages, each once at most. Throws Error{input} that names the file and the page; the others can still
-  // be written.
+  // In the order of the pages, each once at most. Throws Error{usage} for a page that cannot be, Error{input} that names the
+  // file and the page; the others can still be written.
   virtual void add(const SearchablePage& page) = 0;
-  // Writes what is left, once. Pages of a PDF file that were not added keep what they have; those of a TIFF file are left
-  // out. Throws Error{input}, and what the sink throws.
-  virtual void finish() = 0;
+  // Writes what is left, once, and returns what went wrong with single pages, which are written without their text. Pages of
+  // a PDF file that were not added keep what they have; those of a TIFF file are left out. Throws Error{input},
+  // Error{cancelled} and what the sink throws: the bytes that it got are no whole file then.
+  virtual std::vector<std::string> finish() = 0;
 };
 
 }  // namespace glmocr

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace glmocr::pdf {
 namespace {
 
@@ -29,30 +31,6 @@ bool is_printable(std::uint32_t c) {
   const bool noncharacter = (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF);
   return c >= 0x20 && !(c >= 0x7F && c < 0xA0) && c != 0xFFFD && is_code_point(c) && !private_use &&
          !noncharacter;
-}
-
-// Hebrew, Arabic and their like.
-bool runs_left(std::uint32_t c) {
-  return (c >= 0x590 && c <= 0x8FF) || (c >= 0xFB1D && c <= 0xFDFF) || (c >= 0xFE70 && c <= 0xFEFF) ||
-         (c >= 0x10800 && c <= 0x10FFF) || (c >= 0x1E800 && c <= 0x1EFFF);
-}
-
-void append_utf8(std::uint32_t c, std::string& text) {
-  const auto put = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
-  const auto tail = [&](int shift) { put(0x80 | ((c >> shift) & 0x3F)); };
-  if (c < 0x80) return put(c);
-  if (c < 0x800) {
-    put(0xC0 | (c >> 6));
-    return tail(0);
-  }
-  if (c < 0x10000) {
-    put(0xE0 | (c >> 12));
-  } else {
-    put(0xF0 | (c >> 18));
-    tail(12);
-  }
-  tail(6);
-  tail(0);
 }
 
 // A character along its own line: `begin` to `end` in the direction in which the text runs, its base line across.
@@ -104,7 +82,8 @@ class Grouper {
     in_word_ = true;
     PlacedText& word = layer_.lines.back().words.back();
     extend(word.box, box_of(c));
-    append_utf8(is_code_point(c.code_point) && c.code_point != 0 ? c.code_point : 0xFFFD, word.text);
+    append_utf8(word.text,
+                is_code_point(c.code_point) && c.code_point != 0 ? c.code_point : kReplacementCharacter);
     if (c.size >= size_) {  // the base line is that of the largest letters
       size_ = c.size;
       base_ = along_line(c).base;
@@ -193,6 +172,11 @@ class Grouper {
 };
 
 }  // namespace
+
+bool runs_left(char32_t c) {
+  return (c >= 0x590 && c <= 0x8FF) || (c >= 0xFB1D && c <= 0xFDFF) || (c >= 0xFE70 && c <= 0xFEFF) ||
+         (c >= 0x10800 && c <= 0x10FFF) || (c >= 0x1E800 && c <= 0x1EFFF);
+}
 
 TextLayer group_characters(std::span<const Character> characters, int width, int height) {
   Grouper grouper(width, height);

@@ -12,4 +12,7 @@ namespace glmocr::pdf {
 // are left out or counted as unprintable.
 TextLayer group_characters(std::span<const Character> characters, int width, int height);
 
+// Whether a letter is of a script that is written to the left: Hebrew, Arabic and their like.
+bool runs_left(char32_t c);
+
 }  // namespace glmocr::pdf

@@ -11,6 +11,7 @@ struct FpdfBitmap;
 struct FpdfForm;
 struct FpdfTextPage;
 struct FpdfPageObject;
+struct FpdfXObject;
 
 struct FpdfLibraryConfig {  // version 2
   int version;
@@ -38,6 +39,12 @@ struct FpdfMatrix {
   float a, b, c, d, e, f;
 };
 
+struct FpdfFileWrite {
+  int version;  // 1
+  // Returns 0 for failure.
+  int (*write_block)(FpdfFileWrite*, const void* data, unsigned long size);
+};
+
 struct FpdfFormFillInfo {  // version 1, all callbacks absent
   int version;
   void* callbacks[63];  // more than it has
@@ -48,6 +55,7 @@ inline constexpr int kFpdfBgr = 2;             // a format of bitmaps: three byt
 inline constexpr int kFpdfAnnotations = 0x01;  // flags of rendering
 inline constexpr int kFpdfRgbOrder = 0x10;     // red first
 inline constexpr int kFpdfLimitedImageCache = 0x200;
+inline constexpr unsigned long kFpdfNoIncremental = 2;   // of saving: the whole file anew
 inline constexpr int kFpdfInvisible = 3, kFpdfClip = 7;  // modes of drawing text that draw nothing
 
 struct Pdfium {
@@ -88,6 +96,14 @@ struct Pdfium {
   int (*TextGetMatrix)(FpdfTextPage*, int index, FpdfMatrix*);
   FpdfPageObject* (*TextGetTextObject)(FpdfTextPage*, int index);
   int (*TextObjGetTextRenderMode)(FpdfPageObject*);
+  FpdfDocument* (*LoadMemDocument)(const void* data, int size, const char* password);
+  FpdfXObject* (*NewXObjectFromPage)(FpdfDocument* target, FpdfDocument* source, int page);
+  void (*CloseXObject)(FpdfXObject*);
+  FpdfPageObject* (*NewFormObjectFromXObject)(FpdfXObject*);
+  int (*PageObjSetMatrix)(FpdfPageObject*, const FpdfMatrix*);
+  void (*PageInsertObject)(FpdfPage*, FpdfPageObject*);  // which then belongs to the page
+  int (*PageGenerateContent)(FpdfPage*);
+  int (*SaveAsCopy)(FpdfDocument*, FpdfFileWrite*, unsigned long flags);
 };
 
 }  // namespace glmocr::pdf

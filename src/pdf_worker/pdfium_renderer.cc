@@ -82,6 +82,14 @@ Pdfium functions_of(void* library) {
   find(library, "FPDFText_GetMatrix", pdfium.TextGetMatrix);
   find(library, "FPDFText_GetTextObject", pdfium.TextGetTextObject);
   find(library, "FPDFTextObj_GetTextRenderMode", pdfium.TextObjGetTextRenderMode);
+  find(library, "FPDF_LoadMemDocument", pdfium.LoadMemDocument);
+  find(library, "FPDF_NewXObjectFromPage", pdfium.NewXObjectFromPage);
+  find(library, "FPDF_CloseXObject", pdfium.CloseXObject);
+  find(library, "FPDF_NewFormObjectFromXObject", pdfium.NewFormObjectFromXObject);
+  find(library, "FPDFPageObj_SetMatrix", pdfium.PageObjSetMatrix);
+  find(library, "FPDFPage_InsertObject", pdfium.PageInsertObject);
+  find(library, "FPDFPage_GenerateContent", pdfium.PageGenerateContent);
+  find(library, "FPDF_SaveAsCopy", pdfium.SaveAsCopy);
   return pdfium;
 }
 
@@ -132,7 +140,7 @@ struct Place {
   double x = 0, y = 0;
 };
 
-// From a page's own coordinates to its pixels.
+// Between a page's own coordinates and its pixels.
 class PixelSpace {
  public:
   PixelSpace(const Pdfium& pdfium, FpdfPage* page, const PixelSize& size) {
@@ -149,6 +157,13 @@ class PixelSpace {
     d_ = (down.y - corner_.y) / size.height;
     determinant_ = a_ * d_ - b_ * c_;
   }
+  // From pixels to the page.
+  Place page_vector(double x, double y) const { return {a_ * x + c_ * y, b_ * x + d_ * y}; }
+  Place page_point(double x, double y) const {
+    const Place way = page_vector(x, y);
+    return {corner_.x + way.x, corner_.y + way.y};
+  }
+  // From the page to pixels.
   Place vector(double x, double y) const {
     return {(d_ * x - c_ * y) / determinant_, (a_ * y - b_ * x) / determinant_};
   }
@@ -300,6 +315,46 @@ class PdfiumRenderer : public Renderer {
     pdfium_.TextClosePage(text);
   }
 
+  // The page becomes a form, drawn over the other one. What was there is left as it is.
+  void add_text(const Request& request, std::span<const std::uint8_t> file) override {
+    changed_ = true;
+    FpdfPage* page = load_page(request.page);
+    const PixelSpace space(pdfium_, page, {request.width, request.height, 0});
+    const std::span<const double, 6> m(request.matrix);
+    const Place x = space.page_vector(m[0], m[1]), y = space.page_vector(m[2], m[3]),
+                at = space.page_point(m[4], m[5]);
+    const auto narrow = [](double value) { return static_cast<float>(value); };
+    const FpdfMatrix matrix{narrow(x.x), narrow(x.y), narrow(y.x), narrow(y.y), narrow(at.x), narrow(at.y)};
+    FpdfDocument* text = pdfium_.LoadMemDocument(file.data(), static_cast<int>(file.size()), nullptr);
+    FpdfXObject* form = text != nullptr ? pdfium_.NewXObjectFromPage(document_, text, 0) : nullptr;
+    FpdfPageObject* object = form != nullptr ? pdfium_.NewFormObjectFromXObject(form) : nullptr;
+    bool done = false;
+    if (object != nullptr) {
+      pdfium_.PageObjSetMatrix(object, &matrix);
+      pdfium_.PageInsertObject(page, object);
+      done = pdfium_.PageGenerateContent(page) != 0;
+    }
+    if (form != nullptr) pdfium_.CloseXObject(form);
+    if (text != nullptr) pdfium_.CloseDocument(text);
+    close_page();
+    if (!done) throw Failure{Status::bad_page, "text cannot be put over the page"};
+  }
+
+  void save(const std::function<void(std::span<const std::uint8_t>)>& put) override {
+    struct Writer : FpdfFileWrite {
+      const std::function<void(std::span<const std::uint8_t>)>* put;
+    };
+    Writer writer{};
+    writer.version = 1;
+    writer.write_block = [](FpdfFileWrite* self, const void* data, unsigned long size) {
+      (*static_cast<Writer*>(self)->put)({static_cast<const std::uint8_t*>(data), size});
+      return 1;
+    };
+    writer.put = &put;
+    if (pdfium_.SaveAsCopy(document_, &writer, kFpdfNoIncremental) == 0)
+      throw Failure{Status::broken, "it cannot be written"};
+  }
+
  private:
   void load() {
     document_ = pdfium_.LoadCustomDocument(&access_, password_.empty() ? nullptr : password_.c_str());
@@ -311,7 +366,7 @@ class PdfiumRenderer : public Renderer {
   FpdfPage* load_page(std::int64_t page) {
     if (page == loaded_page_) return loaded_;
     close_page();
-    if (++loads_ % kPagesPerLoad == 0) reload();
+    if (++loads_ % kPagesPerLoad == 0 && !changed_) reload();
     loaded_ = pdfium_.LoadPage(document_, static_cast<int>(page));
     if (loaded_ == nullptr) throw Failure{Status::no_page, "the page cannot be loaded"};
     loaded_page_ = page;
@@ -368,6 +423,7 @@ class PdfiumRenderer : public Renderer {
   FpdfPage* loaded_ = nullptr;
   std::int64_t loaded_page_ = -1;
   std::int64_t loads_ = 0;
+  bool changed_ = false;  // text was added: the document must not be loaded anew
 };
 
 }  // namespace

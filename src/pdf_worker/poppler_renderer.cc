@@ -156,7 +156,14 @@ class PopplerRenderer : public Renderer {
     reply.count = -1;
   }
 
+  void add_text(const Request&, std::span<const std::uint8_t>) override { cannot_write(); }
+  void save(const std::function<void(std::span<const std::uint8_t>)>&) override { cannot_write(); }
+
  private:
+  [[noreturn]] static void cannot_write() {
+    throw Failure{Status::no_renderer, "poppler cannot write PDF files"};
+  }
+
   std::string info(const std::vector<std::string>& options) const {
     std::vector<std::string> arguments = options;
     arguments.insert(arguments.end(), password_.begin(), password_.end());

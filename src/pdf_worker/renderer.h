@@ -2,7 +2,9 @@
 // What renders pages: PDFium in this process, or the programs of poppler.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "pdf/protocol.h"
@@ -32,6 +34,10 @@ class Renderer {
   virtual void render(std::int64_t page, double dpi, int max_side, const Pixels& pixels, Reply& reply) = 0;
   // Puts the page's characters into the memory, as many as fit, and fills width, height, count and complete of the reply.
   virtual void text(std::int64_t page, double dpi, int max_side, const Pixels& memory, Reply& reply) = 0;
+  // Puts the only page of a PDF file over a page, as Request says.
+  virtual void add_text(const Request& request, std::span<const std::uint8_t> file) = 0;
+  // Gives the document, with what was added, to `put` piece by piece.
+  virtual void save(const std::function<void(std::span<const std::uint8_t>)>& put) = 0;
 };
 
 // Loads PDFium, then closes the jail around this process: from then on it opens nothing. PDFium is the library that
