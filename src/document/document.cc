@@ -28,6 +28,7 @@ class PictureFile : public Document {
   DecodedImage decode(std::int64_t, const SizeCallback& on_size) override {
     return decode_file(file_, options_, on_size);
   }
+  std::optional<TextLayer> text_layer(std::int64_t) override { return std::nullopt; }
 
  private:
   std::string file_;
@@ -52,6 +53,7 @@ class PictureBytes : public Document {
     if (page == page_count() && !pages_.warning.empty()) decoded.warnings.push_back(pages_.warning);
     return decoded;
   }
+  std::optional<TextLayer> text_layer(std::int64_t) override { return std::nullopt; }
 
  private:
   std::span<const std::byte> bytes() const { return std::as_bytes(std::span(content_)); }
@@ -69,6 +71,10 @@ class PdfDocument : public Document {
   DecodedImage decode(std::int64_t page, const SizeCallback& on_size) override {
     const std::lock_guard lock(mutex_);
     return {file_.render(page - 1, on_size), "PDF", {}};
+  }
+  std::optional<TextLayer> text_layer(std::int64_t page) override {
+    const std::lock_guard lock(mutex_);
+    return file_.text_layer(page - 1);
   }
 
  private:

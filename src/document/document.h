@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "document/page_ranges.h"
@@ -10,10 +11,18 @@
 
 namespace glmocr {
 
+// Where the text of a page comes from that holds its own.
+enum class TextLayerUse {
+  off,        // what is read in its picture
+  automatic,  // its own where it agrees with what is visible (text_layer_agrees)
+  only,       // its own alone
+};
+
 struct DocumentOptions {
   ImageOptions image;
   PdfOptions pdf;
   PageRanges pages;
+  TextLayerUse text_layer = TextLayerUse::off;
 };
 
 // An input as a list of pages: a picture, a TIFF file or a PDF file. Any thread may use it.
@@ -26,6 +35,9 @@ class Document {
   // A page, from 1, as a picture. Throws Error, whose message begins with the name of the file and, where pages are
   // numbered, "page N"; MissingPage where the file only says that it has the page. `on_size`: as for decode_image.
   virtual DecodedImage decode(std::int64_t page, const SizeCallback& on_size) = 0;
+  // The page's own text, at the size of its picture; nullopt for pictures, and where the renderer cannot tell. Throws as
+  // decode().
+  virtual std::optional<TextLayer> text_layer(std::int64_t page) = 0;
 };
 
 // Opens an input by its content; "-" is standard input. A picture is only opened when it is decoded: what is wrong with it

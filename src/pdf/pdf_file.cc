@@ -13,19 +13,19 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
-#include "pdf/worker_process.h"
+#include "pdf/pdf_session.h"
+#include "pdf/searchable_file.h"
+#include "pdf/text_lines.h"
 
 namespace glmocr {
 
 using pdf::Command;
 using pdf::Descriptor;
 using pdf::Reply;
-using pdf::Request;
-using pdf::Status;
 using pdf::WorkerLost;
-using pdf::WorkerProcess;
 
 namespace {
 
@@ -43,68 +43,38 @@ void check(const PdfOptions& options) {
   }
 }
 
-// As render may fill it: rows padded to four bytes.
-std::int64_t pixel_bytes(int max_side) { return (std::int64_t{max_side} * 3 + 3) / 4 * 4 * max_side; }
-
-const char* choice(PdfRenderer renderer) {
-  if (renderer == PdfRenderer::automatic) return "auto";
-  return renderer == PdfRenderer::pdfium ? "pdfium" : "poppler";
-}
-
 }  // namespace
 
-struct PdfFile::State {
-  std::string name;
-  PdfOptions options;
-  std::string program;
-  Descriptor document;
-  std::optional<WorkerProcess> worker;
-  std::int64_t page_count = 0;
-  std::string renderer;
-
-  // Starts a worker and lets it open the document.
-  void begin() {
-    worker.emplace(program, choice(options.renderer), document.get(), pixel_bytes(options.max_side));
-    Request request;
-    request.command = Command::open;
-    std::memcpy(request.password, options.password.data(), options.password.size());
-    const Reply reply = ask(request);
-    if (reply.status == Status::no_renderer) {
-      worker.reset();
-      fail(ErrorCode::device, cat(name, ": ", reply.message));
+struct PdfFile::State : pdf::PdfSession {
+  Image render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
+    const Reply expected = ask_page(Command::measure, page);
+    if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
+    const Reply reply = ask_page(Command::render, page);
+    Image image;
+    image.width = reply.width;
+    image.height = reply.height;
+    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(image.width);
+    image.rgb.resize(row * static_cast<std::size_t>(image.height));
+    for (int y = 0; y < image.height; ++y) {
+      const std::size_t line = static_cast<std::size_t>(y);
+      std::memcpy(&image.rgb[line * row], &worker->memory()[line * static_cast<std::size_t>(reply.stride)],
+                  row);
     }
-    if (reply.status != Status::ok) {
-      worker.reset();
-      fail(ErrorCode::input, cat(name, ": is a PDF file, and ", reply.message));
-    }
-    page_count = reply.page_count;
-    renderer = reply.renderer;
+    return image;
   }
 
-  Reply ask(const Request& request) {
-    try {
-      return worker->ask(request, options.time_limit, options.cancelled);
-    } catch (...) {
-      worker.reset();
-      throw;
+  std::optional<TextLayer> text_layer(std::int64_t page) {
+    const Reply reply = ask_page(Command::text, page);
+    if (reply.count < 0) return std::nullopt;
+    // Copied first: the worker can write the memory while it is looked at.
+    std::vector<pdf::Character> characters(static_cast<std::size_t>(reply.count));
+    if (!characters.empty()) {
+      std::memcpy(characters.data(), worker->memory().data(), characters.size() * sizeof characters.front());
     }
+    TextLayer layer = pdf::group_characters(characters, reply.width, reply.height);
+    layer.quality.complete = reply.complete != 0;
+    return layer;
   }
-
-  // A command about a page.
-  Reply ask_page(Command command, std::int64_t page) {
-    Request request;
-    request.command = command;
-    request.page = page;
-    request.dpi = options.dpi;
-    request.max_side = options.max_side;
-    const Reply reply = ask(request);
-    const std::string message = cat(page_name(page), ": ", reply.message);
-    if (reply.status == Status::no_page) throw MissingPage(ErrorCode::input, message);
-    if (reply.status != Status::ok) fail(ErrorCode::input, message);
-    return reply;
-  }
-
-  std::string page_name(std::int64_t page) const { return cat(name, ": page ", page + 1); }
 };
 
 PdfFile::PdfFile(std::unique_ptr<State> state) : state_(std::move(state)) {
@@ -161,27 +131,15 @@ std::string PdfFile::renderer_name() const { return state_->renderer; }
 int PdfFile::worker_pid() const { return state_->worker ? state_->worker->pid() : -1; }
 
 Image PdfFile::render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size) {
-  State& state = *state_;
-  try {
-    if (!state.worker) state.begin();
-    const Reply expected = state.ask_page(Command::measure, page);
-    if (on_size) on_size(std::int64_t{3} * expected.width * expected.height);
-    const Reply reply = state.ask_page(Command::render, page);
-    Image image;
-    image.width = reply.width;
-    image.height = reply.height;
-    image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(image.width) *
-                     static_cast<std::size_t>(image.height));
-    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(image.width);
-    for (int y = 0; y < image.height; ++y) {
-      const std::size_t line = static_cast<std::size_t>(y);
-      std::memcpy(&image.rgb[line * row],
-                  &state.worker->pixels()[line * static_cast<std::size_t>(reply.stride)], row);
-    }
-    return image;
-  } catch (const WorkerLost& lost) {
-    fail(ErrorCode::input, cat(state.page_name(page), ": ", lost.what));
-  }
+  return state_->with_worker(page, [&] { return state_->render(page, on_size); });
+}
+
+std::optional<TextLayer> PdfFile::text_layer(std::int64_t page) {
+  return state_->with_worker(page, [&] { return state_->text_layer(page); });
+}
+
+std::unique_ptr<SearchableWriter> PdfFile::searchable(ByteSink sink) const {
+  return pdf::searchable_file(state_->fresh(), state_->renderer, state_->page_count, std::move(sink));
 }
 
 }  // namespace glmocr

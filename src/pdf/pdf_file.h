@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "glmocr/error.h"
 #include "glmocr/image.h"
+#include "pdf/searchable_pdf.h"
+#include "pdf/text_layer.h"
 
 namespace glmocr {
 
@@ -56,6 +59,15 @@ class PdfFile {
   // and may block or throw. Throws Error{input} that begins with the name and "page N" (from 1); nothing else
   // is lost with it.
   Image render(std::int64_t page, const std::function<void(std::int64_t bytes)>& on_size = {});
+
+  // The text of a page, from 0, at the size of its picture. An empty layer where it has none, nullopt where the
+  // renderer cannot tell (poppler). Throws as render().
+  std::optional<TextLayer> text_layer(std::int64_t page);
+
+  // The file with text over its pages, which goes to `sink` when the writer is finished: to be opened with the same
+  // password, with the same permissions. Has a worker of its own, and outlives this object. Throws Error{device} where the
+  // renderer cannot write (poppler).
+  std::unique_ptr<SearchableWriter> searchable(ByteSink sink) const;
 
   std::string renderer_name() const;  // "PDFium" or "poppler"
 

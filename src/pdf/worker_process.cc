@@ -172,10 +172,10 @@ WorkerProcess::WorkerProcess(const std::string& program, const char* choice, int
   socket_ = Descriptor(ends[0]);
   const Descriptor its_socket(ends[1]);
   const Descriptor memory = make_pixel_memory(pixel_bytes);
-  void* pixels =
-      ::mmap(nullptr, static_cast<std::size_t>(pixel_bytes), PROT_READ, MAP_SHARED, memory.get(), 0);
+  void* pixels = ::mmap(nullptr, static_cast<std::size_t>(pixel_bytes), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        memory.get(), 0);
   if (pixels == MAP_FAILED) fail_start("no shared memory");
-  pixels_ = static_cast<const std::uint8_t*>(pixels);
+  pixels_ = static_cast<std::uint8_t*>(pixels);
   try {
     start(program, choice, document, its_socket.get(), memory.get());
   } catch (...) {
@@ -186,7 +186,7 @@ WorkerProcess::WorkerProcess(const std::string& program, const char* choice, int
 
 WorkerProcess::~WorkerProcess() {
   end();
-  ::munmap(const_cast<std::uint8_t*>(pixels_), static_cast<std::size_t>(pixel_bytes_));
+  ::munmap(pixels_, static_cast<std::size_t>(pixel_bytes_));
 }
 
 void WorkerProcess::start(const std::string& program, const char* choice, int document, int socket,
@@ -284,12 +284,22 @@ void check_reply(Reply& reply, std::int64_t got, Command command, int max_side, 
       throw WorkerLost{"the renderer gave a number of pages that cannot be"};
     return;
   }
+  if (command == Command::add_text) return;
+  if (command == Command::save || command == Command::more) {
+    if (reply.bytes < 0 || reply.bytes > pixel_bytes || (reply.more != 0 && reply.bytes == 0))
+      throw WorkerLost{"the renderer gave a piece of a file of a size that cannot be"};
+    return;
+  }
   const bool size =
       reply.width > 0 && reply.height > 0 && reply.width <= max_side && reply.height <= max_side;
   const bool pixels =
       command != Command::render ||
       (reply.stride / 3 >= reply.width && std::int64_t{reply.stride} * reply.height <= pixel_bytes);
   if (!size || !pixels) throw WorkerLost{"the renderer gave a picture of a size that cannot be"};
+  const bool text = command != Command::text ||
+                    (reply.count >= -1 && reply.count <= kMaxCharacters &&
+                     std::int64_t{reply.count} * std::int64_t{sizeof(Character)} <= pixel_bytes);
+  if (!text) throw WorkerLost{"the renderer gave a number of characters that cannot be"};
 }
 
 }  // namespace glmocr::pdf

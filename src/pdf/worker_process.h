@@ -47,8 +47,8 @@ class WorkerProcess {
   // Error{cancelled}.
   Reply ask(Request request, std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
 
-  // The shared memory: only the worker writes it, while it answers.
-  std::span<const std::uint8_t> pixels() const { return {pixels_, static_cast<std::size_t>(pixel_bytes_)}; }
+  // The shared memory. The worker can write it at any time; it does so while it answers.
+  std::span<std::uint8_t> memory() const { return {pixels_, static_cast<std::size_t>(pixel_bytes_)}; }
   pid_t pid() const { return pid_; }
 
  private:
@@ -59,7 +59,7 @@ class WorkerProcess {
 
   Descriptor socket_;
   pid_t pid_ = -1;
-  const std::uint8_t* pixels_ = nullptr;
+  std::uint8_t* pixels_ = nullptr;
   std::int64_t pixel_bytes_ = 0;
 };
 

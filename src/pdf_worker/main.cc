@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// glm-ocr-pdf: renders pages of a PDF file for glm-ocr, which starts it (pdf/protocol.h). A hostile file can end it, and
+// glm-ocr-pdf: renders pages of a PDF file for glm-ocr, tells their text and puts text over them. glm-ocr starts it (pdf/protocol.h). A hostile file can end it, and
 // nothing else.
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +18,9 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "pdf_worker/renderer.h"
 
@@ -76,6 +78,42 @@ void copy_text(const char* text, char (&out)[kSize]) {
   std::snprintf(out, kSize, "%s", text);
 }
 
+// The bytes of a file on their way to the parent, as many at a time as the shared memory holds.
+class Outbox {
+ public:
+  explicit Outbox(const Pixels& memory) : memory_(memory) {}
+
+  void put(std::span<const std::uint8_t> data) {
+    while (!data.empty()) {
+      if (used_ == memory_.bytes) hand_over();
+      const auto count = std::min<std::int64_t>(std::ssize(data), memory_.bytes - used_);
+      std::memcpy(memory_.data + used_, data.data(), static_cast<std::size_t>(count));
+      used_ += count;
+      data = data.subspan(static_cast<std::size_t>(count));
+    }
+  }
+  std::int64_t used() const { return used_; }
+
+ private:
+  // Ends the process where the parent wants no more.
+  void hand_over() {
+    Reply reply;
+    reply.bytes = used_;
+    reply.more = 1;
+    Request request;
+    if (::write(kSocketFd, &reply, sizeof reply) != ssize_t{sizeof reply} ||
+        ::read(kSocketFd, &request, sizeof request) != ssize_t{sizeof request} ||
+        request.command != Command::more) {
+      ::_exit(1);
+    }
+    set_alarm(std::max(request.time_limit_s, 1));
+    used_ = 0;
+  }
+
+  Pixels memory_;
+  std::int64_t used_ = 0;
+};
+
 // Holds a renderer and a document, and answers requests.
 class Session {
  public:
@@ -115,13 +153,31 @@ class Session {
       reply.page_count = pages_;
       return;
     }
+    if (request.command == Command::save) {
+      Outbox outbox(*pixels_);
+      renderer_->save([&](std::span<const std::uint8_t> data) { outbox.put(data); });
+      reply.bytes = outbox.used();
+      return;
+    }
     if (request.page < 0 || request.page >= pages_) throw Failure{Status::no_page, "the page does not exist"};
+    if (request.command == Command::add_text) {
+      const bool fits =
+          request.bytes > 0 && request.bytes <= std::min<std::int64_t>(pixels_->bytes, INT32_MAX);
+      if (!fits || request.width < 1 || request.height < 1)
+        throw Failure{Status::bad_page, "the text does not fit"};
+      // A copy: nothing of PDFium is to change with the shared memory.
+      const std::vector<std::uint8_t> file(pixels_->data, pixels_->data + request.bytes);
+      renderer_->add_text(request, file);
+      return;
+    }
     if (!(request.dpi > 0) || request.max_side < 1)
       throw Failure{Status::bad_page, "the size is not positive"};
     if (request.command == Command::measure) {
       const PixelSize size = renderer_->measure(request.page, request.dpi, request.max_side);
       reply.width = size.width;
       reply.height = size.height;
+    } else if (request.command == Command::text) {
+      renderer_->text(request.page, request.dpi, request.max_side, *pixels_, reply);
     } else {
       renderer_->render(request.page, request.dpi, request.max_side, *pixels_, reply);
     }

@@ -9,6 +9,9 @@ struct FpdfDocument;
 struct FpdfPage;
 struct FpdfBitmap;
 struct FpdfForm;
+struct FpdfTextPage;
+struct FpdfPageObject;
+struct FpdfXObject;
 
 struct FpdfLibraryConfig {  // version 2
   int version;
@@ -28,6 +31,20 @@ struct FpdfSize {
   float width, height;  // points
 };
 
+struct FpdfRect {
+  float left, top, right, bottom;  // points
+};
+
+struct FpdfMatrix {
+  float a, b, c, d, e, f;
+};
+
+struct FpdfFileWrite {
+  int version;  // 1
+  // Returns 0 for failure.
+  int (*write_block)(FpdfFileWrite*, const void* data, unsigned long size);
+};
+
 struct FpdfFormFillInfo {  // version 1, all callbacks absent
   int version;
   void* callbacks[63];  // more than it has
@@ -38,6 +55,8 @@ inline constexpr int kFpdfBgr = 2;             // a format of bitmaps: three byt
 inline constexpr int kFpdfAnnotations = 0x01;  // flags of rendering
 inline constexpr int kFpdfRgbOrder = 0x10;     // red first
 inline constexpr int kFpdfLimitedImageCache = 0x200;
+inline constexpr unsigned long kFpdfNoIncremental = 2;   // of saving: the whole file anew
+inline constexpr int kFpdfInvisible = 3, kFpdfClip = 7;  // modes of drawing text that draw nothing
 
 struct Pdfium {
   void (*InitLibraryWithConfig)(const FpdfLibraryConfig*);
@@ -60,6 +79,31 @@ struct Pdfium {
   void (*OnBeforeClosePage)(FpdfPage*, FpdfForm*);
   void (*FFLDraw)(FpdfForm*, FpdfBitmap*, FpdfPage*, int x, int y, int width, int height, int rotation,
                   int flags);
+  int (*DeviceToPage)(FpdfPage*, int x, int y, int width, int height, int rotation, int device_x,
+                      int device_y, double* page_x, double* page_y);
+  FpdfTextPage* (*TextLoadPage)(FpdfPage*);
+  void (*TextClosePage)(FpdfTextPage*);
+  int (*TextCountChars)(FpdfTextPage*);
+  unsigned int (*TextGetUnicode)(FpdfTextPage*, int index);
+  int (*TextIsGenerated)(FpdfTextPage*, int index);
+  int (*TextIsHyphen)(FpdfTextPage*, int index);  // one that was taken for the end of a broken word
+  int (*TextHasUnicodeMapError)(FpdfTextPage*, int index);
+  double (*TextGetFontSize)(FpdfTextPage*, int index);
+  float (*TextGetCharAngle)(FpdfTextPage*, int index);  // counter-clockwise, radians
+  int (*TextGetCharBox)(FpdfTextPage*, int index, double* left, double* right, double* bottom, double* top);
+  int (*TextGetLooseCharBox)(FpdfTextPage*, int index, FpdfRect*);
+  int (*TextGetCharOrigin)(FpdfTextPage*, int index, double* x, double* y);
+  int (*TextGetMatrix)(FpdfTextPage*, int index, FpdfMatrix*);
+  FpdfPageObject* (*TextGetTextObject)(FpdfTextPage*, int index);
+  int (*TextObjGetTextRenderMode)(FpdfPageObject*);
+  FpdfDocument* (*LoadMemDocument)(const void* data, int size, const char* password);
+  FpdfXObject* (*NewXObjectFromPage)(FpdfDocument* target, FpdfDocument* source, int page);
+  void (*CloseXObject)(FpdfXObject*);
+  FpdfPageObject* (*NewFormObjectFromXObject)(FpdfXObject*);
+  int (*PageObjSetMatrix)(FpdfPageObject*, const FpdfMatrix*);
+  void (*PageInsertObject)(FpdfPage*, FpdfPageObject*);  // which then belongs to the page
+  int (*PageGenerateContent)(FpdfPage*);
+  int (*SaveAsCopy)(FpdfDocument*, FpdfFileWrite*, unsigned long flags);
 };
 
 }  // namespace glmocr::pdf

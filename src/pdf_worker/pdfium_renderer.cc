@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -65,6 +66,30 @@ Pdfium functions_of(void* library) {
   find(library, "FORM_OnAfterLoadPage", pdfium.OnAfterLoadPage);
   find(library, "FORM_OnBeforeClosePage", pdfium.OnBeforeClosePage);
   find(library, "FPDF_FFLDraw", pdfium.FFLDraw);
+  find(library, "FPDF_DeviceToPage", pdfium.DeviceToPage);
+  find(library, "FPDFText_LoadPage", pdfium.TextLoadPage);
+  find(library, "FPDFText_ClosePage", pdfium.TextClosePage);
+  find(library, "FPDFText_CountChars", pdfium.TextCountChars);
+  find(library, "FPDFText_GetUnicode", pdfium.TextGetUnicode);
+  find(library, "FPDFText_IsGenerated", pdfium.TextIsGenerated);
+  find(library, "FPDFText_IsHyphen", pdfium.TextIsHyphen);
+  find(library, "FPDFText_HasUnicodeMapError", pdfium.TextHasUnicodeMapError);
+  find(library, "FPDFText_GetFontSize", pdfium.TextGetFontSize);
+  find(library, "FPDFText_GetCharAngle", pdfium.TextGetCharAngle);
+  find(library, "FPDFText_GetCharBox", pdfium.TextGetCharBox);
+  find(library, "FPDFText_GetLooseCharBox", pdfium.TextGetLooseCharBox);
+  find(library, "FPDFText_GetCharOrigin", pdfium.TextGetCharOrigin);
+  find(library, "FPDFText_GetMatrix", pdfium.TextGetMatrix);
+  find(library, "FPDFText_GetTextObject", pdfium.TextGetTextObject);
+  find(library, "FPDFTextObj_GetTextRenderMode", pdfium.TextObjGetTextRenderMode);
+  find(library, "FPDF_LoadMemDocument", pdfium.LoadMemDocument);
+  find(library, "FPDF_NewXObjectFromPage", pdfium.NewXObjectFromPage);
+  find(library, "FPDF_CloseXObject", pdfium.CloseXObject);
+  find(library, "FPDF_NewFormObjectFromXObject", pdfium.NewFormObjectFromXObject);
+  find(library, "FPDFPageObj_SetMatrix", pdfium.PageObjSetMatrix);
+  find(library, "FPDFPage_InsertObject", pdfium.PageInsertObject);
+  find(library, "FPDFPage_GenerateContent", pdfium.PageGenerateContent);
+  find(library, "FPDF_SaveAsCopy", pdfium.SaveAsCopy);
   return pdfium;
 }
 
@@ -111,6 +136,119 @@ class DocumentReader {
   std::vector<unsigned char> block_;
 };
 
+struct Place {
+  double x = 0, y = 0;
+};
+
+// Between a page's own coordinates and its pixels.
+class PixelSpace {
+ public:
+  PixelSpace(const Pdfium& pdfium, FpdfPage* page, const PixelSize& size) {
+    const auto page_place = [&](int x, int y) {
+      Place place;
+      pdfium.DeviceToPage(page, 0, 0, size.width, size.height, 0, x, y, &place.x, &place.y);
+      return place;
+    };
+    corner_ = page_place(0, 0);
+    const Place right = page_place(size.width, 0), down = page_place(0, size.height);
+    a_ = (right.x - corner_.x) / size.width;
+    b_ = (right.y - corner_.y) / size.width;
+    c_ = (down.x - corner_.x) / size.height;
+    d_ = (down.y - corner_.y) / size.height;
+    determinant_ = a_ * d_ - b_ * c_;
+  }
+  // From pixels to the page.
+  Place page_vector(double x, double y) const { return {a_ * x + c_ * y, b_ * x + d_ * y}; }
+  Place page_point(double x, double y) const {
+    const Place way = page_vector(x, y);
+    return {corner_.x + way.x, corner_.y + way.y};
+  }
+  // From the page to pixels.
+  Place vector(double x, double y) const {
+    return {(d_ * x - c_ * y) / determinant_, (a_ * y - b_ * x) / determinant_};
+  }
+  Place point(double x, double y) const { return vector(x - corner_.x, y - corner_.y); }
+  double scale() const { return 1 / std::sqrt(std::abs(determinant_)); }
+
+ private:
+  Place corner_;
+  double a_ = 0, b_ = 0, c_ = 0, d_ = 0, determinant_ = 0;  // from pixels to the page
+};
+
+class CharacterReader {
+ public:
+  CharacterReader(const Pdfium& pdfium, FpdfTextPage* text, const PixelSpace& space)
+      : pdfium_(pdfium), text_(text), space_(space) {}
+
+  Character read(int index) {
+    Character result;
+    result.code_point = pdfium_.TextGetUnicode(text_, index);
+    // At the end of a broken word PDFium puts a number of its own for the hyphen.
+    if (pdfium_.TextIsHyphen(text_, index) == 1) result.code_point = '-';
+    result.flags = flags(index);
+    result.direction = direction(index);
+    set_box(index, result);
+    Place origin;
+    pdfium_.TextGetCharOrigin(text_, index, &origin.x, &origin.y);
+    origin = space_.point(origin.x, origin.y);
+    result.origin_x = static_cast<float>(origin.x);
+    result.origin_y = static_cast<float>(origin.y);
+    FpdfMatrix matrix{};
+    const double stretch =
+        pdfium_.TextGetMatrix(text_, index, &matrix) != 0 ? std::hypot(matrix.c, matrix.d) : 1;
+    result.size = static_cast<float>(pdfium_.TextGetFontSize(text_, index) * stretch * space_.scale());
+    return result;
+  }
+
+ private:
+  std::uint16_t flags(int index) {
+    std::uint32_t flags = 0;
+    if (pdfium_.TextIsGenerated(text_, index) == 1) return Character::kGenerated;
+    if (pdfium_.TextHasUnicodeMapError(text_, index) == 1) flags |= Character::kUnmapped;
+    // All characters of an object are drawn alike.
+    FpdfPageObject* object = pdfium_.TextGetTextObject(text_, index);
+    if (object != object_) {
+      object_ = object;
+      const int mode = object != nullptr ? pdfium_.TextObjGetTextRenderMode(object) : 0;
+      invisible_ = mode == kFpdfInvisible || mode == kFpdfClip;
+    }
+    if (invisible_) flags |= Character::kInvisible;
+    return static_cast<std::uint16_t>(flags);
+  }
+
+  std::uint16_t direction(int index) {
+    const double angle = pdfium_.TextGetCharAngle(text_, index);
+    if (!(angle >= 0)) return 0;  // -1: unknown
+    const Place way = space_.vector(std::cos(angle), std::sin(angle));
+    if (std::abs(way.x) >= std::abs(way.y)) return way.x >= 0 ? 0 : 2;
+    return way.y >= 0 ? 1 : 3;
+  }
+
+  void set_box(int index, Character& result) {
+    double left = 0, right = 0, bottom = 0, top = 0;
+    pdfium_.TextGetCharBox(text_, index, &left, &right, &bottom, &top);
+    FpdfRect loose{};
+    // Of fonts without outlines only the room of a letter is known.
+    if (!(right > left && top > bottom) && pdfium_.TextGetLooseCharBox(text_, index, &loose) != 0) {
+      left = loose.left;
+      right = loose.right;
+      bottom = loose.bottom;
+      top = loose.top;
+    }
+    const Place one = space_.point(left, bottom), other = space_.point(right, top);
+    result.x0 = static_cast<float>(std::min(one.x, other.x));
+    result.x1 = static_cast<float>(std::max(one.x, other.x));
+    result.y0 = static_cast<float>(std::min(one.y, other.y));
+    result.y1 = static_cast<float>(std::max(one.y, other.y));
+  }
+
+  const Pdfium& pdfium_;
+  FpdfTextPage* text_;
+  PixelSpace space_;
+  FpdfPageObject* object_ = nullptr;
+  bool invisible_ = false;
+};
+
 class PdfiumRenderer : public Renderer {
  public:
   explicit PdfiumRenderer(const Pdfium& pdfium) : pdfium_(pdfium) {
@@ -142,7 +280,6 @@ class PdfiumRenderer : public Renderer {
   }
 
   void render(std::int64_t page, double dpi, int max_side, const Pixels& pixels, Reply& reply) override {
-    if (++rendered_ % kPagesPerLoad == 0) reload();
     const PixelSize size = measure(page, dpi, max_side);
     reply.width = size.width;
     reply.height = size.height;
@@ -150,13 +287,72 @@ class PdfiumRenderer : public Renderer {
     if (std::int64_t{reply.stride} * reply.height > pixels.bytes) {
       throw Failure{Status::bad_page, "the page does not fit the shared memory"};
     }
-    FpdfPage* loaded = pdfium_.LoadPage(document_, static_cast<int>(page));
-    if (loaded == nullptr) throw Failure{Status::no_page, "the page cannot be loaded"};
+    FpdfPage* loaded = load_page(page);
     FpdfBitmap* bitmap =
         pdfium_.BitmapCreateEx(reply.width, reply.height, kFpdfBgr, pixels.data, reply.stride);
-    if (bitmap != nullptr) draw(loaded, bitmap, size);
-    pdfium_.ClosePage(loaded);
     if (bitmap == nullptr) throw Failure{Status::bad_page, "there is no memory for the page"};
+    draw(loaded, bitmap, size);
+  }
+
+  void text(std::int64_t page, double dpi, int max_side, const Pixels& memory, Reply& reply) override {
+    const PixelSize size = measure(page, dpi, max_side);
+    reply.width = size.width;
+    reply.height = size.height;
+    const std::int64_t room =
+        std::min<std::int64_t>(memory.bytes / std::int64_t{sizeof(Character)}, kMaxCharacters);
+    FpdfPage* loaded = load_page(page);
+    FpdfTextPage* text = pdfium_.TextLoadPage(loaded);
+    if (text == nullptr) throw Failure{Status::bad_page, "its text cannot be read"};
+    const int all = std::max(pdfium_.TextCountChars(text), 0);
+    reply.count = static_cast<std::int32_t>(std::min<std::int64_t>(all, room));
+    reply.complete = reply.count == all ? 1 : 0;
+    CharacterReader reader(pdfium_, text, PixelSpace(pdfium_, loaded, size));
+    for (int i = 0; i < reply.count; ++i) {
+      const Character character = reader.read(i);
+      std::memcpy(memory.data + std::size_t{sizeof character} * static_cast<std::size_t>(i), &character,
+                  sizeof character);
+    }
+    pdfium_.TextClosePage(text);
+  }
+
+  // The page becomes a form, drawn over the other one. What was there is left as it is.
+  void add_text(const Request& request, std::span<const std::uint8_t> file) override {
+    changed_ = true;
+    FpdfPage* page = load_page(request.page);
+    const PixelSpace space(pdfium_, page, {request.width, request.height, 0});
+    const std::span<const double, 6> m(request.matrix);
+    const Place x = space.page_vector(m[0], m[1]), y = space.page_vector(m[2], m[3]),
+                at = space.page_point(m[4], m[5]);
+    const auto narrow = [](double value) { return static_cast<float>(value); };
+    const FpdfMatrix matrix{narrow(x.x), narrow(x.y), narrow(y.x), narrow(y.y), narrow(at.x), narrow(at.y)};
+    FpdfDocument* text = pdfium_.LoadMemDocument(file.data(), static_cast<int>(file.size()), nullptr);
+    FpdfXObject* form = text != nullptr ? pdfium_.NewXObjectFromPage(document_, text, 0) : nullptr;
+    FpdfPageObject* object = form != nullptr ? pdfium_.NewFormObjectFromXObject(form) : nullptr;
+    bool done = false;
+    if (object != nullptr) {
+      pdfium_.PageObjSetMatrix(object, &matrix);
+      pdfium_.PageInsertObject(page, object);
+      done = pdfium_.PageGenerateContent(page) != 0;
+    }
+    if (form != nullptr) pdfium_.CloseXObject(form);
+    if (text != nullptr) pdfium_.CloseDocument(text);
+    close_page();
+    if (!done) throw Failure{Status::bad_page, "text cannot be put over the page"};
+  }
+
+  void save(const std::function<void(std::span<const std::uint8_t>)>& put) override {
+    struct Writer : FpdfFileWrite {
+      const std::function<void(std::span<const std::uint8_t>)>* put;
+    };
+    Writer writer{};
+    writer.version = 1;
+    writer.write_block = [](FpdfFileWrite* self, const void* data, unsigned long size) {
+      (*static_cast<Writer*>(self)->put)({static_cast<const std::uint8_t*>(data), size});
+      return 1;
+    };
+    writer.put = &put;
+    if (pdfium_.SaveAsCopy(document_, &writer, kFpdfNoIncremental) == 0)
+      throw Failure{Status::broken, "it cannot be written"};
   }
 
  private:
@@ -164,6 +360,23 @@ class PdfiumRenderer : public Renderer {
     document_ = pdfium_.LoadCustomDocument(&access_, password_.empty() ? nullptr : password_.c_str());
     if (document_ == nullptr) throw why_not_opened();
     if (pdfium_.GetFormType(document_) != 0) form_ = pdfium_.InitFormFillEnvironment(document_, &form_info_);
+  }
+
+  // The page, kept until another one is asked for: its picture and its text are wanted one after the other.
+  FpdfPage* load_page(std::int64_t page) {
+    if (page == loaded_page_) return loaded_;
+    close_page();
+    if (++loads_ % kPagesPerLoad == 0 && !changed_) reload();
+    loaded_ = pdfium_.LoadPage(document_, static_cast<int>(page));
+    if (loaded_ == nullptr) throw Failure{Status::no_page, "the page cannot be loaded"};
+    loaded_page_ = page;
+    return loaded_;
+  }
+
+  void close_page() {
+    if (loaded_ != nullptr) pdfium_.ClosePage(loaded_);
+    loaded_ = nullptr;
+    loaded_page_ = -1;
   }
 
   // PDFium keeps every object that a page needed until the document is closed.
@@ -207,7 +420,10 @@ class PdfiumRenderer : public Renderer {
   FpdfFormFillInfo form_info_{1, {}};
   FpdfForm* form_ = nullptr;
   std::string password_;
-  std::int64_t rendered_ = 0;
+  FpdfPage* loaded_ = nullptr;
+  std::int64_t loaded_page_ = -1;
+  std::int64_t loads_ = 0;
+  bool changed_ = false;  // text was added: the document must not be loaded anew
 };
 
 }  // namespace

@@ -148,7 +148,22 @@ class PopplerRenderer : public Renderer {
     reply.stride = 3 * picture.width();
   }
 
+  // pdftotext tells neither what is invisible nor what has no meaning: its text could not be judged.
+  void text(std::int64_t page, double dpi, int max_side, const Pixels&, Reply& reply) override {
+    const PixelSize size = measure(page, dpi, max_side);
+    reply.width = size.width;
+    reply.height = size.height;
+    reply.count = -1;
+  }
+
+  void add_text(const Request&, std::span<const std::uint8_t>) override { cannot_write(); }
+  void save(const std::function<void(std::span<const std::uint8_t>)>&) override { cannot_write(); }
+
  private:
+  [[noreturn]] static void cannot_write() {
+    throw Failure{Status::no_renderer, "poppler cannot write PDF files"};
+  }
+
   std::string info(const std::vector<std::string>& options) const {
     std::vector<std::string> arguments = options;
     arguments.insert(arguments.end(), password_.begin(), password_.end());

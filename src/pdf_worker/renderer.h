@@ -2,7 +2,9 @@
 // What renders pages: PDFium in this process, or the programs of poppler.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "pdf/protocol.h"
@@ -15,7 +17,7 @@ struct Failure {
   std::string message;
 };
 
-// Where a page is rendered to: rows of RGB.
+// The shared memory: rows of RGB of a page that is rendered, or its characters.
 struct Pixels {
   std::uint8_t* data = nullptr;
   std::int64_t bytes = 0;
@@ -30,6 +32,12 @@ class Renderer {
   virtual PixelSize measure(std::int64_t page, double dpi, int max_side) = 0;
   // Fills width, height and stride of the reply.
   virtual void render(std::int64_t page, double dpi, int max_side, const Pixels& pixels, Reply& reply) = 0;
+  // Puts the page's characters into the memory, as many as fit, and fills width, height, count and complete of the reply.
+  virtual void text(std::int64_t page, double dpi, int max_side, const Pixels& memory, Reply& reply) = 0;
+  // Puts the only page of a PDF file over a page, as Request says.
+  virtual void add_text(const Request& request, std::span<const std::uint8_t> file) = 0;
+  // Gives the document, with what was added, to `put` piece by piece.
+  virtual void save(const std::function<void(std::span<const std::uint8_t>)>& put) = 0;
 };
 
 // Loads PDFium, then closes the jail around this process: from then on it opens nothing. PDFium is the library that

@@ -3,7 +3,8 @@
 // or subverted renderer might do, in the jail of the worker. After "%PDF" and a newline, each line of a "document" is a
 // page:
 //   WIDTH HEIGHT COMMAND [ARGUMENT]     in points
-// It answers with text in the place of the page's first pixels.
+// It answers with text in the place of the page's first pixels. The text layer of a page with the command `letters` is its
+// argument, a letter every ten points, of ten points each; of one with `count` it is as many x in places that cannot be.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -18,6 +19,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +38,9 @@ struct FpdfDocument {
 };
 struct FpdfPage {
   std::string line;
+};
+struct FpdfTextPage {
+  std::string command, argument;
 };
 struct FpdfBitmap {
   unsigned char* pixels;
@@ -160,6 +165,16 @@ std::string carry_out(const std::string& command, const std::string& argument) {
   return "?";
 }
 
+// "WIDTH HEIGHT COMMAND ARGUMENT"
+FpdfTextPage parsed(const std::string& line) {
+  std::istringstream words(line);
+  std::string width, height;
+  FpdfTextPage page;
+  words >> width >> height >> page.command;
+  std::getline(words >> std::ws, page.argument);
+  return page;
+}
+
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -215,11 +230,8 @@ EXPORT int FPDFBitmap_FillRect(FpdfBitmap* bitmap, int, int, int, int height, un
 EXPORT void FPDFBitmap_Destroy(FpdfBitmap* bitmap) { delete bitmap; }
 
 EXPORT void FPDF_RenderPageBitmap(FpdfBitmap* bitmap, FpdfPage* page, int, int, int, int, int, int) {
-  std::istringstream words(page->line);
-  std::string width, height, command, argument;
-  words >> width >> height >> command;
-  std::getline(words >> std::ws, argument);
-  const std::string text = carry_out(command, argument);
+  const FpdfTextPage line = parsed(page->line);
+  const std::string text = carry_out(line.command, line.argument);
   const auto room = static_cast<std::size_t>(bitmap->stride) * static_cast<std::size_t>(bitmap->height);
   std::memcpy(bitmap->pixels, text.c_str(), std::min(text.size() + 1, room));
 }
@@ -231,3 +243,54 @@ EXPORT void FPDF_CloseDocument(FpdfDocument* document) { delete document; }
 EXPORT void FORM_OnAfterLoadPage(FpdfPage*, FpdfForm*) {}
 EXPORT void FORM_OnBeforeClosePage(FpdfPage*, FpdfForm*) {}
 EXPORT void FPDF_FFLDraw(FpdfForm*, FpdfBitmap*, FpdfPage*, int, int, int, int, int, int) {}
+
+EXPORT int FPDF_DeviceToPage(FpdfPage* page, int, int, int, int height, int, int x, int y, double* page_x,
+                             double* page_y) {
+  float width_pt = 0, height_pt = 0;
+  std::sscanf(page->line.c_str(), "%f %f", &width_pt, &height_pt);
+  const double scale = height_pt / height;
+  *page_x = x * scale;
+  *page_y = (height - y) * scale;
+  return 1;
+}
+
+EXPORT FpdfTextPage* FPDFText_LoadPage(FpdfPage* page) {
+  auto* text = new FpdfTextPage(parsed(page->line));
+  if (text->command != "letters" && text->command != "count") carry_out(text->command, text->argument);
+  return text;
+}
+EXPORT void FPDFText_ClosePage(FpdfTextPage* text) { delete text; }
+EXPORT int FPDFText_CountChars(FpdfTextPage* text) {
+  if (text->command == "count") return std::atoi(text->argument.c_str());
+  return text->command == "letters" ? static_cast<int>(text->argument.size()) : 0;
+}
+EXPORT unsigned int FPDFText_GetUnicode(FpdfTextPage* text, int index) {
+  return text->command == "count"
+             ? 'x'
+             : static_cast<unsigned char>(text->argument[static_cast<std::size_t>(index)]);
+}
+EXPORT int FPDFText_IsGenerated(FpdfTextPage*, int) { return 0; }
+EXPORT int FPDFText_IsHyphen(FpdfTextPage*, int) { return 0; }
+EXPORT int FPDFText_HasUnicodeMapError(FpdfTextPage*, int) { return 0; }
+EXPORT double FPDFText_GetFontSize(FpdfTextPage*, int) { return 10; }
+EXPORT float FPDFText_GetCharAngle(FpdfTextPage*, int) { return 0; }
+EXPORT int FPDFText_GetCharBox(FpdfTextPage* text, int index, double* left, double* right, double* bottom,
+                               double* top) {
+  *left = text->command == "count" ? std::nan("") : 10.0 * index;
+  *right = text->command == "count" ? 1e300 : 10.0 * index + 10;
+  *bottom = 0;
+  *top = 10;
+  return 1;
+}
+EXPORT int FPDFText_GetLooseCharBox(FpdfTextPage*, int, FpdfRect*) { return 0; }
+EXPORT int FPDFText_GetCharOrigin(FpdfTextPage*, int index, double* x, double* y) {
+  *x = 10.0 * index;
+  *y = 0;
+  return 1;
+}
+EXPORT int FPDFText_GetMatrix(FpdfTextPage*, int, FpdfMatrix* matrix) {
+  *matrix = {1, 0, 0, 1, 0, 0};
+  return 1;
+}
+EXPORT FpdfPageObject* FPDFText_GetTextObject(FpdfTextPage*, int) { return nullptr; }
+EXPORT int FPDFTextObj_GetTextRenderMode(FpdfPageObject*) { return 0; }

@@ -47,6 +47,12 @@ Attempt attempt(const HostilePdf& pdf, const PdfOptions& options) {
         EXPECT_LE(std::max(image.width, image.height), options.max_side);
         ++result.pages;
       });
+      guarded([&] {
+        const auto layer = file.text_layer(page);
+        if (layer) {
+          EXPECT_LE(layer->lines.size(), 1000000u);
+        }
+      });
     }
   });
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

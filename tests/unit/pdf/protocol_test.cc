@@ -71,6 +71,8 @@ std::string refused(Reply reply, Command command = Command::render, std::int64_t
 TEST(Replies, OnesOfAWorkerAreAccepted) {
   EXPECT_EQ(refused(rendered()), "");
   EXPECT_EQ(refused({}, Command::open), "");
+  Reply text = rendered();
+  for (text.count = -1; text.count <= 17; ++text.count) EXPECT_EQ(refused(text, Command::text), "");
   Reply failed;
   failed.status = Status::broken;
   EXPECT_EQ(refused(failed), "") << "a failure has no size";
@@ -92,6 +94,11 @@ TEST(Replies, WhatAWorkerWouldNotSayIsRefused) {
   EXPECT_THAT(with([](Reply& reply) { reply.stride = 29; }), HasSubstr("size that cannot be"));
   EXPECT_THAT(with([](Reply& reply) { reply.stride = 33; }), HasSubstr("size that cannot be"));
   EXPECT_THAT(with([](Reply& reply) { reply.stride = INT32_MAX; }), HasSubstr("size that cannot be"));
+  Reply text = rendered();
+  for (const std::int32_t count : {-2, 18, INT32_MAX}) {  // of the 17 for which there is room
+    text.count = count;
+    EXPECT_THAT(refused(text, Command::text), HasSubstr("number of characters")) << count;
+  }
   Reply open;
   open.page_count = std::int64_t{1} << 40;
   EXPECT_THAT(refused(open, Command::open), HasSubstr("number of pages"));
