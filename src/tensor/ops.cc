@@ -7,7 +7,8 @@ namespace glmocr {
 namespace {
 
 [[noreturn]] void unsupported(std::string_view operation) {
-  fail(ErrorCode::device, cat("this device cannot run layout models (it lacks ", operation, "): use \"cpu\""));
+  fail(ErrorCode::device,
+       cat("this device cannot run layout models (it lacks ", operation, "): use \"cpu\""));
 }
 
 }  // namespace

@@ -144,7 +144,10 @@ struct ConvolutionOptions {
   Tensor out;       // [pages, out_height, out_width, out_features]; may be f32 where the operands are bf16
 };
 
-enum class Enlargement { nearest, bilinear };  // bilinear: the centres of pixels on half positions, edges kept
+enum class Enlargement {
+  nearest,
+  bilinear
+};  // bilinear: the centres of pixels on half positions, edges kept
 
 struct EnlargeOptions {
   Enlargement kind = Enlargement::nearest;

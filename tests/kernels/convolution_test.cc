@@ -18,8 +18,8 @@ class ConvolutionTest : public KernelTest {
   }
 
   static std::string name(const Case& c) {
-    return std::to_string(c.pages) + " pages of " + std::to_string(c.height) + "x" + std::to_string(c.width) + ", " +
-           std::to_string(c.in) + " to " + std::to_string(c.out) + " channels, window " +
+    return std::to_string(c.pages) + " pages of " + std::to_string(c.height) + "x" + std::to_string(c.width) +
+           ", " + std::to_string(c.in) + " to " + std::to_string(c.out) + " channels, window " +
            std::to_string(c.window.height) + "x" + std::to_string(c.window.width) + ", stride " +
            std::to_string(c.window.stride);
   }
@@ -27,7 +27,8 @@ class ConvolutionTest : public KernelTest {
   void check(const Case& c, Activation activation, bool with_residual) {
     const std::int64_t terms = c.window.height * c.window.width * c.in;
     const std::int64_t height = c.window.out_height(c.height), width = c.window.out_width(c.width);
-    const Numbers x = random(c.pages * c.height * c.width * c.in), w = random(c.out * terms), b = random(c.out);
+    const Numbers x = random(c.pages * c.height * c.width * c.in), w = random(c.out * terms),
+                  b = random(c.out);
     const Numbers more = random(c.pages * height * width * c.out);
     const auto op = [&](Device& device) {
       Weight weight = make_weight(device, w, c.out, terms, DType::f32, WeightUse::convolution);
@@ -48,9 +49,14 @@ class ConvolutionTest : public KernelTest {
 
 TEST_P(ConvolutionTest, WindowsStridesAndPadding) {
   const Window one, three{3, 3, 1, 1, 1, 1, 1}, half{3, 3, 2, 1, 1, 1, 1}, even{2, 2, 1, 0, 0, 1, 1};
-  for (const Case& c : {Case{1, 5, 7, 3, 12, half}, {2, 6, 6, 12, 24, even}, {1, 9, 25, 16, 33, three},
-                        {2, 4, 4, 64, 32, one}, {1, 1, 1, 5, 1, three}, {1, 8, 40, 24, 70, half},
-                        {1, 30, 31, 7, 20, one}, {3, 3, 2, 40, 48, three}}) {
+  for (const Case& c : {Case{1, 5, 7, 3, 12, half},
+                        {2, 6, 6, 12, 24, even},
+                        {1, 9, 25, 16, 33, three},
+                        {2, 4, 4, 64, 32, one},
+                        {1, 1, 1, 5, 1, three},
+                        {1, 8, 40, 24, 70, half},
+                        {1, 30, 31, 7, 20, one},
+                        {3, 3, 2, 40, 48, three}}) {
     check(c, Activation::none, false);
   }
 }

@@ -30,12 +30,12 @@ TEST_P(DetectionTest, DeformableAttentionAlsoBeyondTheEdges) {
 // No place is inside of the map: the result is zero, and nothing else is read.
 TEST_P(DetectionTest, PointsThatAreNoNumbersCountNothing) {
   const std::vector<MapLevel> levels{{0, 2, 2}};
-  const Tensor y = tested_->ops().deformable_attention(
-      make(*tested_, random(4 * 8), {4, 8}, dtype_), 1,
-      {.offsets = make(*tested_, {NAN, 0, 1e30f, 0}, {2, 2}, dtype_),
-       .weights = make(*tested_, {0, 0}, {2, 1}, dtype_),
-       .boxes = make(*tested_, Numbers(8, 0.5f), {2, 4}, DType::f32),
-       .levels = levels});
+  const Tensor y =
+      tested_->ops().deformable_attention(make(*tested_, random(4 * 8), {4, 8}, dtype_), 1,
+                                          {.offsets = make(*tested_, {NAN, 0, 1e30f, 0}, {2, 2}, dtype_),
+                                           .weights = make(*tested_, {0, 0}, {2, 1}, dtype_),
+                                           .boxes = make(*tested_, Numbers(8, 0.5f), {2, 4}, DType::f32),
+                                           .levels = levels});
   for (const float value : download(*tested_, y)) EXPECT_EQ(value, 0);
 }
 

@@ -171,15 +171,17 @@ Tensor CpuOps::convolve(const Tensor& x, const Weight& weight, const Window& win
   const std::int64_t down = divide_up(height, c.rows_at_once), across = divide_up(width, c.pixels_at_once);
   const std::int64_t tiles = x.size(0) * down * across;
   const std::int64_t panels = divide_up(weight.out_features, unit);
-  const std::int64_t parts = std::clamp<std::int64_t>(divide_up(parts_wanted, std::max<std::int64_t>(tiles, 1)), 1, panels);
+  const std::int64_t parts =
+      std::clamp<std::int64_t>(divide_up(parts_wanted, std::max<std::int64_t>(tiles, 1)), 1, panels);
   c.columns = divide_up(panels, parts) * unit;
   const std::int64_t column_parts = divide_up(weight.out_features, c.columns);
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t tile = task / column_parts, page = tile / (down * across);
       const std::int64_t y0 = tile / across % down * c.rows_at_once, x0 = tile % across * c.pixels_at_once;
-      c.run_tile({page, y0, std::min(y0 + c.rows_at_once, height), x0, std::min(x0 + c.pixels_at_once, width)},
-                 task % column_parts * c.columns);
+      c.run_tile(
+          {page, y0, std::min(y0 + c.rows_at_once, height), x0, std::min(x0 + c.pixels_at_once, width)},
+          task % column_parts * c.columns);
     }
   };
   device_.pool().parallel_for(tiles * column_parts, 1, std::ref(body));
@@ -208,11 +210,13 @@ Tensor CpuOps::convolve_depthwise(const Tensor& x, const Tensor& weight, const T
     kernels_.depthwise({under, count, channels, bias.as<float>(), nonlinearity_of(options.activation),
                         type_of(x.dtype), at(y, page * y.strides[0] + pixel_offset(y, row, column))});
   };
-  parallel(x.size(0) * height, width * channels * size_of(x.dtype), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      for (std::int64_t column = 0; column < width; ++column) pixel(row / height, row % height, column);
-    }
-  });
+  parallel(x.size(0) * height, width * channels * size_of(x.dtype),
+           [&](std::int64_t begin, std::int64_t end) {
+             for (std::int64_t row = begin; row < end; ++row) {
+               for (std::int64_t column = 0; column < width; ++column)
+                 pixel(row / height, row % height, column);
+             }
+           });
   return y;
 }
 

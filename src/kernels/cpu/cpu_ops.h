@@ -59,7 +59,7 @@ class CpuOps final : public Ops {
   Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas) override;
 
  private:
-  struct Product;  // one linear: its operands, checked
+  struct Product;      // one linear: its operands, checked
   struct Convolution;  // one convolve
   void few_rows(const Product& product);
   void dense(const Product& product);

@@ -128,8 +128,8 @@ Tensor CpuOps::mask_boxes(const Tensor& queries, const Tensor& map) {
       found.fill({width, height, 0, 0});
       for (std::int64_t y = 0; y < height; ++y) {
         const ConstRows pixels{at(map, (page * height + y) * width * channels), channels, type_of(map.dtype)};
-        kernels_.gemm({pixels, const_rows(queries, first), width, count, channels, sums, unit,
-                       sums + sum_floats});
+        kernels_.gemm(
+            {pixels, const_rows(queries, first), width, count, channels, sums, unit, sums + sum_floats});
         for (std::int64_t x = 0; x < width; ++x) {
           for (std::int64_t q = 0; q < count; ++q) {
             if (!(sums[x * unit + q] > 0)) continue;

@@ -65,10 +65,10 @@ struct EpilogueTask {
 // `run` contiguous values, times a column of the panels. Rows of c have room for the columns rounded up to
 // gemm_columns. The sum of a value has one order, whatever the sizes.
 struct ConvolutionTask {
-  const float* a;       // the first value under the window of the first pixel
-  int64_t run_stride;   // from one row of a window to the next, in values
-  int64_t pixel_step;   // from one pixel's window to the next one's
-  int64_t row_step;     // from one row of pixels to the next
+  const float* a;      // the first value under the window of the first pixel
+  int64_t run_stride;  // from one row of a window to the next, in values
+  int64_t pixel_step;  // from one pixel's window to the next one's
+  int64_t row_step;    // from one row of pixels to the next
   int64_t runs, run;
   int64_t rows, pixels;
   const float* panels;  // [columns / gemm_columns rounded up, runs · run, gemm_columns]

@@ -47,10 +47,10 @@ Tensor RefOps::convolve(const Tensor& x, const Weight& weight, const Window& win
                         const ConvolutionOptions& options) {
   const std::int64_t channels = x.size(3), in = window.height * window.width * channels;
   GLMOCR_CHECK(weight.use == WeightUse::convolution && weight.in_features == in);
-  const Tensor y = output(
-      options.out,
-      {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), weight.out_features},
-      options.out ? options.out.dtype : x.dtype);
+  const Tensor y =
+      output(options.out,
+             {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), weight.out_features},
+             options.out ? options.out.dtype : x.dtype);
   for_each_pixel(y, [&](const Pixel& p) {
     for (std::int64_t o = 0; o < weight.out_features; ++o) {
       double sum = weight.bias ? weight.bias.as<float>()[o] : 0;
@@ -69,9 +69,8 @@ Tensor RefOps::convolve_depthwise(const Tensor& x, const Tensor& weight, const T
                                   const Window& window, const ConvolutionOptions& options) {
   const std::int64_t channels = x.size(3), taps = window.height * window.width;
   GLMOCR_CHECK((weight.shape == Shape{taps, channels}) && bias.numel() == channels);
-  const Tensor y =
-      output(options.out, {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), channels},
-             x.dtype);
+  const Tensor y = output(
+      options.out, {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), channels}, x.dtype);
   for_each_pixel(y, [&](const Pixel& p) {
     for (std::int64_t c = 0; c < channels; ++c) {
       double sum = bias.as<float>()[c];

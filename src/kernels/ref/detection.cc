@@ -28,7 +28,7 @@ std::vector<double> softmax(const Tensor& t, std::int64_t first, std::int64_t co
 
 // A map whose pixels are rows of `values` from `first` on.
 double value_between(const Tensor& values, std::int64_t first, const MapLevel& level, double x, double y,
-              std::int64_t channel) {
+                     std::int64_t channel) {
   const double left = std::floor(x), top = std::floor(y);
   double sum = 0;
   for (int dy = 0; dy < 2; ++dy) {
@@ -68,8 +68,8 @@ Tensor RefOps::deformable_attention(const Tensor& values, std::int64_t pages,
             return (box[axis] + offset / queries.points * box[2 + axis] * 0.5) * length - 0.5;
           };
           const std::int64_t first = q / (n / pages) * rows + level.first;
-          sum += weights[s] * value_between(values, first, level, place(0, level.width), place(1, level.height),
-                                     head * dim + d);
+          sum += weights[s] * value_between(values, first, level, place(0, level.width),
+                                            place(1, level.height), head * dim + d);
         }
         put(y, q * width + head * dim + d, sum);
       }

@@ -38,8 +38,8 @@ float enlarged_value(const Tensor& x, Enlargement kind, std::int64_t page, std::
 }  // namespace
 
 Tensor RefOps::max_pool(const Tensor& x, const Window& window, const Tensor& out) {
-  const Tensor y = output(
-      out, {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), x.size(3)}, x.dtype);
+  const Tensor y =
+      output(out, {x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), x.size(3)}, x.dtype);
   for (std::int64_t i = 0; i < y.numel(); ++i) {
     const std::int64_t channel = i % y.size(3), pixel = i / y.size(3), column = pixel % y.size(2);
     const std::int64_t row = pixel / y.size(2) % y.size(1), page = pixel / y.size(2) / y.size(1);
@@ -63,8 +63,7 @@ Tensor RefOps::enlarge(const Tensor& x, const EnlargeOptions& options) {
     const std::int64_t channel = i % y.size(3), pixel = i / y.size(3), column = pixel % y.size(2);
     const std::int64_t row = pixel / y.size(2) % y.size(1), page = pixel / y.size(2) / y.size(1);
     float value = enlarged_value(x, options.kind, page, row, column, channel);
-    if (options.residual)
-      value = rounded(x.dtype, value) + at(options.residual, page, row, column, channel);
+    if (options.residual) value = rounded(x.dtype, value) + at(options.residual, page, row, column, channel);
     put(y, page * y.strides[0] + row * y.strides[1] + column * y.strides[2] + channel, value);
   }
   return y;
