@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The library as a package that other CMake projects can find; paths are relative, so that the folder may be moved:
-#   lib/libglmocr.a   include/glmocr   lib/cmake/glmocr   share/glm-ocr/models/mini
+#   lib/libglmocr.a   include/glmocr   lib/cmake/glmocr   share/glm-ocr/models
 # The program and its model are installed by src/cli/CMakeLists.txt.
 include(CMakePackageConfigHelpers)
 
@@ -11,7 +11,8 @@ endif()
 install(TARGETS glmocr EXPORT glmocr-targets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/glmocr DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(NOT TARGET glm-ocr)
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/mini DESTINATION share/glm-ocr/models)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/models/mini ${PROJECT_SOURCE_DIR}/models/mini-layout
+          DESTINATION share/glm-ocr/models)
 endif()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "glmocr/model.h"
 
-#include <dlfcn.h>
-
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
-#include <optional>
 
+#include "api/default_path.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "engine/admission.h"
@@ -53,33 +49,6 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
           {"preprocess.longest_edge", text(c.preprocess.longest_edge)},
           {"preprocess.enlarge_letters_below", text(c.preprocess.enlarge_letters_below)},
           {"stop_token_ids", list(c.generation.eos_token_id)}};
-}
-
-// The file that contains this code: a shared library, or the program it is linked into. nullopt where the
-// folder is not known: a program is known by the name under which it was started.
-std::optional<fs::path> file_of_this_code() {
-  static const char here = 0;
-  Dl_info info{};
-  if (::dladdr(&here, &info) == 0 || info.dli_fname == nullptr) return std::nullopt;
-  const fs::path file = info.dli_fname;
-  return file.has_parent_path() ? std::optional(file) : std::nullopt;
-}
-
-// Where the embedded model may be: in share/glm-ocr/models/mini next to the folder (bin, lib) of the file
-// that holds this code and of the running program, or next to the folder above it (lib/x86_64-linux-gnu).
-std::vector<fs::path> embedded_model_places() {
-  std::vector<fs::path> files{"/proc/self/exe"};
-  if (const auto file = file_of_this_code()) files.insert(files.begin(), *file);
-  std::vector<fs::path> places;
-  for (const fs::path& file : files) {
-    std::error_code error;
-    const fs::path folder = fs::weakly_canonical(file, error).parent_path();
-    for (const fs::path& above : {folder.parent_path(), folder.parent_path().parent_path()}) {
-      const fs::path place = above / "share" / "glm-ocr" / "models" / "mini";
-      if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
-    }
-  }
-  return places;
 }
 
 std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const LoadOptions& options) {
@@ -161,18 +130,7 @@ ModelInfo Model::info() const {
   return info;
 }
 
-std::string default_model_path() {
-  if (const char* path = std::getenv("GLMOCR_MODEL"); path && *path) return path;
-  const std::vector<fs::path> places = embedded_model_places();
-  for (const fs::path& place : places) {
-    std::error_code error;
-    if (fs::exists(place / "config.json", error)) return place.string();
-  }
-  std::vector<std::string> names;
-  for (const fs::path& place : places) names.push_back(place.string());
-  fail(ErrorCode::model, cat("no model given: GLMOCR_MODEL is not set, and the embedded model is in none of ",
-                             join(names, ", ")));
-}
+std::string default_model_path() { return default_path("model", "GLMOCR_MODEL", "mini"); }
 
 std::vector<std::string> devices() { return available_devices(); }
 

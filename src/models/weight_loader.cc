@@ -221,6 +221,33 @@ Weight WeightLoader::convolution(const std::string& prefix, const Shape& kernel,
   return weight;
 }
 
+std::vector<double> WeightLoader::values(const std::string& name, const Shape& shape) {
+  const StoredTensor* stored = find(name, {shape});
+  if (!stored) return {};
+  std::vector<double> values(shape.numel());
+  for (std::int64_t i = 0; i < shape.numel(); ++i) values[i] = value_at(stored->data, type_of(*stored), i);
+  return values;
+}
+
+Weight WeightLoader::keep_matrix(const std::vector<float>& values, std::int64_t out_features,
+                                 std::int64_t in_features, WeightUse use) {
+  Buffer raw = device_.allocate(out_features * in_features * size_of(DType::f32)), prepared;
+  const Tensor matrix = raw.view({out_features, in_features}, DType::f32);
+  device_.upload(values.data(), matrix);
+  const Weight weight = device_.prepare(matrix, use, prepared);
+  Buffer& owner = prepared ? prepared : raw;
+  loaded_.copied_bytes += owner.bytes();
+  keep(std::move(owner));
+  return weight;
+}
+
+Tensor WeightLoader::keep_vector(const std::vector<float>& values, const Shape& shape) {
+  const Tensor vector = small_memory(shape, DType::f32);
+  device_.upload(values.data(), vector);
+  loaded_.copied_bytes += vector.bytes();
+  return vector;
+}
+
 bool WeightLoader::set_aside(const std::string& name, const Shape& shape) {
   return find(name, {shape}, false) != nullptr;
 }
@@ -228,7 +255,8 @@ bool WeightLoader::set_aside(const std::string& name, const Shape& shape) {
 LoadedTensors WeightLoader::finish() {
   std::vector<std::string> unexpected;
   for (const auto& [name, stored] : loaded_.files.tensors()) {
-    if (!taken_.contains(name))
+    const bool ignored = !ignored_suffix_.empty() && name.ends_with(ignored_suffix_);
+    if (!taken_.contains(name) && !ignored)
       unexpected.push_back(cat(name, " ", to_string(stored.shape), " in ", stored.file));
   }
   const std::string text =

@@ -58,9 +58,20 @@ class WeightLoader {
   // `prefix`.weight, a kernel [out, in, …] stored in this order or as [out, …, in], and `prefix`.bias [out].
   Weight convolution(const std::string& prefix, const Shape& kernel, Columns columns);
 
+  // The values of a tensor of this shape, for matrices that are made of several tensors; empty: missing.
+  std::vector<double> values(const std::string& name, const Shape& shape);
+  // Keeps what was made of them on the device: a matrix [out_features, in_features], as f32, and values of any shape.
+  Weight keep_matrix(const std::vector<float>& values, std::int64_t out_features, std::int64_t in_features,
+                     WeightUse use);
+  Tensor keep_vector(const std::vector<float>& values, const Shape& shape);
+
   bool contains(const std::string& name) const { return find_name(name) != nullptr; }
   // Counts a tensor that is not loaded. False if it is missing.
   bool set_aside(const std::string& name, const Shape& shape);
+  // The same, where a tensor that is missing is an error.
+  void require(const std::string& name, const Shape& shape) { find(name, {shape}); }
+  // Tensors whose names end so are neither used nor unexpected.
+  void ignore_ending_in(const std::string& suffix) { ignored_suffix_ = suffix; }
 
   void note(const std::string& text) { loaded_.notes.push_back(text); }
 
@@ -85,6 +96,7 @@ class WeightLoader {
   Spelling spelling_;
   std::set<std::string> taken_;
   std::vector<std::string> missing_, misshapen_;
+  std::string ignored_suffix_;
   std::int64_t converted_ = 0;  // matrices whose type changed
   Tensor pool_;                 // [bytes] u8: what is left of the buffer that vectors share
 };

@@ -29,7 +29,7 @@ inline constexpr int kFewRows = 16;
 // Query heads per key/value head that attention_paged of every device takes.
 inline constexpr int kMaxHeadsPerKvHead = 256;
 
-enum class Activation { none, silu, gelu };  // gelu: the exact one, by erf
+enum class Activation { none, silu, gelu, relu };  // gelu: the exact one, by erf
 
 struct LinearOptions {
   Activation activation = Activation::none;
@@ -128,6 +128,47 @@ struct PatchOptions {
   Tensor out;  // [patches, 3 · frames · patch_size²]
 };
 
+// How a window moves over a picture. Outside of the picture are zeros (convolutions) or nothing (pooling).
+struct Window {
+  int height = 1, width = 1;
+  int stride = 1;
+  int top = 0, left = 0, bottom = 0, right = 0;  // rows and columns of padding
+
+  std::int64_t out_height(std::int64_t in) const { return (in + top + bottom - height) / stride + 1; }
+  std::int64_t out_width(std::int64_t in) const { return (in + left + right - width) / stride + 1; }
+};
+
+struct ConvolutionOptions {
+  Activation activation = Activation::none;
+  Tensor residual;  // like the result, which is round(round(act(round(x ∗ w + bias))) + residual)
+  Tensor out;       // [pages, out_height, out_width, out_features]; may be f32 where the operands are bf16
+};
+
+enum class Enlargement {
+  nearest,
+  bilinear
+};  // bilinear: the centres of pixels on half positions, edges kept
+
+struct EnlargeOptions {
+  Enlargement kind = Enlargement::nearest;
+  Tensor residual;  // like the result, which is round(round(enlarged) + residual)
+  Tensor out;       // [pages, 2 · height, 2 · width, channels]
+};
+
+// A level of the maps that deformable attention samples: the first of its rows, and its size.
+struct MapLevel {
+  std::int64_t first = 0, height = 0, width = 0;
+};
+
+// What deformable_attention needs beside the values. Queries are rows; those of a page stand together.
+struct DeformableQueries {
+  Tensor offsets;  // [queries, heads · levels · points · 2]: x, y, in shares of half a box per point
+  Tensor weights;  // [queries, heads · levels · points]: logits; the softmax runs over levels and points
+  Tensor boxes;    // [queries, 4] f32: centre x and y, width and height, in 0 … 1
+  std::span<const MapLevel> levels;
+  std::int64_t heads = 1, points = 1;
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -196,6 +237,49 @@ class Ops {
   // token (-1 where the page table ends or contains -1); the bit of its id is set in `seen`. Rows with slot
   // -1 do not change. Of a row whose id is kNotFinite only the slot changes: it becomes -1.
   virtual void advance(const DecodeTables& tables, const SamplingTables& sampling) = 0;
+
+  // Operations of the layout detector. A device need not have them: by default they throw Error{device}.
+  //
+  // Maps are [pages, height, width, channels]; the channels of a pixel are contiguous, pixels and pages may be
+  // strided (a part of the channels of a wider map, a level of rows of several levels).
+
+  // x [pages, h, w, in], weight [out, height · width · in] prepared for WeightUse::convolution, whose columns
+  // run over rows, columns and channels of the window → [pages, out_height, out_width, out].
+  virtual Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
+                          const ConvolutionOptions& options = {});
+
+  // Each channel by itself: x [pages, h, w, channels], weight [height · width, channels] f32, bias [channels]
+  // f32 → [pages, out_height, out_width, channels].
+  virtual Tensor convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                    const Window& window, const ConvolutionOptions& options = {});
+
+  // The largest value under the window; `out` may be given.
+  virtual Tensor max_pool(const Tensor& x, const Window& window, const Tensor& out = {});
+
+  // Twice the height and width.
+  virtual Tensor enlarge(const Tensor& x, const EnlargeOptions& options = {});
+
+  // x [rows, width] + y [some rows, width], whose rows repeat, one rounding → [rows, width].
+  virtual Tensor add(const Tensor& x, const Tensor& y);
+
+  // values [pages · rows, heads · head_dim], rows strided: for each query and head Σ softmax(weights) · value
+  // over levels and points. A point samples its level at box centre + offset / points · box size / 2, bilinearly,
+  // with zeros outside of the map → [queries, heads · head_dim]. All in fp32, rounded once.
+  virtual Tensor deformable_attention(const Tensor& values, std::int64_t pages,
+                                      const DeformableQueries& queries);
+
+  // Of each page's rows of scores [pages · rows, classes] the `count` with the largest best score, largest first,
+  // among equal ones the lowest index first → [pages · count] i32, indices into all rows. NaN counts as lowest.
+  virtual Tensor top_rows(const Tensor& scores, std::int64_t pages, std::int64_t count);
+
+  // The box around the pixels where the product of a query's row and the map's pixel is above zero: queries
+  // [pages · n, channels], map [pages, h, w, channels] → [pages · n, 4] f32: centre x and y, width and height,
+  // in 0 … 1; zeros where there is no such pixel.
+  virtual Tensor mask_boxes(const Tensor& queries, const Tensor& map);
+
+  // sigmoid(logit(boxes) + deltas), where logit clamps to 1e-5 from 0 and 1: boxes [n, 4] f32; deltas [n, 4], or
+  // empty for zeros → [n, 4] f32.
+  virtual Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas);
 };
 
 }  // namespace glmocr

@@ -6,14 +6,17 @@
 
 namespace glmocr {
 
-// What a weight is used for: Ops::linear, or Ops::embed. A device may keep the two differently.
-enum class WeightUse : std::uint8_t { linear, embedding };
+// What a weight is used for: Ops::linear, Ops::embed or Ops::convolve. A device may keep them differently.
+enum class WeightUse : std::uint8_t { linear, embedding, convolution };
 
 // The layout of a weight in memory. Only the device that prepared it needs to know; devices add their own.
-enum class WeightLayout : std::uint8_t { rows };  // [out_features, in_features], one row after the other
+enum class WeightLayout : std::uint8_t {
+  rows,    // [out_features, in_features], one row after the other
+  panels,  // of the CPU, for convolutions: groups of output features, [in_features, group] f32 each
+};
 
 // A matrix of a model in a device's layout, with its bias. Device::prepare makes it once, at load; models
-// pass it to Ops::linear or Ops::embed. Like a tensor it is a view that owns nothing.
+// pass it to Ops::linear, Ops::embed or Ops::convolve. Like a tensor it is a view that owns nothing.
 struct Weight {
   Tensor data;  // the matrix, f32, bf16 or f16, in the device's layout
   Tensor bias;  // [out_features] f32, or empty

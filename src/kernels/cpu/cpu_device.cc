@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/cpu_device.h"
 
+#include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn.h"
 
@@ -15,11 +16,29 @@ class CpuDevice final : public HostDevice {
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
   bool prefers_bf16() const override { return isa_.bf16_products && cpu::has_bf16_product(); }
+  Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
 
  private:
   const cpu::Isa& isa_;
   cpu::CpuOps ops_;
 };
+
+// Convolutions take their weights in panels.
+Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
+  if (use != WeightUse::convolution) return HostDevice::prepare(matrix, use, owner);
+  GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
+  const std::int64_t out = matrix.size(0), in = matrix.size(1), width = isa_.table().gemm_columns;
+  const Shape shape{divide_up(out, width), in, width};
+  owner = allocate(shape.numel() * size_of(DType::f32));
+  Weight weight;
+  weight.data = owner.view(shape, DType::f32);
+  cpu::pack_panels(matrix, weight.data);
+  weight.out_features = out;
+  weight.in_features = in;
+  weight.use = use;
+  weight.layout = WeightLayout::panels;
+  return weight;
+}
 
 }  // namespace
 

@@ -42,9 +42,25 @@ class CpuOps final : public Ops {
   // sample.cc
   void sample(const Tensor& logits, const SamplingTables& tables) override;
   void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
+  // convolution.cc
+  Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
+                  const ConvolutionOptions& options) override;
+  Tensor convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
+                            const ConvolutionOptions& options) override;
+  // maps.cc
+  Tensor max_pool(const Tensor& x, const Window& window, const Tensor& out) override;
+  Tensor enlarge(const Tensor& x, const EnlargeOptions& options) override;
+  Tensor add(const Tensor& x, const Tensor& y) override;
+  // detection.cc
+  Tensor deformable_attention(const Tensor& values, std::int64_t pages,
+                              const DeformableQueries& queries) override;
+  Tensor top_rows(const Tensor& scores, std::int64_t pages, std::int64_t count) override;
+  Tensor mask_boxes(const Tensor& queries, const Tensor& map) override;
+  Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas) override;
 
  private:
-  struct Product;  // one linear: its operands, checked
+  struct Product;      // one linear: its operands, checked
+  struct Convolution;  // one convolve
   void few_rows(const Product& product);
   void dense(const Product& product);
   void dense_onednn(const Product& product);
@@ -69,5 +85,8 @@ class CpuOps final : public Ops {
   const KernelTable& kernels_;
   Bf16Products bf16_products_;
 };
+
+// Into panels [out / width rounded up, in, width] f32 from a matrix [out, in]; columns beyond `out` are zeros.
+void pack_panels(const Tensor& matrix, const Tensor& panels);  // convolution.cc
 
 }  // namespace glmocr::cpu

@@ -9,7 +9,7 @@
 namespace glmocr::cpu {
 
 enum class Type : int32_t { f32, bf16, f16 };
-enum class Nonlinearity : int32_t { none, silu, gelu };
+enum class Nonlinearity : int32_t { none, silu, gelu, relu };
 
 struct Bf16 {
   uint16_t bits;
@@ -59,6 +59,36 @@ struct EpilogueTask {
   Nonlinearity activation;
   ConstRows residual;  // data may be null; of out's type
   Rows out;
+};
+
+// c [rows · pixels, columns] of a convolution: each value is the sum over the window of a pixel, `runs` rows of
+// `run` contiguous values, times a column of the panels. Rows of c have room for the columns rounded up to
+// gemm_columns. The sum of a value has one order, whatever the sizes.
+struct ConvolutionTask {
+  const float* a;      // the first value under the window of the first pixel
+  int64_t run_stride;  // from one row of a window to the next, in values
+  int64_t pixel_step;  // from one pixel's window to the next one's
+  int64_t row_step;    // from one row of pixels to the next
+  int64_t runs, run;
+  int64_t rows, pixels;
+  const float* panels;  // [columns / gemm_columns rounded up, runs · run, gemm_columns]
+  int64_t columns;
+  float* c;
+  int64_t c_stride;
+};
+
+// One pixel of a convolution of single channels: out [channels] = round(act(round(bias + Σ x · weight))).
+struct DepthwiseTap {
+  const void* x;        // [channels]
+  const float* weight;  // [channels]
+};
+struct DepthwiseTask {
+  const DepthwiseTap* taps;
+  int64_t count, channels;
+  const float* bias;
+  Nonlinearity activation;
+  Type type;  // of x and out
+  void* out;
 };
 
 // Rows of x normalised over their width; weight and bias f32. Residual as in NormOptions.
@@ -120,6 +150,8 @@ struct KernelTable {
   void (*gemm)(const GemmTask& task);
   void (*dot)(const DotTask& task);
   void (*epilogue)(const EpilogueTask& task);
+  void (*convolution)(const ConvolutionTask& task);
+  void (*depthwise)(const DepthwiseTask& task);
 
   void (*rms_norm)(const NormTask& task);
   void (*layer_norm)(const NormTask& task);

@@ -91,6 +91,8 @@ GLMOCR_INLINE F apply(Nonlinearity activation, F x) {
       return silu(x);
     case Nonlinearity::gelu:
       return gelu(x);
+    case Nonlinearity::relu:
+      return select(less(x, zero()), zero(), x);  // NaN stays NaN
     default:
       return x;
   }

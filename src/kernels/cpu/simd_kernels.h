@@ -16,6 +16,9 @@ void gemm(const GemmTask& task);
 void dot(const DotTask& task);
 void epilogue(const EpilogueTask& task);
 
+void convolution(const ConvolutionTask& task);  // simd_convolution.cc
+void depthwise(const DepthwiseTask& task);
+
 void rms_norm(const NormTask& task);  // simd_norm.cc
 void layer_norm(const NormTask& task);
 

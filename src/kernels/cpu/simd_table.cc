@@ -14,6 +14,8 @@ const KernelTable& kernel_table() {
       .gemm = gemm,
       .dot = dot,
       .epilogue = epilogue,
+      .convolution = convolution,
+      .depthwise = depthwise,
       .rms_norm = rms_norm,
       .layer_norm = layer_norm,
       .rope = rope,

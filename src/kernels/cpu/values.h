@@ -22,6 +22,8 @@ inline Nonlinearity nonlinearity_of(Activation activation) {
       return Nonlinearity::silu;
     case Activation::gelu:
       return Nonlinearity::gelu;
+    case Activation::relu:
+      return Nonlinearity::relu;
   }
   return Nonlinearity::none;
 }

@@ -112,6 +112,8 @@ __device__ __forceinline__ float apply(Activation activation, float x) {
         return static_cast<float>(0.5 * x * erfc(x * -0.70710678118654752440));
       }
       return 0.5f * x * erfcf(x * -0.70710678118654752440f);
+    case Activation::relu:
+      return x < 0 ? 0 : x;  // NaN stays NaN
     default:
       return x;
   }

@@ -15,6 +15,8 @@ float apply(Activation activation, float value) {
       return x / (1 + std::exp(-x));
     case Activation::gelu:
       return 0.5 * x * (1 + std::erf(x * 0.70710678118654752440));
+    case Activation::relu:
+      return x < 0 ? 0 : value;  // NaN stays NaN
   }
   return value;
 }

@@ -37,6 +37,21 @@ class RefOps final : public Ops {
   // sample.cc
   void sample(const Tensor& logits, const SamplingTables& tables) override;
   void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
+  // convolution.cc
+  Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
+                  const ConvolutionOptions& options) override;
+  Tensor convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
+                            const ConvolutionOptions& options) override;
+  // maps.cc
+  Tensor max_pool(const Tensor& x, const Window& window, const Tensor& out) override;
+  Tensor enlarge(const Tensor& x, const EnlargeOptions& options) override;
+  Tensor add(const Tensor& x, const Tensor& y) override;
+  // detection.cc
+  Tensor deformable_attention(const Tensor& values, std::int64_t pages,
+                              const DeformableQueries& queries) override;
+  Tensor top_rows(const Tensor& scores, std::int64_t pages, std::int64_t count) override;
+  Tensor mask_boxes(const Tensor& queries, const Tensor& map) override;
+  Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas) override;
 
  private:
   Tensor output(const Tensor& out, const Shape& shape, DType dtype) {
