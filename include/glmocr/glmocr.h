@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole public interface.
 #pragma once
+#include "glmocr/document.h"
 #include "glmocr/engine.h"
 #include "glmocr/error.h"
 #include "glmocr/export.h"

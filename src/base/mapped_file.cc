@@ -151,19 +151,45 @@ std::string read_stream(std::istream& stream, const std::string& name, std::int6
   return content;
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  struct stat old {};
-  const bool replaces = ::stat(path.c_str(), &old) == 0;
-  TemporaryFile file(path, replaces ? old.st_mode & 0777 & ~S_IRWXG & ~S_IRWXO : 0666);
-  while (!content.empty()) {
-    const ssize_t put = ::write(file.get(), content.data(), content.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_system(path, "cannot be written");
-    content.remove_prefix(put);
+struct AtomicFile::State {
+  explicit State(std::filesystem::path path) : path(std::move(path)) {}
+
+  mode_t first_mode() {
+    replaces = ::stat(path.c_str(), &old) == 0;
+    return replaces ? old.st_mode & 0777 & ~S_IRWXG & ~S_IRWXO : 0666;
   }
-  if (replaces && ::fchmod(file.get(), old.st_mode & 0777) != 0) fail_system(path, "cannot be written");
-  if (::fsync(file.get()) != 0) fail_system(path, "cannot be written");
-  file.become(path);
+
+  std::filesystem::path path;
+  struct stat old {};
+  bool replaces = false;
+  TemporaryFile file{path, first_mode()};
+};
+
+AtomicFile::AtomicFile(std::filesystem::path path) : state_(std::make_unique<State>(std::move(path))) {}
+AtomicFile::~AtomicFile() = default;
+AtomicFile::AtomicFile(AtomicFile&&) noexcept = default;
+
+void AtomicFile::write(std::string_view piece) {
+  while (!piece.empty()) {
+    const ssize_t put = ::write(state_->file.get(), piece.data(), piece.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_system(state_->path, "cannot be written");
+    piece.remove_prefix(put);
+  }
+}
+
+void AtomicFile::commit() {
+  const int file = state_->file.get();
+  if (state_->replaces && ::fchmod(file, state_->old.st_mode & 0777) != 0)
+    fail_system(state_->path, "cannot be written");
+  if (::fsync(file) != 0) fail_system(state_->path, "cannot be written");
+  state_->file.become(state_->path);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 }  // namespace glmocr

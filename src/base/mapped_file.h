@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iosfwd>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,9 +41,24 @@ std::string read_file(const std::filesystem::path& path, std::int64_t most = kLo
 // The rest of a stream; `name` is its name in errors. Throws Error{memory} where that has more than `most` bytes.
 std::string read_stream(std::istream& stream, const std::string& name, std::int64_t most = kLongestText);
 
-// Writes a file so that a reader sees either the old content or all of the new: a temporary file next to it,
-// fsync, rename. A file that exists keeps its permissions; a new one gets those of the process's umask.
-// Throws Error{input} naming the file, and then leaves no temporary file.
+// A file that is written piece by piece and takes the place of `path` as a whole, so that a reader sees either the old
+// content or all of the new: a temporary file next to it, fsync, rename. A file that exists keeps its permissions; a new one
+// gets those of the process's umask. The functions throw Error{input} naming the file. Without commit(), no file is left.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&&) noexcept;
+
+  void write(std::string_view piece);
+  void commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The same for a content that is there.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace glmocr

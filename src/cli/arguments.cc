@@ -10,12 +10,13 @@
 #include "cli/help.h"
 #include "cli/option_groups.h"
 #include "cli/option_parsers.h"
+#include "cli/parse_options.h"
 #include "cli/standard_streams.h"
 
 namespace glmocr::cli {
 namespace {
 
-const std::vector<std::string> kCommandNames = {"read", "forward", "info", "tokenize", "selftest"};
+const std::vector<std::string> kCommandNames = {"read", "forward", "info", "tokenize", "selftest", "parse"};
 
 bool is_command(const std::string& word) {
   return std::find(kCommandNames.begin(), kCommandNames.end(), word) != kCommandNames.end();
@@ -183,6 +184,9 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   TokenizeArguments tokenize;
   TokenizeText tokenize_text;
   SelftestArguments selftest;
+  ParseArguments parse;
+  ParseInputs parse_inputs;
+  add_parse_options(*commands["parse"], parse, parse_inputs);
   add_read_options(*commands["read"], read, read_inputs);
   add_forward(*commands["forward"], forward, forward_prompt);
   add_model_options(*commands["info"], info.model);
@@ -226,6 +230,9 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   } else if (name == "tokenize") {
     finish_tokenize(tokenize, tokenize_text, command);
     arguments.command = std::move(tokenize);
+  } else if (name == "parse") {
+    finish_parse(parse, parse_inputs);
+    arguments.command = std::move(parse);
   } else {
     arguments.command = std::move(selftest);
   }

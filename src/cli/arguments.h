@@ -8,6 +8,8 @@
 #include "cli/console.h"
 #include "document/page_ranges.h"
 #include "glmocr/glmocr.h"
+#include "jobs/document_output.h"
+#include "jobs/input_list.h"
 
 namespace glmocr::cli {
 
@@ -31,6 +33,32 @@ struct ReadArguments {
   std::string output;  // a file or a folder; empty: standard output
   bool logprobs = false;
   bool stream = false;
+  bool stats = false;
+  bool progress = true;
+};
+
+// How `parse` divides a page.
+enum class RegionSource { automatic, detector, classical, page };
+
+struct ParseArguments {
+  ModelArguments model;
+  std::string layout_model;  // empty: default_layout_model_path()
+  std::vector<std::string> files;
+  ImageOptions image;
+  double dpi = 200;      // of PDF pages
+  std::string password;  // of PDF files
+  std::string pages;
+  TextLayerUse text_layer = TextLayerUse::automatic;
+  RegionSource regions = RegionSource::automatic;
+  float threshold = 0.3f;
+  bool turn_pages = true;
+  OutputSettings outputs;
+  std::string output;  // a folder; empty: standard output
+  ReadOptions read;
+  EngineOptions engine;
+  bool resume = false;
+  Shard shard;
+  int retries = 1;
   bool stats = false;
   bool progress = true;
 };
@@ -64,7 +92,9 @@ struct SelftestArguments {
 };
 
 struct Arguments {
-  std::variant<ReadArguments, ForwardArguments, InfoArguments, TokenizeArguments, SelftestArguments> command;
+  std::variant<ReadArguments, ForwardArguments, InfoArguments, TokenizeArguments, SelftestArguments,
+               ParseArguments>
+      command;
   Verbosity verbosity = Verbosity::normal;
 };
 
@@ -79,6 +109,7 @@ int run_forward(const ForwardArguments& arguments, Console& console);
 int run_info(const InfoArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);
 int run_selftest(const SelftestArguments& arguments, Console& console);
+int run_parse(const ParseArguments& arguments, Console& console);
 
 // Loads the model that --model names, or the default model.
 Model load_model(const ModelArguments& arguments);

@@ -29,6 +29,16 @@ constexpr CommandHelp kCommands[] = {
      "  find . -name '*.png' -print0 | glm-ocr --files-from - -0\n"
      "  glm-ocr --task extract --schema invoice.json invoice.png\n"
      "  glm-ocr --model zai-org/GLM-OCR page.png      a model in the Hugging Face cache\n"},
+    {"parse", "glm-ocr parse [OPTIONS] INPUT...\n", "documents to Markdown, JSON, HTML, searchable PDF, ...",
+     "Finds the regions of each page (text, titles, tables, formulas, pictures), reads them and writes the\n"
+     "document in reading order. INPUT is a picture, a PDF or TIFF file, a folder with such files, or - for\n"
+     "standard input. A bad page does not stop the others: exit code 0 if all pages were read, 1 if some\n"
+     "were not, 3 if none was.\n",
+     "  glm-ocr parse paper.pdf > paper.md\n"
+     "  glm-ocr parse -f md,json,pdf -o out/ scans/     out/NAME.md and so on, with the same sub-folders\n"
+     "  glm-ocr parse -o out/ --resume scans/           go on after an interruption\n"
+     "  glm-ocr parse -o out/ --shard 0/8 archive/      one of eight machines\n"
+     "  glm-ocr parse --compat sdk -f md,json -o out/ paper.pdf    the official SDK's files\n"},
     {"forward", "glm-ocr forward [OPTIONS] --image FILE\n",
      "one forward pass: the logits of the last position",
      "Runs the model once over the pictures and the prompt, without decoding, and prints the\n"

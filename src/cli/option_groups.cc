@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/option_groups.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 
 #include "base/mapped_file.h"
 #include "cli/option_parsers.h"
+#include "cli/standard_streams.h"
 
 namespace glmocr::cli {
 
@@ -126,6 +128,32 @@ std::string read_schema(Task task, const std::string& schema_file) {
     fail(error.code(), cat(schema_file, ": ", error.what()));
   }
   return text;
+}
+
+void add_listed_files(std::vector<std::string>& files, const std::string& list_file, bool null_separated) {
+  const auto check_standard_input = [&] {
+    const auto uses = std::count(files.begin(), files.end(), "-") + (list_file == "-" ? 1 : 0);
+    if (uses > 1) fail(ErrorCode::usage, "standard input (-) can be read only once");
+  };
+  check_standard_input();
+  if (list_file.empty()) return;
+  const std::string list = list_file == "-" ? read_standard_input() : read_file(list_file);
+  const std::vector<std::string> names = parse_name_list(list, null_separated);
+  if (names.empty()) {
+    const std::string name = list_file == "-" ? "standard input" : list_file;
+    fail(ErrorCode::input, cat(name, ": the list names no picture"));
+  }
+  files.insert(files.end(), names.begin(), names.end());
+  check_standard_input();
+}
+
+std::string read_password(const std::string& file) {
+  if (file.empty()) return "";
+  std::string line = read_file(file);
+  line.resize(std::min(line.find('\n'), line.size()));
+  if (line.ends_with('\r')) line.pop_back();
+  if (line.empty()) fail(ErrorCode::input, cat(file, ": the first line, which is the password, is empty"));
+  return line;
 }
 
 }  // namespace glmocr::cli

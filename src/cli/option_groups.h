@@ -68,6 +68,13 @@ void add_prompt_options(CLI::App& app, ReadOptions& options, std::string& schema
 // used.
 std::string read_schema(Task task, const std::string& schema_file);
 
+// Adds the files that --files-from names. Throws Error{usage} where standard input would be read twice, Error{input} for a
+// list that cannot be read or names nothing.
+void add_listed_files(std::vector<std::string>& files, const std::string& list_file, bool null_separated);
+
+// The first line of the file of --password-file; "" where no file is given.
+std::string read_password(const std::string& file);
+
 // Options of `read` that finish_read resolves when all are known.
 struct ReadInputs {
   std::string list_file;

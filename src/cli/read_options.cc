@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/mapped_file.h"
 #include "cli/option_groups.h"
 #include "cli/option_parsers.h"
 #include "cli/standard_streams.h"
@@ -12,7 +11,9 @@ namespace {
 
 void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   const char* group = "Input";
-  app.add_option("FILE", arguments.files, "pictures, PDF files; - is standard input")->option_text("...");
+  app.add_option("FILE", arguments.files,
+                 "pictures, PDF files, and folders with all that is in\nthem; - is standard input")
+      ->option_text("...");
   auto* list = app.add_option("--files-from", inputs.list_file,
                               "also read the files that FILE names, one per line;\n- is standard input")
                    ->option_text("FILE")
@@ -100,27 +101,6 @@ void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs)
       ->group(group);
 }
 
-std::vector<std::string> listed_files(const ReadInputs& inputs) {
-  if (inputs.list_file.empty()) return {};
-  const std::string list = inputs.list_file == "-" ? read_standard_input() : read_file(inputs.list_file);
-  std::vector<std::string> names = parse_name_list(list, inputs.null_separated);
-  if (names.empty()) {
-    const std::string name = inputs.list_file == "-" ? "standard input" : inputs.list_file;
-    fail(ErrorCode::input, cat(name, ": the list names no picture"));
-  }
-  return names;
-}
-
-// The first line of the file; "" where no file is given.
-std::string read_password(const std::string& file) {
-  if (file.empty()) return "";
-  std::string line = read_file(file);
-  line.resize(std::min(line.find('\n'), line.size()));
-  if (line.ends_with('\r')) line.pop_back();
-  if (line.empty()) fail(ErrorCode::input, cat(file, ": the first line, which is the password, is empty"));
-  return line;
-}
-
 }  // namespace
 
 void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
@@ -135,13 +115,8 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
   const bool text = arguments.format == OutputFormat::text;
   if (arguments.stream && !text) fail(ErrorCode::usage, "--stream needs --format text");
   if (inputs.logprobs && text) fail(ErrorCode::usage, "--logprobs needs --format json or jsonl");
-  if (arguments.files.empty() && inputs.list_file.empty()) {
-    fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] FILE...");
-  }
-  const auto standard_input = std::count(arguments.files.begin(), arguments.files.end(), "-");
-  if (standard_input + (inputs.list_file == "-" ? 1 : 0) > 1) {
-    fail(ErrorCode::usage, "standard input (-) can be read only once");
-  }
+  add_listed_files(arguments.files, inputs.list_file, inputs.null_separated);
+  if (arguments.files.empty()) fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] FILE...");
   arguments.password = read_password(inputs.password_file);
   arguments.options.schema = read_schema(arguments.options.task, inputs.schema_file);
   arguments.logprobs = inputs.logprobs.has_value();
@@ -151,10 +126,7 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
     arguments.options.time_limit = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
         std::chrono::duration<double>(*inputs.seconds));
   }
-  for (std::string& name : listed_files(inputs)) arguments.files.push_back(std::move(name));
-  const bool list_read_it = inputs.list_file == "-";
-  const auto uses = std::count(arguments.files.begin(), arguments.files.end(), "-") + (list_read_it ? 1 : 0);
-  if (uses > 1) fail(ErrorCode::usage, "standard input (-) can be read only once");
+  expand_folders(arguments.files, arguments.output);
 }
 
 }  // namespace glmocr::cli

@@ -11,18 +11,10 @@
 
 namespace glmocr {
 
-// Where the text of a page comes from that holds its own.
-enum class TextLayerUse {
-  off,        // what is read in its picture
-  automatic,  // its own where it agrees with what is visible (text_layer_agrees)
-  only,       // its own alone
-};
-
 struct DocumentOptions {
   ImageOptions image;
   PdfOptions pdf;
   PageRanges pages;
-  TextLayerUse text_layer = TextLayerUse::off;
 };
 
 // An input as a list of pages: a picture, a TIFF file or a PDF file. Any thread may use it.

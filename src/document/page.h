@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "glmocr/glmocr.h"
 
 namespace glmocr {
+
+struct DividedPage;
 
 // One page of an input and what was read from it.
 struct Page {
@@ -21,6 +24,8 @@ struct Page {
   std::vector<std::string> warnings;
   Result result;                   // valid unless there is an error
   std::vector<TokenEvent> events;  // one per token of the result, with PageQueueOptions::collect_events
+  std::shared_ptr<DividedPage>
+      divided;  // with PageQueueOptions::divider: the page in its regions, instead of `result`
   std::optional<Error> error;
 };
 

@@ -52,7 +52,7 @@ PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOp
     : engine_(engine),
       files_(std::move(files)),
       options_(std::move(options)),
-      source_(files_, document_options()) {
+      source_(files_, document_options(), options_.skip) {
   try {
     for (std::int64_t i = 0; i < kLoaders; ++i) loaders_.emplace_back([this] { load_pages(); });
   } catch (const std::system_error& error) {
@@ -74,8 +74,9 @@ PageQueue::~PageQueue() {
   for (std::thread& loader : loaders_) loader.join();
   // The engine may still call on_token of a cancelled page until that has ended.
   for (const Slot& slot : slots_) {
-    if (!slot.job) continue;
-    while (slot.job->next()) {
+    for (const Part& part : slot.parts) {
+      while (part.job && part.job->next()) {
+      }
     }
   }
 }
@@ -84,7 +85,7 @@ void PageQueue::load_pages() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return cancelled_ || exhausted_ || pages_waiting_ < options_.pages_ahead; });
+      changed_.wait(lock, [&] { return cancelled_ || exhausted_ || may_load(); });
       if (cancelled_ || exhausted_) return;
       ++pages_waiting_;
     }
@@ -117,19 +118,18 @@ bool PageQueue::load_next() {
 
 void PageQueue::load(std::int64_t index, const SourcePage& source) {
   Page page = source.page;
-  std::optional<Job> job;
   try {
-    if (!page.error) job = decode_and_submit(index, source, page);
+    if (!page.error) decode_and_submit(index, source, page);
   } catch (...) {
     page.error = current_error();
   }
   const std::lock_guard lock(mutex_);
   Slot& slot = slots_[index];
+  const bool failed = page.error.has_value();
   slot.page = std::move(page);
-  slot.job = std::move(job);
-  slot.state = slot.job ? Slot::State::submitted : Slot::State::failed;
-  if (!slot.job) stop_waiting(slot);
-  if (slot.job && cancelled_) slot.job->cancel();
+  slot.state = failed ? Slot::State::failed : Slot::State::submitted;
+  if (failed || slot.parts_waiting == 0) stop_waiting(slot);
+  if (cancelled_ || failed) cancel(slot);
   changed_.notify_all();
 }
 
@@ -147,7 +147,7 @@ auto PageQueue::when_not_busy(Action action) {
   }
 }
 
-Job PageQueue::decode_and_submit(std::int64_t index, const SourcePage& source, Page& page) {
+void PageQueue::decode_and_submit(std::int64_t index, const SourcePage& source, Page& page) {
   const auto start = std::chrono::steady_clock::now();
   double waited_ms = 0;
   DecodedImage decoded = source.decode([&](std::int64_t bytes) {
@@ -159,25 +159,70 @@ Job PageQueue::decode_and_submit(std::int64_t index, const SourcePage& source, P
   page.width = decoded.image.width;
   page.height = decoded.image.height;
   page.warnings = std::move(decoded.warnings);
-  ReadOptions read = options_.read;
-  read.on_token = [this, index](const TokenEvent& event) {
-    if (event.token >= 0) on_token(index);
-  };
-  const engine::Request request = prepare(std::move(decoded.image), read);
+  submit_parts(index, divide(source, std::move(decoded.image), page));
+}
+
+std::vector<PagePart> PageQueue::divide(const SourcePage& source, Image image, Page& page) {
+  std::vector<PagePart> parts;
+  if (options_.divider) {
+    page.divided = std::make_shared<DividedPage>();
+    parts = options_.divider->divide(source, std::move(image), page.warnings, *page.divided);
+  } else {
+    parts.push_back({std::move(image), options_.read});
+  }
+  return parts;
+}
+
+// Prepares all pictures, which are then no longer needed, and submits them. Where one of several cannot be read, only
+// its region has the error.
+void PageQueue::submit_parts(std::int64_t index, std::vector<PagePart> parts) {
+  const bool alone = !options_.divider;
+  std::vector<std::optional<engine::Request>> requests(parts.size());
   std::int64_t bytes = 0;
-  for (const PreprocessedImage& image : request.images) bytes += std::ssize(image.resized.rgb);
+  {
+    const std::lock_guard lock(mutex_);
+    slots_[index].parts.resize(parts.size());
+    slots_[index].parts_waiting = std::ssize(parts);
+  }
+  const auto attempt = [&](std::size_t part, const auto& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      if (alone || error.code() == ErrorCode::cancelled) throw;
+      const std::lock_guard lock(mutex_);
+      slots_[index].parts[part].error = error;
+      stop_waiting(slots_[index], slots_[index].parts[part]);
+    }
+  };
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    attempt(i, [&] {
+      ReadOptions read = std::move(parts[i].read);
+      read.on_token = [this, index, part = static_cast<std::int64_t>(i)](const TokenEvent& event) {
+        if (event.token >= 0) on_token(index, part);
+      };
+      requests[i] = prepare(std::move(parts[i].image), read);
+      for (const PreprocessedImage& image : requests[i]->images) bytes += std::ssize(image.resized.rgb);
+    });
+  }
+  parts.clear();
   keep(index, bytes);
-  return submit(request);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i]) attempt(i, [&] { submit_part(index, static_cast<std::int64_t>(i), *requests[i]); });
+    requests[i].reset();
+  }
+}
+
+void PageQueue::submit_part(std::int64_t index, std::int64_t part, const engine::Request& request) {
+  const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
+  const std::lock_guard lock(mutex_);
+  slots_[index].parts[part].job = job;
+  if (cancelled_) job.cancel();
 }
 
 engine::Request PageQueue::prepare(Image image, const ReadOptions& read) {
   std::vector<Image> images;
   images.push_back(std::move(image));
   return when_not_busy([&] { return EngineAccess::prepare(engine_, images, read); });
-}
-
-Job PageQueue::submit(const engine::Request& request) {
-  return when_not_busy([&] { return EngineAccess::submit(engine_, request); });
 }
 
 // Waits until the bytes fit beside those of other pages: called by the decoder, which has read the size
@@ -213,11 +258,17 @@ void PageQueue::keep(std::int64_t index, std::int64_t bytes) {
   changed_.notify_all();
 }
 
-void PageQueue::on_token(std::int64_t index) {
+void PageQueue::on_token(std::int64_t index, std::int64_t part) {
   ++tokens_;
   const std::lock_guard lock(mutex_);
   Slot& slot = slots_[index];
-  if (!slot.begun) stop_waiting(slot);
+  stop_waiting(slot, slot.parts[part]);
+}
+
+void PageQueue::stop_waiting(Slot& slot, Part& part) {
+  if (part.begun) return;
+  part.begun = true;
+  if (--slot.parts_waiting == 0 && slot.state != Slot::State::loading) stop_waiting(slot);
 }
 
 void PageQueue::stop_waiting(Slot& slot) {
@@ -246,17 +297,44 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
     page = slot.page;
     page.error = Error(ErrorCode::cancelled, "interrupted");
   }
-  const std::optional<Job> job = slot.job;
+  const std::vector<Part> parts = slot.parts;
   lock.unlock();
-  if (job) finish(page, *job, on_text);
+  if (!page.error && page.divided) {
+    finish_regions(page, parts);
+  } else if (!page.error) {
+    finish(page, *parts.front().job, on_text);
+  }
   lock.lock();
-  if (job) {
+  if (slot.state == Slot::State::submitted) {
     stop_waiting(slot);  // a request may end without a token
-    slot.job.reset();
+    slot.parts.clear();
     slot.state = Slot::State::taken;
   }
   ++next_to_take_;
+  changed_.notify_all();
   return page;
+}
+
+void PageQueue::finish_regions(Page& page, const std::vector<Part>& parts) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    Region& region = page.divided->page.regions[page.divided->regions[i]];
+    Page part;
+    part.error = parts[i].error;
+    if (parts[i].job) finish(part, *parts[i].job, {});
+    page.result.completion_tokens += part.result.completion_tokens;
+    region.error = part.error;
+    if (part.error && part.error->code() == ErrorCode::cancelled) page.error = part.error;
+    if (part.error) continue;
+    region.content = std::move(part.result.text);
+    region.mean_logprob = part.result.mean_logprob;
+    region.finish_reason = part.result.finish_reason;
+  }
+}
+
+// Whether another page may be loaded.
+bool PageQueue::may_load() const {
+  return pages_waiting_ < options_.pages_ahead &&
+         (options_.window == 0 || std::ssize(slots_) - next_to_take_ < options_.window);
 }
 
 // The first input of which no page is known, as one page that is waiting. False where there is none.
@@ -299,10 +377,14 @@ void PageQueue::finish(Page& page, const Job& job, const std::function<void(std:
 void PageQueue::cancel() {
   const std::lock_guard lock(mutex_);
   cancelled_ = true;
-  for (const Slot& slot : slots_) {
-    if (slot.job) slot.job->cancel();
-  }
+  for (const Slot& slot : slots_) cancel(slot);
   changed_.notify_all();
+}
+
+void PageQueue::cancel(const Slot& slot) {
+  for (const Part& part : slot.parts) {
+    if (part.job) part.job->cancel();
+  }
 }
 
 std::int64_t PageQueue::finished() const {
@@ -310,7 +392,11 @@ std::int64_t PageQueue::finished() const {
   std::int64_t count = next_to_take_;
   for (std::int64_t i = next_to_take_; i < std::ssize(slots_); ++i) {
     const Slot& slot = slots_[i];
-    if (slot.state == Slot::State::failed || (slot.job && slot.job->done())) ++count;
+    const auto ended = [](const Part& part) { return part.job ? part.job->done() : part.error.has_value(); };
+    if (slot.state == Slot::State::failed ||
+        (slot.state == Slot::State::submitted && std::all_of(slot.parts.begin(), slot.parts.end(), ended))) {
+      ++count;
+    }
   }
   return count;
 }

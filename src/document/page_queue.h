@@ -15,6 +15,7 @@
 
 #include "base/memory_budget.h"
 #include "document/page.h"
+#include "document/page_divider.h"
 #include "document/page_source.h"
 #include "engine/request.h"
 
@@ -32,6 +33,10 @@ struct PageQueueOptions {
   // Error{memory}. 0: no limit.
   std::int64_t decoding_memory = 0;
   bool collect_events = false;  // fill Page::events
+  // Reads pages in their regions, which gives Page::divided instead of Page::result.
+  std::shared_ptr<const PageDivider> divider;
+  int window = 0;  // the most pages that have a slot and were not taken; 0: no limit
+  std::function<bool(std::int64_t input, std::int64_t number)> skip;  // pages that are not wanted
 };
 
 // An engine beside which pictures are decoded within the model's memory limit.
@@ -73,14 +78,22 @@ class PageQueue {
   std::int64_t tokens() const { return tokens_; }  // generated so far
 
  private:
+  // One request of a page; guarded by mutex_.
+  struct Part {
+    bool begun = false;
+    std::optional<Job> job;
+    std::optional<Error> error;  // why there is no job
+  };
+
   // The state of one page; guarded by mutex_.
   struct Slot {
     enum class State { waiting, loading, submitted, failed, taken };
     State state = State::waiting;
-    bool begun = false;         // its first token has come, or it ended without one
-    std::int64_t bytes = 0;     // of its picture
-    std::int64_t decoding = 0;  // of these, until the picture is prepared
-    std::optional<Job> job;
+    bool begun = false;              // the first token of each part has come, or it ended without one
+    std::int64_t bytes = 0;          // of its picture
+    std::int64_t decoding = 0;       // of these, until the picture is prepared
+    std::vector<Part> parts;         // one, the picture itself, without a divider
+    std::int64_t parts_waiting = 0;  // for their first token
     Page page;
   };
 
@@ -88,19 +101,25 @@ class PageQueue {
   DocumentOptions document_options();
   bool load_next();
   void load(std::int64_t index, const SourcePage& source);
-  Job decode_and_submit(std::int64_t index, const SourcePage& source, Page& page);
+  void decode_and_submit(std::int64_t index, const SourcePage& source, Page& page);
+  std::vector<PagePart> divide(const SourcePage& source, Image image, Page& page);
+  void submit_parts(std::int64_t index, std::vector<PagePart> parts);
+  void submit_part(std::int64_t index, std::int64_t part, const engine::Request& request);
   void reserve(std::int64_t index, std::int64_t bytes);
   void keep(std::int64_t index, std::int64_t bytes);
   engine::Request prepare(Image image, const ReadOptions& read);
-  Job submit(const engine::Request& request);
   // Runs the action, again after a while as long as the engine is busy.
   template <class Action>
   auto when_not_busy(Action action);
-  void on_token(std::int64_t index);
+  void on_token(std::int64_t index, std::int64_t part);
   void stop_waiting(Slot& slot);
+  void stop_waiting(Slot& slot, Part& part);
+  bool may_load() const;
+  static void cancel(const Slot& slot);
   bool add_input_not_begun();
   std::int64_t inputs_known() const;
   void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text);
+  void finish_regions(Page& page, const std::vector<Part>& parts);
 
   Engine& engine_;
   const std::vector<std::string> files_;

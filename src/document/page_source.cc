@@ -26,11 +26,26 @@ DecodedImage SourcePage::decode(const SizeCallback& on_size) const {
 std::optional<SourcePage> PageSource::next() {
   if (document_ && *missing_ >= kMostMissing) return give_up();
   if (document_) return current_page();
-  if (next_input_ == std::ssize(files_)) return std::nullopt;
-  return open(next_input_++);
+  while (next_input_ < std::ssize(files_)) {
+    const std::int64_t input = next_input_++;
+    if (skipped(input, 0)) continue;
+    if (std::optional<SourcePage> page = open(input)) return page;
+  }
+  return std::nullopt;
 }
 
-SourcePage PageSource::open(std::int64_t input) {
+// The first page from `page` on that is selected and not left out; 0 where there is none.
+std::int64_t PageSource::next_wanted(std::int64_t input, std::int64_t page) const {
+  const std::int64_t count = document_->page_count();
+  do {
+    page = options_.pages.next(page, count);
+    if (page == 0 || !skipped(input, page)) return page;
+  } while (++page <= count);
+  return 0;
+}
+
+// The first page of an input; nullopt where all are left out.
+std::optional<SourcePage> PageSource::open(std::int64_t input) {
   SourcePage failed;
   failed.page.file = files_[input];
   failed.page.input = input;
@@ -38,11 +53,15 @@ SourcePage PageSource::open(std::int64_t input) {
     document_ = open_document(files_[input], options_);
     missing_ = std::make_shared<std::atomic<int>>(0);
     const std::int64_t count = document_->page_count();
-    next_page_ = options_.pages.next(1, count);
-    if (next_page_ == 0) {
+    if (options_.pages.next(1, count) == 0) {
       document_.reset();
       fail(ErrorCode::input, cat(display_name(files_[input]), ": has ", count,
                                  count == 1 ? " page" : " pages", "; asked for: ", options_.pages.text()));
+    }
+    next_page_ = next_wanted(input, 1);
+    if (next_page_ == 0) {
+      close();
+      return std::nullopt;
     }
     return current_page();
   } catch (...) {
@@ -60,7 +79,7 @@ SourcePage PageSource::current_page() {
   result.document = document_;
   result.missing = missing_;
   result.index = next_page_;
-  next_page_ = options_.pages.next(next_page_ + 1, count);
+  next_page_ = next_page_ < count ? next_wanted(result.page.input, next_page_ + 1) : 0;
   pages_left_ = next_page_ == 0 ? 0 : options_.pages.size(next_page_, count);
   result.page.last = next_page_ == 0;
   if (result.page.last) close();

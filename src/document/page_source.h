@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,28 +24,35 @@ struct SourcePage {
   std::shared_ptr<std::atomic<int>> missing;  // pages of the document that are missing, one after the other
 };
 
+// Whether a page is left out, by the index of its input and its number in the document. Asked for number 0 before the
+// input is opened, which stands for all its pages.
+using SkipPage = std::function<bool(std::int64_t input, std::int64_t number)>;
+
 // Many inputs as one stream of pages. Inputs are opened one after the other, when their first page is asked for.
 class PageSource {
  public:
-  PageSource(std::vector<std::string> files, DocumentOptions options)
-      : files_(std::move(files)), options_(std::move(options)) {}
+  PageSource(std::vector<std::string> files, DocumentOptions options, SkipPage skip = {})
+      : files_(std::move(files)), options_(std::move(options)), skip_(std::move(skip)) {}
 
   // The next page; nullopt after the last. An input that cannot be opened, or of which no page is selected, is one
   // page with an error. So is the rest of a document of which many pages in a row are missing: it may count a
   // million. One caller at a time.
   std::optional<SourcePage> next();
 
-  // Any thread: the pages of the input that is open which next() has not returned yet.
+  // Any thread: the pages of the input that is open which next() has not returned yet, left out ones included.
   std::int64_t pages_left() const { return pages_left_; }
 
  private:
-  SourcePage open(std::int64_t input);
+  bool skipped(std::int64_t input, std::int64_t number) const { return skip_ && skip_(input, number); }
+  std::int64_t next_wanted(std::int64_t input, std::int64_t page) const;
+  std::optional<SourcePage> open(std::int64_t input);
   SourcePage current_page();
   SourcePage give_up();
   void close();
 
   const std::vector<std::string> files_;
   const DocumentOptions options_;
+  const SkipPage skip_;
   std::int64_t next_input_ = 0;
   std::shared_ptr<Document> document_;  // nullptr: the next input is to be opened
   std::shared_ptr<std::atomic<int>> missing_;

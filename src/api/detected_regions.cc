@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "glmocr/document.h"
+#include "regions/filter.h"
+#include "regions/split_page.h"
+
+namespace glmocr {
+namespace {
+
+std::vector<Detection> detections(const std::vector<Region>& regions) {
+  std::vector<Detection> result;
+  for (const Region& region : regions) {
+    Detection& detection = result.emplace_back();
+    detection.label = region.label;
+    detection.score = region.score;
+    detection.box = {static_cast<float>(region.box.x0), static_cast<float>(region.box.y0),
+                     static_cast<float>(region.box.x1), static_cast<float>(region.box.y1)};
+    detection.order = static_cast<int>(result.size()) - 1;
+    if (!region.polygon.empty()) detection.polygon = region.polygon;
+  }
+  return result;
+}
+
+}  // namespace
+
+RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, bool compat) {
+  return [model = std::move(model), options, compat](const Image& page) {
+    const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
+    FilterOptions filter;
+    filter.compat = compat;
+    filter.threshold = options.threshold;
+    std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
+    return compat ? regions : uncovered_text(page, regions);
+  };
+}
+
+}  // namespace glmocr

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "cli/arguments.h"
+#include "cli/exit_code.h"
+#include "cli/parse_report.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "cli/standard_streams.h"
+#include "document/page_queue.h"
+#include "jobs/job_folder.h"
+
+namespace glmocr::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+const char* name_of(TextLayerUse use) {
+  if (use == TextLayerUse::off) return "off";
+  return use == TextLayerUse::only ? "only" : "auto";
+}
+
+// The layout model to be used; "": none.
+std::string layout_path(const ParseArguments& arguments) {
+  if (arguments.regions == RegionSource::classical || arguments.regions == RegionSource::page) return "";
+  if (!arguments.layout_model.empty()) return arguments.layout_model;
+  try {
+    return default_layout_model_path();
+  } catch (const Error&) {
+    if (arguments.regions == RegionSource::detector) throw;
+    return "";
+  }
+}
+
+RegionFinder region_finder(const ParseArguments& arguments, const std::string& layout, Console& console) {
+  if (arguments.regions == RegionSource::page) return whole_page_region();
+  if (layout.empty()) return classical_regions();
+  LoadOptions load = arguments.model.load;
+  load.memory_limit = 0;
+  load.dtype = ComputeType::automatic;
+  const LayoutModel model = LayoutModel::load(layout, load);
+  console.note(cat(model.path(), " finds the regions"));
+  return detected_regions(model, {.threshold = arguments.threshold}, arguments.outputs.compat);
+}
+
+// What --resume compares.
+JobOptions job_options(const ParseArguments& arguments, const std::string& model, const std::string& layout) {
+  std::vector<std::string> kinds;
+  for (const OutputKind kind : arguments.outputs.kinds) kinds.push_back(to_string(kind));
+  const auto flag = [](bool value) { return value ? "yes" : "no"; };
+  return {{"version", std::string(version())},
+          {"model", model},
+          {"layout model", layout},
+          {"--regions", cat(static_cast<int>(arguments.regions))},
+          {"--threshold", cat(arguments.threshold)},
+          {"--format", join(kinds, ",")},
+          {"--compat", flag(arguments.outputs.compat)},
+          {"--furniture", cat(static_cast<int>(arguments.outputs.furniture))},
+          {"--page-breaks", flag(arguments.outputs.page_breaks)},
+          {"--join-tables", flag(arguments.outputs.join_tables)},
+          {"--pages", arguments.pages},
+          {"--dpi", cat(arguments.dpi)},
+          {"--text-layer", name_of(arguments.text_layer)},
+          {"--no-turn", flag(!arguments.turn_pages)},
+          {"--max-tokens", cat(arguments.read.max_tokens)}};
+}
+
+DocumentOptions document_options(const ParseArguments& arguments) {
+  DocumentOptions options;
+  options.image = arguments.image;
+  options.pdf.dpi = arguments.dpi;
+  options.pdf.password = arguments.password;
+  if (!arguments.pages.empty()) options.pages = PageRanges::parse(arguments.pages);
+  return options;
+}
+
+// Where the pages of documents go.
+class ParseTarget {
+ public:
+  virtual ~ParseTarget() = default;
+  // Pages of a document that need not be read again.
+  virtual bool has(const JobInput& input, std::int64_t number) const = 0;
+  virtual void add(const JobInput& input, const ReadPage& page) = 0;
+  // All pages of the document have come.
+  virtual void finish(const JobInput& input) = 0;
+};
+
+// One document, on standard output, when it is complete.
+class StreamTarget : public ParseTarget {
+ public:
+  StreamTarget(const ParseArguments& arguments, Console& console)
+      : arguments_(arguments), console_(console) {}
+
+  bool has(const JobInput&, std::int64_t number) const override { return journal_.has(number); }
+  void add(const JobInput&, const ReadPage& page) override { journal_.add(page.page); }
+  void finish(const JobInput& input) override {
+    if (journal_.pages() == journal_.unread_pages()) return;
+    const auto document = [&] { return open_document(input.path, document_options(arguments_)); };
+    write_document(arguments_.outputs.kinds.front(), journal_, input.path, arguments_.outputs, "", document,
+                   [&](std::string_view piece) {
+                     console_.clear_status();
+                     write_standard_output(piece);
+                   });
+  }
+
+ private:
+  const ParseArguments& arguments_;
+  Console& console_;
+  PageJournal journal_;
+};
+
+// Many documents, in a folder.
+class FolderTarget : public ParseTarget {
+ public:
+  FolderTarget(const ParseArguments& arguments, const JobOptions& options, Console& console)
+      : arguments_(arguments),
+        console_(console),
+        job_(arguments.output, arguments.shard, options, arguments.resume) {}
+
+  bool finished(const JobInput& input) const { return job_.finished(input); }
+
+  // The pages of documents that were begun, before the reader starts.
+  void look_up(const JobInput& input) {
+    if (!job_.has_journal(input)) return;
+    const PageJournal journal = job_.journal(input);
+    journal.for_each([&](const DocumentPage& page) {
+      if (journal.has(page.number)) done_[input.name].insert(page.number);
+    });
+  }
+
+  // On several threads at once: does not change while a reader runs.
+  bool has(const JobInput& input, std::int64_t number) const override {
+    const auto found = done_.find(input.name);
+    return found != done_.end() && found->second.count(number) > 0;
+  }
+
+  void add(const JobInput& input, const ReadPage& page) override {
+    write_page_pictures(page, OutputNames(input, arguments_.outputs), arguments_.outputs, arguments_.output);
+    journal(input).add(page.page);
+    if (has_failed(page.page)) job_.add_failed(page.page);
+  }
+
+  void finish(const JobInput& input) override {
+    const PageJournal& pages = journal(input);
+    if (pages.pages() > pages.unread_pages()) {
+      const OutputNames names(input, arguments_.outputs);
+      write_outputs(pages, input, names, arguments_.outputs, document_options(arguments_), arguments_.output);
+      console_.note(
+          cat(input.path, ": written to ",
+              (fs::path(arguments_.output) / names.file(arguments_.outputs.kinds.front())).string()));
+    }
+    job_.finish(input, pages);
+    open_.reset();
+  }
+
+ private:
+  PageJournal& journal(const JobInput& input) {
+    if (!open_ || open_->first != input.name) open_.emplace(input.name, job_.journal(input));
+    return open_->second;
+  }
+
+  const ParseArguments& arguments_;
+  Console& console_;
+  JobFolder job_;
+  std::optional<std::pair<std::string, PageJournal>> open_;
+  std::map<std::string, std::set<std::int64_t>> done_;
+};
+
+// A run over documents.
+class ParseRun {
+ public:
+  ParseRun(const ParseArguments& arguments, Engine& engine, DocumentReaderOptions options,
+           ParseTarget& target, ParseReport& report, Console& console)
+      : arguments_(arguments),
+        engine_(engine),
+        options_(std::move(options)),
+        target_(target),
+        report_(report),
+        console_(console) {}
+
+  // Reads what the target does not have, and again what failed for another reason than the file. Returns the signal that
+  // ended it, or 0.
+  int read(const std::vector<JobInput>& inputs) {
+    std::vector<JobInput> left = inputs;
+    for (int round = 0; round <= arguments_.retries && !left.empty(); ++round) {
+      if (round > 0) console_.note(cat("reading again what failed in ", left.size(), " documents"));
+      again_.clear();
+      if (const int signal = read_once(left, round == arguments_.retries)) return signal;
+      left = std::exchange(again_, {});
+    }
+    return 0;
+  }
+
+ private:
+  int read_once(const std::vector<JobInput>& inputs, bool last_round) {
+    std::vector<std::string> files;
+    for (const JobInput& input : inputs) files.push_back(input.path);
+    DocumentReaderOptions options = options_;
+    options.skip = [&](std::int64_t input, std::int64_t number) {
+      return number > 0 && target_.has(inputs[input], number);
+    };
+    DocumentReader reader(engine_, files, std::move(options));
+    const InterruptWatcher watcher(
+        [&] {
+          console_.note("interrupted");
+          reader.cancel();
+        },
+        [&](const std::string& file) {
+          console_.error(lost_file_message(file));
+          std::_Exit(kModelUnusable);
+        });
+    std::optional<Progress> progress;
+    if (arguments_.progress) {
+      progress.emplace(console_, [&reader] {
+        return ProgressState{reader.finished_pages(), reader.pages(), reader.tokens(), 0, 0};
+      });
+    }
+    std::set<std::int64_t> finished;
+    while (std::optional<ReadPage> page = reader.next()) {
+      if (page->page.error && page->page.error->code() == ErrorCode::cancelled) continue;
+      take(inputs[page->input], *page, last_round);
+      if (!page->last || watcher.signal() != 0) continue;
+      finish(inputs[page->input], last_round);
+      finished.insert(page->input);
+    }
+    if (watcher.signal() != 0) return watcher.signal();
+    // Documents of which an earlier run had read every page.
+    for (std::int64_t i = 0; i < std::ssize(inputs); ++i) {
+      if (finished.count(i) == 0) finish(inputs[i], last_round);
+    }
+    return 0;
+  }
+
+  void take(const JobInput& input, const ReadPage& page, bool last_round) {
+    const bool again = !last_round && may_succeed(page.page);
+    again_now_ = again_now_ || again;
+    if (!again) report_.add(page);
+    try {
+      target_.add(input, page);
+    } catch (const Error& error) {
+      report_.add_unwritten(error.what());
+    }
+  }
+
+  void finish(const JobInput& input, bool last_round) {
+    if (std::exchange(again_now_, false) && !last_round) {
+      again_.push_back(input);
+      return;
+    }
+    const auto start = Clock::now();
+    try {
+      target_.finish(input);
+    } catch (const Error& error) {
+      report_.add_unwritten(error.what());
+    }
+    report_.add_write_time(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  }
+
+  const ParseArguments& arguments_;
+  Engine& engine_;
+  const DocumentReaderOptions options_;
+  ParseTarget& target_;
+  ParseReport& report_;
+  Console& console_;
+  bool again_now_ = false;
+  std::vector<JobInput> again_;
+};
+
+void make_output_folder(const std::string& output) {
+  std::error_code error;
+  fs::create_directories(output, error);
+  if (error || !fs::is_directory(output, error))
+    fail(ErrorCode::usage, cat("--output ", output, ": is no folder and cannot be made one"));
+}
+
+std::vector<JobInput> inputs_of(const ParseArguments& arguments) {
+  std::vector<JobInput> inputs = list_inputs(arguments.files, arguments.output);
+  std::erase_if(inputs, [&](const JobInput& input) { return !arguments.shard.has(input.name); });
+  if (arguments.output.empty() && inputs.size() > 1)
+    fail(ErrorCode::usage, cat("several inputs (", inputs.size(), ") need a folder: --output DIR"));
+  if (inputs.empty() && arguments.shard.count == 1)
+    fail(ErrorCode::input,
+         cat(arguments.files.front(), ": there are no pictures or PDF files in this folder"));
+  return inputs;
+}
+
+DocumentReaderOptions reader_options(const ParseArguments& arguments, RegionFinder regions,
+                                     std::int64_t decoding_memory) {
+  constexpr int kRegionsOfAPage = 8;  // or more
+  DocumentReaderOptions options;
+  options.image = arguments.image;
+  options.dpi = arguments.dpi;
+  options.password = arguments.password;
+  options.pages = arguments.pages;
+  options.text_layer = arguments.text_layer;
+  options.turn_pages = arguments.turn_pages;
+  options.regions = std::move(regions);
+  options.read_all = arguments.outputs.furniture != formats::Furniture::drop;
+  options.read = arguments.read;
+  options.compat_crops = arguments.outputs.compat;
+  options.keep_images = !arguments.output.empty() &&
+                        (arguments.outputs.has_crops() || arguments.outputs.has(OutputKind::layout));
+  options.pages_ahead = std::max(2, 2 * arguments.engine.max_sequences / kRegionsOfAPage);
+  options.decoding_memory = decoding_memory;
+  return options;
+}
+
+}  // namespace
+
+int run_parse(const ParseArguments& arguments, Console& console) {
+  if (!arguments.output.empty()) make_output_folder(arguments.output);
+  std::vector<JobInput> inputs = inputs_of(arguments);
+  const std::string layout = layout_path(arguments);
+  const auto start = Clock::now();
+  const Model model = load_model(arguments.model);
+  const ModelInfo info = model.info();
+  console.note(
+      cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
+  RegionFinder regions = region_finder(arguments, layout, console);
+  LoadingEngine loading(model, arguments.engine);
+  ParseReport report(console);
+  std::unique_ptr<ParseTarget> target;
+  if (arguments.output.empty()) {
+    target = std::make_unique<StreamTarget>(arguments, console);
+  } else {
+    auto folder =
+        std::make_unique<FolderTarget>(arguments, job_options(arguments, info.path, layout), console);
+    report.add_finished(
+        std::erase_if(inputs, [&](const JobInput& input) { return folder->finished(input); }));
+    for (const JobInput& input : inputs) folder->look_up(input);
+    target = std::move(folder);
+  }
+  ParseRun run(arguments, *loading.engine,
+               reader_options(arguments, std::move(regions), loading.decoding_memory()), *target, report,
+               console);
+  if (const int signal = run.read(inputs)) {
+    console.error(cat("interrupted: ", report.read(), " pages read",
+                      arguments.output.empty() ? "" : "; --resume goes on from there"));
+    std::_Exit(128 + signal);
+  }
+  if (arguments.stats) {
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    console.print(report.summary(loading.engine->stats(), seconds));
+  }
+  return report.exit_code();
+}
+
+}  // namespace glmocr::cli

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "document/page_divider.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+#include "document/layer_regions.h"
+#include "regions/crop.h"
+#include "regions/orientation.h"
+
+namespace glmocr {
+namespace {
+
+Task task_of(RegionTask task) {
+  if (task == RegionTask::table) return Task::table;
+  return task == RegionTask::formula ? Task::formula : Task::text;
+}
+
+}  // namespace
+
+PageDivider::PageDivider(DocumentReaderOptions options) : options_(std::move(options)) {
+  if (!options_.regions) options_.regions = classical_regions();
+}
+
+std::vector<PagePart> PageDivider::divide(const SourcePage& source, Image image,
+                                          std::vector<std::string>& warnings, DividedPage& divided) const {
+  const auto start = std::chrono::steady_clock::now();
+  DocumentPage& page = divided.page;
+  const std::optional<TextLayer> layer = usable_layer(source, image, warnings);
+  if (options_.turn_pages && !layer) {
+    const PageAngle angle = find_angle(image);
+    page.rotation = angle.rotation;
+    page.skew = angle.skew;
+    image = turn_back(std::move(image), angle);
+  }
+  page.width = image.width;
+  page.height = image.height;
+  page.regions = options_.regions(image);
+  if (layer) take_text_layer(page.regions, *layer, image, options_.text_layer);
+  std::vector<PagePart> parts;
+  for (std::size_t i = 0; i < page.regions.size(); ++i) {
+    const Region& region = page.regions[i];
+    if (!is_read(region)) continue;
+    PagePart part{crop_region(image, region, {.compat = options_.compat_crops}), options_.read};
+    if (part.image.rgb.empty()) continue;
+    part.read.task = task_of(region.task);
+    part.read.prompt.reset();
+    parts.push_back(std::move(part));
+    divided.regions.push_back(i);
+  }
+  if (options_.keep_images) divided.image = std::move(image);
+  divided.regions_ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return parts;
+}
+
+bool PageDivider::is_read(const Region& region) const {
+  if (options_.text_layer == TextLayerUse::only || region.content) return false;
+  if (region.task == RegionTask::none) return options_.read_all;
+  return region.task != RegionTask::picture;
+}
+
+// The page's own text, if it is to be used.
+std::optional<TextLayer> PageDivider::usable_layer(const SourcePage& source, const Image& image,
+                                                   std::vector<std::string>& warnings) const {
+  if (options_.text_layer == TextLayerUse::off) return std::nullopt;
+  const bool only = options_.text_layer == TextLayerUse::only;
+  std::optional<TextLayer> layer;
+  try {
+    layer = source.document->text_layer(source.index);
+  } catch (const Error& error) {
+    if (only || error.code() == ErrorCode::cancelled) throw;
+    warnings.push_back(cat(error.what(), " (its own text; it is read from its picture)"));
+    return std::nullopt;
+  }
+  if (only && !layer)
+    return TextLayer{.width = image.width, .height = image.height, .lines = {}, .quality = {}};
+  if (only || (layer && text_layer_agrees(*layer, image))) return layer;
+  return std::nullopt;
+}
+
+}  // namespace glmocr

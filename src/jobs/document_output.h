@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "document/document.h"
+#include "formats/options.h"
+#include "glmocr/document.h"
+#include "jobs/input_list.h"
+#include "jobs/page_journal.h"
+
+namespace glmocr {
+
+enum class OutputKind { markdown, json, jsonl, html, text, hocr, alto, pdf, layout };
+
+// "md", "json" and so on, as --format takes it and as the suffix of files. layout is a folder of pictures.
+std::string to_string(OutputKind kind);
+std::vector<OutputKind> all_output_kinds();
+
+struct OutputSettings {
+  std::vector<OutputKind> kinds = {OutputKind::markdown};
+  bool compat = false;  // the official SDK's files and bytes
+  formats::Furniture furniture = formats::Furniture::drop;
+  bool page_breaks = false;
+  bool join_tables = false;
+
+  bool has(OutputKind kind) const;
+  // Whether the texts refer to crops of pictures, so that these have to be written beside them.
+  bool has_crops() const;
+};
+
+// What the outputs of one document are called, relative to the job's folder.
+struct OutputNames {
+  OutputNames(const JobInput& input, const OutputSettings& settings);
+
+  std::filesystem::path file(OutputKind kind) const;
+  std::filesystem::path model_json() const;  // compat
+  std::filesystem::path crops() const { return crops_; }
+  std::filesystem::path layout_picture(std::int64_t page) const;
+
+ private:
+  std::filesystem::path base_;  // of files
+  std::filesystem::path crops_, layout_;
+  bool compat_ = false;
+};
+
+// Writes the crops of a page's pictures and, if wanted, its picture with boxes: when the page is read, because its
+// picture is not kept. Throws Error{input} naming the file.
+void write_page_pictures(const ReadPage& page, const OutputNames& names, const OutputSettings& settings,
+                         const std::filesystem::path& folder);
+
+// Writes one format of a whole document. Not for layout. `crops`: the folder of pictures in links; empty: none. `document`
+// opens the input again, for pdf.
+void write_document(OutputKind kind, const PageJournal& journal, const std::string& file,
+                    const OutputSettings& settings, const std::string& crops,
+                    const std::function<std::shared_ptr<Document>()>& document,
+                    const std::function<void(std::string_view)>& sink);
+
+// Writes every format of a document into the job's folder, each file as a whole, and gives crops the names that compat
+// asks for. Returns warnings. Throws Error{input} naming the file.
+void write_outputs(const PageJournal& journal, const JobInput& input, const OutputNames& names,
+                   const OutputSettings& settings, const DocumentOptions& options,
+                   const std::filesystem::path& folder);
+
+}  // namespace glmocr
