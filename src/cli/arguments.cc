@@ -16,7 +16,8 @@
 namespace glmocr::cli {
 namespace {
 
-const std::vector<std::string> kCommandNames = {"read", "forward", "info", "tokenize", "selftest", "parse"};
+const std::vector<std::string> kCommandNames = {"read", "parse",    "layout",  "forward",
+                                                "info", "tokenize", "selftest"};
 
 bool is_command(const std::string& word) {
   return std::find(kCommandNames.begin(), kCommandNames.end(), word) != kCommandNames.end();
@@ -161,6 +162,39 @@ void finish_tokenize(TokenizeArguments& arguments, const TokenizeText& source, c
   }
 }
 
+void add_layout(CLI::App& app, LayoutArguments& arguments) {
+  const char* group = "Input";
+  app.add_option("PAGE", arguments.files, "pictures and PDF files; - is standard input")
+      ->option_text("...")
+      ->required();
+  add_parsed(app, "--pages", arguments.pages, PageRanges::parse,
+             "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
+      ->option_text("LIST")
+      ->group(group);
+  app.add_option("--dpi", arguments.dpi, "pixels per inch of PDF pages (default 200)")
+      ->option_text("N")
+      ->check(between(1, 2400))
+      ->group(group);
+  add_image_options(app, arguments.image, group);
+  app.add_option("--threshold", arguments.threshold, "leave out regions with lower scores (default 0.3)")
+      ->option_text("SCORE")
+      ->check(between(0, 1))
+      ->group("Output");
+  add_choice<LayoutFormat>(
+      app, "--format", arguments.format, {{"json", LayoutFormat::json}, {"png", LayoutFormat::png}},
+      "json (default): one object per line and page;\npng: the page with its regions drawn")
+      ->group("Output");
+  app.add_option("-o,--output", arguments.output,
+                 "a file, or for PNG of several pages a folder\n(default: standard output)")
+      ->option_text("PATH")
+      ->group("Output");
+  app.add_option("--dump", arguments.dump,
+                 "write the network's tensors as .npy files, in a folder\nfor each page")
+      ->option_text("DIR")
+      ->group("Output");
+  add_layout_model_options(app, arguments.model);
+}
+
 }  // namespace
 
 std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
@@ -193,6 +227,8 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   commands["info"]->add_flag("--json", info.json, "print a JSON object")->group("Output");
   add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
   add_model_options(*commands["selftest"], selftest.model);
+  LayoutArguments layout;
+  add_layout(*commands["layout"], layout);
   for (const auto& entry : commands) {
     add_message_options(*entry.second, messages);
     entry.second->set_help_flag("-h,--help", "print this help")->group("Messages");
@@ -233,6 +269,8 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   } else if (name == "parse") {
     finish_parse(parse, parse_inputs);
     arguments.command = std::move(parse);
+  } else if (name == "layout") {
+    arguments.command = std::move(layout);
   } else {
     arguments.command = std::move(selftest);
   }

@@ -91,9 +91,23 @@ struct SelftestArguments {
   ModelArguments model;
 };
 
+enum class LayoutFormat { json, png };
+
+struct LayoutArguments {
+  ModelArguments model;  // empty path: default_layout_model_path()
+  std::vector<std::string> files;
+  ImageOptions image;
+  double dpi = 200;  // of PDF pages
+  PageRanges pages;
+  float threshold = 0.3f;
+  LayoutFormat format = LayoutFormat::json;
+  std::string output;  // a file or a folder; empty: standard output
+  std::string dump;    // a folder; empty: none
+};
+
 struct Arguments {
   std::variant<ReadArguments, ForwardArguments, InfoArguments, TokenizeArguments, SelftestArguments,
-               ParseArguments>
+               ParseArguments, LayoutArguments>
       command;
   Verbosity verbosity = Verbosity::normal;
 };
@@ -110,6 +124,7 @@ int run_info(const InfoArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);
 int run_selftest(const SelftestArguments& arguments, Console& console);
 int run_parse(const ParseArguments& arguments, Console& console);
+int run_layout(const LayoutArguments& arguments, Console& console);
 
 // Loads the model that --model names, or the default model.
 Model load_model(const ModelArguments& arguments);

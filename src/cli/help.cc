@@ -59,6 +59,13 @@ constexpr CommandHelp kCommands[] = {
      "Compares every operation of a device, and one forward pass of a model, with their definition\n"
      "in plain loops. Prints one line per check; the exit code is 0 if all passed, else 1.\n",
      "  glm-ocr selftest --device cpu:avx2\n"},
+    {"layout", "glm-ocr layout [OPTIONS] PAGE...\n", "the regions of pages, in reading order",
+     "Finds text, titles, tables, formulas, pictures and so on with a layout model of the\n"
+     "PP-DocLayoutV3 family, and prints for each page one JSON object: file, width, height and regions\n"
+     "(order, label, score, box and polygon, in pixels of the page). A bad page does not stop the others.\n",
+     "  glm-ocr layout page.png | jq -r '.regions[].label'\n"
+     "  glm-ocr layout --format png -o page.layout.png page.png    the page with its regions drawn\n"
+     "  glm-ocr layout --layout-model PaddlePaddle/PP-DocLayoutV3_safetensors paper.pdf\n"},
 };
 
 }  // namespace
@@ -88,6 +95,8 @@ std::string exit_code_help() {
 
 const char* environment_help() {
   return "  GLMOCR_MODEL    the model to use without --model\n"
+         "  GLMOCR_LAYOUT_MODEL\n"
+         "                  the layout model to use without --layout-model\n"
          "  GLMOCR_CPU_ISA  the instruction set of --device cpu, instead of the best\n"
          "  GLMOCR_PDF_WORKER, GLMOCR_PDFIUM\n"
          "                  the program glm-ocr-pdf and the library that renders PDF files\n"

@@ -27,6 +27,7 @@ struct Run {
   int operator()(const TokenizeArguments& arguments) const { return run_tokenize(arguments); }
   int operator()(const SelftestArguments& arguments) const { return run_selftest(arguments, console); }
   int operator()(const ParseArguments& arguments) const { return run_parse(arguments, console); }
+  int operator()(const LayoutArguments& arguments) const { return run_layout(arguments, console); }
 };
 
 int run(int argc, const char* const* argv, Console& console) {

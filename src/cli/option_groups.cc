@@ -51,13 +51,10 @@ void add_message_options(CLI::App& app, MessageOptions& options) {
       ->group(group);
 }
 
-void add_model_options(CLI::App& app, ModelArguments& arguments) {
-  const char* group = "Model and machine";
-  app.add_option("-m,--model", arguments.path,
-                 "a snapshot folder, or a hub name (org/name,\norg/name@revision) in the local Hugging Face "
-                 "cache;\ndefault: GLMOCR_MODEL, else the embedded small model")
-      ->option_text("DIR|NAME")
-      ->group(group);
+namespace {
+
+// --device, --dtype, --threads, --memory
+void add_machine_options(CLI::App& app, ModelArguments& arguments, const char* group) {
   app.add_option("--device", arguments.load.device,
                  "cpu (default), auto (a GPU where there is one, else\ncpu), cuda:0, cpu:avx2, ref, ...; "
                  "\"glm-ocr info\" lists\nthe available ones")
@@ -78,6 +75,29 @@ void add_model_options(CLI::App& app, ModelArguments& arguments) {
              "picture features, workspace and waiting pictures;\nsuch as 2G (default: no limit)")
       ->option_text("SIZE")
       ->group(group);
+}
+
+}  // namespace
+
+void add_model_options(CLI::App& app, ModelArguments& arguments) {
+  const char* group = "Model and machine";
+  app.add_option("-m,--model", arguments.path,
+                 "a snapshot folder, or a hub name (org/name,\norg/name@revision) in the local Hugging Face "
+                 "cache;\ndefault: GLMOCR_MODEL, else the embedded small model")
+      ->option_text("DIR|NAME")
+      ->group(group);
+  add_machine_options(app, arguments, group);
+}
+
+void add_layout_model_options(CLI::App& app, ModelArguments& arguments) {
+  const char* group = "Model and machine";
+  app.add_option(
+         "--layout-model", arguments.path,
+         "a snapshot folder of PP-DocLayoutV3, or a hub name\n(org/name, org/name@revision) in the local "
+         "Hugging\nFace cache; default: GLMOCR_LAYOUT_MODEL, else the\nembedded small model")
+      ->option_text("DIR|NAME")
+      ->group(group);
+  add_machine_options(app, arguments, group);
 }
 
 void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group) {

@@ -57,6 +57,9 @@ void add_message_options(CLI::App& app, MessageOptions& options);
 // --model, --device, --dtype, --threads, --memory
 void add_model_options(CLI::App& app, ModelArguments& arguments);
 
+// --layout-model, --device, --dtype, --threads, --memory
+void add_layout_model_options(CLI::App& app, ModelArguments& arguments);
+
 // --max-pixels, --picture-memory, --background
 void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group);
 
