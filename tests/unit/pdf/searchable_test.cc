@@ -244,7 +244,7 @@ TEST_F(RealFiles, TextIsFoundAtItsPlaceAndNothingLooksDifferent) {
   files.emplace_back(
       "state is left over",
       pdf_of({{"q 3 0 0 3 5 5 cm 1 0 0 RG 10 10 m 30 30 l S 0 0 5 5 re W n 50 Tz 9 Tc", "0 0 200 200", ""}}));
-  files.emplace_back("broken content", pdf_of({{"0 0 20 20 re f Q Q 1 2 BT /F1 12 Tf", "0 0 200 200", ""}}));
+  files.emplace_back("nothing is closed", pdf_of({{"0 0 20 20 re f q 1 2 BT /F1 12 Tf", "0 0 200 200", ""}}));
   for (const auto& [name, file] : files) {
     SCOPED_TRACE(name);
     const std::string result = with_text(file, kLines);
