@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "document/page.h"
+#include "image/exif.h"
+#include "pdf/picture_pdf.h"
 
 namespace glmocr {
 namespace {
@@ -19,47 +21,106 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kHead = 1024;  // a PDF file's header may come this late
 
-// A picture that is read when its only page is decoded.
-class PictureFile : public Document {
+// Pictures, which know no text.
+class PictureDocument : public Document {
  public:
-  PictureFile(std::string file, ImageOptions options) : file_(std::move(file)), options_(options) {}
+  PictureDocument(std::string name, const ImageOptions& options, double dpi)
+      : name_(std::move(name)), options_(options), dpi_(dpi) {}
+  std::optional<TextLayer> text_layer(std::int64_t) override { return std::nullopt; }
+  std::unique_ptr<SearchableWriter> searchable(ByteSink sink) override;
+
+  const std::string& name() const { return name_; }
+  double dpi() const { return dpi_; }
+  // Calls `use` with the content of the only page's file.
+  virtual void with_content(const std::function<void(std::string_view)>& use) const = 0;
+
+ protected:
+  const ImageOptions& options() const { return options_; }
+
+ private:
+  std::string name_;
+  ImageOptions options_;
+  double dpi_;
+};
+
+// The pages are decoded again, but for JPEG files, which become part of the PDF file as they are.
+class SearchablePictures : public SearchableWriter {
+ public:
+  SearchablePictures(std::shared_ptr<PictureDocument> document, ByteSink sink)
+      : document_(std::move(document)),
+        pdf_(std::move(sink), document_->dpi(), display_name(document_->name())) {}
+
+  void add(const SearchablePage& page) override {
+    if (!document_->numbered() && add_jpeg(page)) return;
+    pdf_.add(document_->decode(page.number, {}).image, page);
+  }
+  std::vector<std::string> finish() override {
+    pdf_.finish();
+    return {};
+  }
+
+ private:
+  bool add_jpeg(const SearchablePage& page) {
+    bool added = false;
+    document_->with_content([&](std::string_view content) {
+      constexpr std::string_view kExif("Exif\0\0", 6);
+      const std::size_t exif = content.find(kExif);
+      const bool turned = exif != std::string_view::npos &&
+                          exif_orientation({reinterpret_cast<const std::uint8_t*>(content.data()) + exif,
+                                            content.size() - exif}) != 1;
+      if (turned || !PicturePdf::takes_jpeg(content)) return;
+      pdf_.add_jpeg(content, page);
+      added = true;
+    });
+    return added;
+  }
+
+  std::shared_ptr<PictureDocument> document_;
+  PicturePdf pdf_;
+};
+
+std::unique_ptr<SearchableWriter> PictureDocument::searchable(ByteSink sink) {
+  return std::make_unique<SearchablePictures>(std::static_pointer_cast<PictureDocument>(shared_from_this()),
+                                              std::move(sink));
+}
+
+// A picture that is read when its only page is decoded.
+class PictureFile : public PictureDocument {
+ public:
+  using PictureDocument::PictureDocument;
   std::int64_t page_count() const override { return 1; }
   bool numbered() const override { return false; }
   DecodedImage decode(std::int64_t, const SizeCallback& on_size) override {
-    return decode_file(file_, options_, on_size);
+    return decode_file(name(), options(), on_size);
   }
-  std::optional<TextLayer> text_layer(std::int64_t) override { return std::nullopt; }
-
- private:
-  std::string file_;
-  ImageOptions options_;
+  void with_content(const std::function<void(std::string_view)>& use) const override {
+    use(read_picture(name(), options().picture_memory));
+  }
 };
 
 // A picture or a TIFF file, in memory.
-class PictureBytes : public Document {
+class PictureBytes : public PictureDocument {
  public:
-  PictureBytes(std::string content, std::string name, const ImageOptions& options)
-      : content_(std::move(content)),
-        name_(std::move(name)),
-        options_(options),
-        pages_(tiff_pages(bytes(), name_)) {}
+  PictureBytes(std::string content, std::string name, const ImageOptions& options, double dpi)
+      : PictureDocument(std::move(name), options, dpi),
+        content_(std::move(content)),
+        pages_(tiff_pages(bytes(), this->name())) {}
 
   std::int64_t page_count() const override { return std::max<std::int64_t>(std::ssize(pages_.places), 1); }
   bool numbered() const override { return page_count() > 1; }
   DecodedImage decode(std::int64_t page, const SizeCallback& on_size) override {
-    if (!numbered()) return decode_image(bytes(), name_, options_, on_size);
-    DecodedImage decoded =
-        decode_tiff_page(bytes(), pages_.places.at(page - 1), cat(name_, ": page ", page), options_, on_size);
+    if (!numbered()) return decode_image(bytes(), name(), options(), on_size);
+    DecodedImage decoded = decode_tiff_page(bytes(), pages_.places.at(page - 1), cat(name(), ": page ", page),
+                                            options(), on_size);
     if (page == page_count() && !pages_.warning.empty()) decoded.warnings.push_back(pages_.warning);
     return decoded;
   }
-  std::optional<TextLayer> text_layer(std::int64_t) override { return std::nullopt; }
+  void with_content(const std::function<void(std::string_view)>& use) const override { use(content_); }
 
  private:
   std::span<const std::byte> bytes() const { return std::as_bytes(std::span(content_)); }
 
-  std::string content_, name_;
-  ImageOptions options_;
+  std::string content_;
   TiffPages pages_;
 };
 
@@ -75,6 +136,10 @@ class PdfDocument : public Document {
   std::optional<TextLayer> text_layer(std::int64_t page) override {
     const std::lock_guard lock(mutex_);
     return file_.text_layer(page - 1);
+  }
+  std::unique_ptr<SearchableWriter> searchable(ByteSink sink) override {
+    const std::lock_guard lock(mutex_);
+    return file_.searchable(std::move(sink));
   }
 
  private:
@@ -93,7 +158,7 @@ std::shared_ptr<Document> open_content(std::string content, const std::string& n
                                        const DocumentOptions& options) {
   if (is_pdf(content))
     return std::make_shared<PdfDocument>(PdfFile::open_bytes(std::move(content), name, options.pdf));
-  return std::make_shared<PictureBytes>(std::move(content), name, options.image);
+  return std::make_shared<PictureBytes>(std::move(content), name, options.image, options.pdf.dpi);
 }
 
 std::string head_of(const std::string& file) {
@@ -121,7 +186,7 @@ std::shared_ptr<Document> open_document(const std::string& file, const DocumentO
   const char* format = sniff_format(std::as_bytes(std::span(head)));
   if (format != nullptr && std::string_view(format) == "TIFF")
     return open_content(read_picture(file, options.image.picture_memory), file, options);
-  return std::make_shared<PictureFile>(file, options.image);
+  return std::make_shared<PictureFile>(file, options.image, options.pdf.dpi);
 }
 
 }  // namespace glmocr

@@ -18,7 +18,7 @@ struct DocumentOptions {
 };
 
 // An input as a list of pages: a picture, a TIFF file or a PDF file. Any thread may use it.
-class Document {
+class Document : public std::enable_shared_from_this<Document> {
  public:
   virtual ~Document() = default;
   virtual std::int64_t page_count() const = 0;
@@ -30,6 +30,9 @@ class Document {
   // The page's own text, at the size of its picture; nullopt for pictures, and where the renderer cannot tell. Throws as
   // decode().
   virtual std::optional<TextLayer> text_layer(std::int64_t page) = 0;
+  // The document as a PDF file with text over its pages, which goes to `sink`. The writer may outlive the document. Throws
+  // Error{device} where the renderer cannot write.
+  virtual std::unique_ptr<SearchableWriter> searchable(ByteSink sink) = 0;
 };
 
 // Opens an input by its content; "-" is standard input. A picture is only opened when it is decoded: what is wrong with it

@@ -19,6 +19,7 @@ constexpr int kAdvance = static_cast<int>(kGlyphWidth * kUnitsPerEm);
 // Numbers with their highest byte first.
 class Bytes {
  public:
+  Bytes& u8(int value) { return put(static_cast<std::uint32_t>(value), 1); }
   Bytes& u16(int value) { return put(static_cast<std::uint32_t>(value), 2); }
   Bytes& u32(std::uint32_t value) { return put(value, 4); }
   Bytes& zeros(int count) {
@@ -42,20 +43,24 @@ std::uint32_t checksum(const std::string& padded) {
   return sum;
 }
 
-// OpenType specification 1.9, the tables that a font in a PDF file needs: two glyphs without outlines.
+// OpenType specification 1.9, the tables that a font in a PDF file needs: two glyphs.
 std::vector<std::pair<std::string, std::string>> tables() {
   constexpr std::uint32_t kVersion = 0x00010000;
   Bytes cmap, glyf, head, hhea, hmtx, loca, maxp, post;
   cmap.u16(0).u16(1).u16(3).u16(1).u32(12);                // one table: Windows, Unicode
   cmap.u16(4).u16(24).u16(0).u16(2).u16(2).u16(0).u16(0);  // format 4 with a single segment
   cmap.u16(0xFFFF).u16(0).u16(0xFFFF).u16(1).u16(0);       // which ends the list
-  glyf.zeros(4);
+  // Glyph 1 is a line from corner to corner and back, which encloses nothing: readers mark a text by what its letters fill.
+  glyf.u16(1).u16(0).u16(kDescent).u16(kAdvance).u16(kAscent).u16(2).u16(0);  // one contour of three points
+  glyf.u8(1).u8(1).u8(1);                                                     // all of them on the curve
+  glyf.u16(0).u16(kAdvance).u16(-kAdvance).u16(kDescent).u16(kAscent - kDescent).u16(kDescent - kAscent);
+  glyf.zeros(1);
   head.u32(kVersion).u32(kVersion).u32(0).u32(0x5F0F3CF5).u16(3).u16(kUnitsPerEm).zeros(16);
   head.u16(0).u16(kDescent).u16(kAdvance).u16(kAscent).u16(0).u16(8).u16(2).u16(0).u16(0);
   hhea.u32(kVersion).u16(kAscent).u16(kDescent).u16(0).u16(kAdvance).zeros(22).u16(1);
   hmtx.u16(kAdvance).u16(0).u16(0);
-  loca.zeros(6);
-  maxp.u32(kVersion).u16(2).zeros(8).u16(1).zeros(16);
+  loca.u16(0).u16(0).u16(static_cast<int>(glyf.text.size() / 2));
+  maxp.u32(kVersion).u16(2).u16(3).u16(1).zeros(4).u16(1).zeros(16);
   post.u32(0x00030000).u32(0).u16(-100).u16(50).u32(1).zeros(16);
   return {{"cmap", cmap.text}, {"glyf", glyf.text}, {"head", head.text}, {"hhea", hhea.text},
           {"hmtx", hmtx.text}, {"loca", loca.text}, {"maxp", maxp.text}, {"post", post.text}};
@@ -127,7 +132,7 @@ int write_glyphless_font(PdfOutput& output, std::u32string_view letters) {
       output.add(cat("<</Type/FontDescriptor/FontName/Glyphless/Flags 4/FontBBox[0 ", kDescent, " ", kAdvance,
                      " ", kAscent, "]/ItalicAngle 0/Ascent ", kAscent, "/Descent ", kDescent, "/CapHeight ",
                      kAscent, "/StemV 80/FontFile2 ", reference(file), ">>"));
-  std::string glyphs(2, '\0');  // every code has the empty glyph 1
+  std::string glyphs(2, '\0');  // every code has glyph 1
   for (std::size_t i = 0; i < letters.size(); ++i) glyphs += std::string("\0\1", 2);
   const int glyph_map = output.add_packed("", glyphs);
   const int codes = output.add(

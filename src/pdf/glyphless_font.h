@@ -11,7 +11,7 @@ namespace glmocr::pdf {
 inline constexpr double kGlyphWidth = 0.5;           // of every letter, in sizes of the font
 inline constexpr std::size_t kMostLetters = 65'000;  // of one font
 
-// The program of the font: TrueType with an empty glyph.
+// The program of the font, TrueType.
 std::string glyphless_font_file();
 
 // Writes a font to be used with codes of two bytes: code i + 1 means `letters[i]`, of at most kMostLetters. Returns its

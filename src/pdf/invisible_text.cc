@@ -151,7 +151,8 @@ class LineWriter {
 class TextWriter {
  public:
   explicit TextWriter(const SearchablePage& page) : width_(page.width), height_(page.height) {
-    result_.content = "BT\n3 Tr\n";
+    // The content of a page may leave its own spacing behind.
+    result_.content = "BT\n3 Tr 0 Tc 0 Tw 0 Ts\n";
     std::vector<double> heights;
     for (const PlacedText& line : page.lines) heights.push_back(box_of(line).y1 - box_of(line).y0);
     if (!heights.empty()) {

@@ -41,7 +41,8 @@ std::optional<JpegHeader> jpeg_header(std::string_view file) {
     if (frame) {
       const JpegHeader header{pair(at + 7), pair(at + 5), byte(at + 9)};
       const bool huffman = marker <= 0xC2;
-      if (!huffman || byte(at + 4) != 8 || (header.components != 1 && header.components != 3))
+      if (!huffman || byte(at + 4) != 8 || header.width < 1 || header.height < 1 ||
+          (header.components != 1 && header.components != 3))
         return std::nullopt;
       return header;
     }
@@ -76,14 +77,14 @@ std::string filtered_rows(const Image& image, std::size_t step) {
 }  // namespace
 
 struct PicturePdf::State {
-  State(ByteSink sink, double resolution)
-      : output(std::move(sink)), tree(output.reserve()), dpi(resolution) {}
+  State(ByteSink sink, double resolution, std::string document)
+      : output(std::move(sink)), tree(output.reserve()), dpi(resolution), name(std::move(document)) {}
 
   void check_size(int width, int height, const SearchablePage& page) const {
     check(page);
     const PictureSize expected = unturned_size(page);
     if (width != expected.width || height != expected.height) {
-      fail(ErrorCode::input, cat("page ", page.number, ": the picture is ", width, " x ", height,
+      fail(ErrorCode::input, cat(name, ": page ", page.number, ": the picture is ", width, " x ", height,
                                  " pixels, the page that was read ", expected.width, " x ", expected.height));
     }
   }
@@ -116,21 +117,19 @@ struct PicturePdf::State {
   PdfOutput output;
   int tree;
   double dpi;
+  std::string name;
   std::vector<int> pages;
 };
 
-PicturePdf::PicturePdf(ByteSink sink, double dpi) : state_(std::make_unique<State>(std::move(sink), dpi)) {}
+PicturePdf::PicturePdf(ByteSink sink, double dpi, std::string name)
+    : state_(std::make_unique<State>(std::move(sink), dpi, std::move(name))) {}
 PicturePdf::~PicturePdf() = default;
 
-bool PicturePdf::takes_jpeg(std::string_view file, int width, int height) {
-  const std::optional<JpegHeader> header = jpeg_header(file);
-  return header && header->width == width && header->height == height;
-}
+bool PicturePdf::takes_jpeg(std::string_view file) { return jpeg_header(file).has_value(); }
 
 void PicturePdf::add_jpeg(std::string_view file, const SearchablePage& page) {
   const std::optional<JpegHeader> header = jpeg_header(file);
-  if (!header)
-    fail(ErrorCode::input, cat("page ", page.number, ": is no JPEG picture that a PDF file can hold"));
+  if (!header) fail(ErrorCode::input, cat(state_->name, ": is no JPEG picture that a PDF file can hold"));
   state_->check_size(header->width, header->height, page);
   const int picture = state_->output.add_stream(
       cat("/Type/XObject/Subtype/Image/Width ", header->width, "/Height ", header->height, "/ColorSpace/",

@@ -17,14 +17,15 @@ namespace glmocr {
 // 1/72 inch at this many pixels per inch.
 class PicturePdf {
  public:
-  PicturePdf(ByteSink sink, double dpi);
+  // Messages call the document `name`.
+  PicturePdf(ByteSink sink, double dpi, std::string name);
   ~PicturePdf();
   PicturePdf(const PicturePdf&) = delete;
   PicturePdf& operator=(const PicturePdf&) = delete;
 
-  // Whether a JPEG file can be a page as it is: 8 bits, grey or three colours, not broken before its pixels begin. What
-  // EXIF says of its orientation is not looked at.
-  static bool takes_jpeg(std::string_view file, int width, int height);
+  // Whether it is a JPEG file that can be a page as it is: 8 bits, grey or three colours. What EXIF says of its orientation
+  // is not looked at.
+  static bool takes_jpeg(std::string_view file);
 
   // Adds a page with a picture of page's size before it was turned, and the page's text over it: a JPEG file that
   // takes_jpeg accepts, or pixels, which are packed without loss. Throws Error{input} where the sizes differ.

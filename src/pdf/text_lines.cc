@@ -179,8 +179,17 @@ bool runs_left(char32_t c) {
 }
 
 TextLayer group_characters(std::span<const Character> characters, int width, int height) {
+  const auto is_high = [](std::uint32_t c) { return c >= 0xD800 && c < 0xDC00; };
+  const auto is_low = [](std::uint32_t c) { return c >= 0xDC00 && c < 0xE000; };
   Grouper grouper(width, height);
-  for (const Character& character : characters) grouper.add(character);
+  for (std::size_t i = 0; i < characters.size(); ++i) {
+    Character character = characters[i];
+    if (i + 1 < characters.size() && is_high(character.code_point) && is_low(characters[i + 1].code_point)) {
+      character.code_point =
+          0x10000 + ((character.code_point & 0x3FF) << 10) + (characters[++i].code_point & 0x3FF);
+    }
+    grouper.add(character);
+  }
   return grouper.take();
 }
 

@@ -89,7 +89,6 @@ struct Pdfium {
   int (*TextIsHyphen)(FpdfTextPage*, int index);  // one that was taken for the end of a broken word
   int (*TextHasUnicodeMapError)(FpdfTextPage*, int index);
   double (*TextGetFontSize)(FpdfTextPage*, int index);
-  float (*TextGetCharAngle)(FpdfTextPage*, int index);  // counter-clockwise, radians
   int (*TextGetCharBox)(FpdfTextPage*, int index, double* left, double* right, double* bottom, double* top);
   int (*TextGetLooseCharBox)(FpdfTextPage*, int index, FpdfRect*);
   int (*TextGetCharOrigin)(FpdfTextPage*, int index, double* x, double* y);

@@ -75,7 +75,6 @@ Pdfium functions_of(void* library) {
   find(library, "FPDFText_IsHyphen", pdfium.TextIsHyphen);
   find(library, "FPDFText_HasUnicodeMapError", pdfium.TextHasUnicodeMapError);
   find(library, "FPDFText_GetFontSize", pdfium.TextGetFontSize);
-  find(library, "FPDFText_GetCharAngle", pdfium.TextGetCharAngle);
   find(library, "FPDFText_GetCharBox", pdfium.TextGetCharBox);
   find(library, "FPDFText_GetLooseCharBox", pdfium.TextGetLooseCharBox);
   find(library, "FPDFText_GetCharOrigin", pdfium.TextGetCharOrigin);
@@ -186,17 +185,17 @@ class CharacterReader {
     // At the end of a broken word PDFium puts a number of its own for the hyphen.
     if (pdfium_.TextIsHyphen(text_, index) == 1) result.code_point = '-';
     result.flags = flags(index);
-    result.direction = direction(index);
+    FpdfMatrix matrix{1, 0, 0, 1, 0, 0};  // from the font's units to the page
+    pdfium_.TextGetMatrix(text_, index, &matrix);
+    result.direction = direction(matrix);
+    result.size = static_cast<float>(pdfium_.TextGetFontSize(text_, index) * std::hypot(matrix.c, matrix.d) *
+                                     space_.scale());
     set_box(index, result);
     Place origin;
     pdfium_.TextGetCharOrigin(text_, index, &origin.x, &origin.y);
     origin = space_.point(origin.x, origin.y);
     result.origin_x = static_cast<float>(origin.x);
     result.origin_y = static_cast<float>(origin.y);
-    FpdfMatrix matrix{};
-    const double stretch =
-        pdfium_.TextGetMatrix(text_, index, &matrix) != 0 ? std::hypot(matrix.c, matrix.d) : 1;
-    result.size = static_cast<float>(pdfium_.TextGetFontSize(text_, index) * stretch * space_.scale());
     return result;
   }
 
@@ -216,10 +215,8 @@ class CharacterReader {
     return static_cast<std::uint16_t>(flags);
   }
 
-  std::uint16_t direction(int index) {
-    const double angle = pdfium_.TextGetCharAngle(text_, index);
-    if (!(angle >= 0)) return 0;  // -1: unknown
-    const Place way = space_.vector(std::cos(angle), std::sin(angle));
+  std::uint16_t direction(const FpdfMatrix& matrix) const {
+    const Place way = space_.vector(matrix.a, matrix.b);
     if (std::abs(way.x) >= std::abs(way.y)) return way.x >= 0 ? 0 : 2;
     return way.y >= 0 ? 1 : 3;
   }
@@ -229,7 +226,9 @@ class CharacterReader {
     pdfium_.TextGetCharBox(text_, index, &left, &right, &bottom, &top);
     FpdfRect loose{};
     // Of fonts without outlines only the room of a letter is known.
-    if (!(right > left && top > bottom) && pdfium_.TextGetLooseCharBox(text_, index, &loose) != 0) {
+    constexpr double kNothing = 1e-3;
+    if (!(right - left > kNothing && top - bottom > kNothing) &&
+        pdfium_.TextGetLooseCharBox(text_, index, &loose) != 0) {
       left = loose.left;
       right = loose.right;
       bottom = loose.bottom;

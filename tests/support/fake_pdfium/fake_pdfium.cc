@@ -5,6 +5,8 @@
 //   WIDTH HEIGHT COMMAND [ARGUMENT]     in points
 // It answers with text in the place of the page's first pixels. The text layer of a page with the command `letters` is its
 // argument, a letter every ten points, of ten points each; of one with `count` it is as many x in places that cannot be.
+// A document to which text is added is saved as "PAGE OBJECTS\n" for each page; a page with `save N` adds N bytes, which count
+// from 0, one with `save-crash` or `save-fail` does that. Text cannot be put over pages with `add-crash` and `add-fail`.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -35,9 +37,16 @@ using namespace glmocr::pdf;
 namespace glmocr::pdf {
 struct FpdfDocument {
   std::vector<std::string> pages;
+  std::vector<int> added;  // objects, to each of the pages
 };
 struct FpdfPage {
+  FpdfDocument* document;
+  std::size_t number;
   std::string line;
+};
+struct FpdfXObject {};
+struct FpdfPageObject {
+  FpdfMatrix matrix;
 };
 struct FpdfTextPage {
   std::string command, argument;
@@ -215,7 +224,8 @@ EXPORT int FPDF_GetPageSizeByIndexF(FpdfDocument* document, int page, FpdfSize* 
 }
 
 EXPORT FpdfPage* FPDF_LoadPage(FpdfDocument* document, int page) {
-  return new FpdfPage{document->pages[static_cast<std::size_t>(page)]};
+  const auto number = static_cast<std::size_t>(page);
+  return new FpdfPage{document, number, document->pages[number]};
 }
 EXPORT void FPDF_ClosePage(FpdfPage* page) { delete page; }
 
@@ -273,7 +283,6 @@ EXPORT int FPDFText_IsGenerated(FpdfTextPage*, int) { return 0; }
 EXPORT int FPDFText_IsHyphen(FpdfTextPage*, int) { return 0; }
 EXPORT int FPDFText_HasUnicodeMapError(FpdfTextPage*, int) { return 0; }
 EXPORT double FPDFText_GetFontSize(FpdfTextPage*, int) { return 10; }
-EXPORT float FPDFText_GetCharAngle(FpdfTextPage*, int) { return 0; }
 EXPORT int FPDFText_GetCharBox(FpdfTextPage* text, int index, double* left, double* right, double* bottom,
                                double* top) {
   *left = text->command == "count" ? std::nan("") : 10.0 * index;
@@ -294,3 +303,40 @@ EXPORT int FPDFText_GetMatrix(FpdfTextPage*, int, FpdfMatrix* matrix) {
 }
 EXPORT FpdfPageObject* FPDFText_GetTextObject(FpdfTextPage*, int) { return nullptr; }
 EXPORT int FPDFTextObj_GetTextRenderMode(FpdfPageObject*) { return 0; }
+
+EXPORT FpdfDocument* FPDF_LoadMemDocument(const void* data, int size, const char*) {
+  const bool is_pdf = size > 9 && std::memcmp(data, "%PDF-1.7\n", 9) == 0;
+  return is_pdf ? new FpdfDocument : nullptr;
+}
+EXPORT FpdfXObject* FPDF_NewXObjectFromPage(FpdfDocument*, FpdfDocument*, int) { return new FpdfXObject; }
+EXPORT void FPDF_CloseXObject(FpdfXObject* object) { delete object; }
+EXPORT FpdfPageObject* FPDF_NewFormObjectFromXObject(FpdfXObject*) { return new FpdfPageObject{}; }
+EXPORT int FPDFPageObj_SetMatrix(FpdfPageObject* object, const FpdfMatrix* matrix) {
+  object->matrix = *matrix;
+  return 1;
+}
+EXPORT void FPDFPage_InsertObject(FpdfPage* page, FpdfPageObject* object) {
+  page->document->added.resize(page->document->pages.size());
+  ++page->document->added[page->number];
+  delete object;
+}
+EXPORT int FPDFPage_GenerateContent(FpdfPage* page) {
+  const FpdfTextPage line = parsed(page->line);
+  if (line.command == "add-crash") std::abort();
+  return line.command != "add-fail";
+}
+EXPORT int FPDF_SaveAsCopy(FpdfDocument* document, FpdfFileWrite* writer, unsigned long) {
+  document->added.resize(document->pages.size());
+  for (std::size_t i = 0; i < document->pages.size(); ++i) {
+    const FpdfTextPage line = parsed(document->pages[i]);
+    if (line.command == "save-crash") std::abort();
+    if (line.command == "save-fail") return 0;
+    const std::string text = std::to_string(i) + " " + std::to_string(document->added[i]) + "\n";
+    writer->write_block(writer, text.data(), text.size());
+    if (line.command != "save") continue;
+    std::vector<unsigned char> bytes(static_cast<std::size_t>(std::atoi(line.argument.c_str())));
+    for (std::size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<unsigned char>(at);
+    writer->write_block(writer, bytes.data(), bytes.size());
+  }
+  return 1;
+}

@@ -71,6 +71,10 @@ std::string refused(Reply reply, Command command = Command::render, std::int64_t
 TEST(Replies, OnesOfAWorkerAreAccepted) {
   EXPECT_EQ(refused(rendered()), "");
   EXPECT_EQ(refused({}, Command::open), "");
+  Reply piece;
+  piece.bytes = 640;
+  EXPECT_EQ(refused(piece, Command::save), "");
+  EXPECT_EQ(refused({}, Command::add_text), "");
   Reply text = rendered();
   for (text.count = -1; text.count <= 17; ++text.count) EXPECT_EQ(refused(text, Command::text), "");
   Reply failed;
@@ -99,6 +103,14 @@ TEST(Replies, WhatAWorkerWouldNotSayIsRefused) {
     text.count = count;
     EXPECT_THAT(refused(text, Command::text), HasSubstr("number of characters")) << count;
   }
+  Reply piece;
+  piece.bytes = 641;  // of the 640 for which there is room
+  EXPECT_THAT(refused(piece, Command::save), HasSubstr("piece of a file"));
+  piece.bytes = -1;
+  EXPECT_THAT(refused(piece, Command::more), HasSubstr("piece of a file"));
+  piece.bytes = 0;
+  piece.more = 1;
+  EXPECT_THAT(refused(piece, Command::more), HasSubstr("piece of a file")) << "it would never end";
   Reply open;
   open.page_count = std::int64_t{1} << 40;
   EXPECT_THAT(refused(open, Command::open), HasSubstr("number of pages"));

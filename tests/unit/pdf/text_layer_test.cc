@@ -134,6 +134,17 @@ TEST(TextLines, LettersOfAllPlanes) {
               ElementsAre("a\u00E4\u6F22\U0001D538"));
 }
 
+// As PDFium gives them.
+TEST(TextLines, PairsOfUtf16) {
+  Typesetter pair;
+  pair.put(U"ab", 10, 50);
+  pair.characters[0].code_point = 0xD835;
+  pair.characters[1].code_point = 0xDD38;
+  EXPECT_THAT(lines_of(pair), ElementsAre("\U0001D538"));
+  std::swap(pair.characters[0].code_point, pair.characters[1].code_point);
+  EXPECT_THAT(lines_of(pair), ElementsAre("\uFFFD\uFFFD"));
+}
+
 TEST(TextLines, NumbersThatCannotBe) {
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
@@ -240,6 +251,13 @@ TEST_F(RealText, BoxesLieWhereLettersAreDrawn) {
     EXPECT_NEAR(box.y1, expected.y1, 2) << page.keys;
     EXPECT_TRUE(text_layer_agrees(found, image)) << page.keys;
   }
+}
+
+// One line, though its letters are above each other.
+TEST_F(RealText, TextThatRunsUpwards) {
+  const TextLayer found = layer(PdfPage{"BT 0 1 -1 0 100 10 Tm /F1 12 Tf (two words) Tj ET"});
+  EXPECT_THAT(texts(found.lines), ElementsAre("two words"));
+  EXPECT_GT(found.lines[0].words[0].box.y0, found.lines[0].words[1].box.y1);
 }
 
 TEST_F(RealText, WhatIsOutsideTheCropBoxIsLeftOut) {
