@@ -12,11 +12,11 @@ namespace {
 // In heights of letters:
 constexpr double kLargestPitch = 2.35;  // of lines that belong together, whatever is usual on the page
 constexpr double kLeastIndent = 0.6, kMostIndent = 5;
-constexpr double kNarrow = 9;   // columns of numbers, markers
-constexpr double kCell = 12;    // the mean width of the lines of a column of a table; twice, of a program
-constexpr double kRowGap = 14;  // between what stands in one row: markers, numbers, single lines
-constexpr double kCellGap = 6;  // the same for several lines
-constexpr double kColumn = 12;  // the width of a column of running text, at least
+constexpr double kNarrow = 9;      // columns of numbers, markers
+constexpr double kShortLine = 24;  // the mean width of lines of programs and tables, at most
+constexpr double kRowGap = 14;     // between what stands in one row: markers, numbers, single lines
+constexpr double kCellGap = 6;     // the same for several lines
+constexpr double kColumn = 15;     // the width of a column of running text, at least
 
 constexpr double kWidePitch = 1.35;  // of the usual one: a new paragraph
 constexpr double kOtherSize = 1.14;  // ratio of heights of letters in one paragraph
@@ -124,11 +124,18 @@ double mean_line_width(const Block& block) {
   return sum / std::max<double>(1, double(block.lines.size()));
 }
 
+int widest_line(const Block& block) {
+  int widest = 0;
+  for (const TextLine& line : block.lines) widest = std::max(widest, line.box.width());
+  return widest;
+}
+
 // A column of numbers or markers beside what they belong to.
 bool goes_with(const Block& narrow, const Block& other, const PageMeasures& page) {
-  const int count = static_cast<int>(narrow.lines.size());
-  if (rows_shared(narrow, other, page.letter_height) < 0.8 * count) return false;
-  return narrow.box.width() <= kNarrow * page.letter_height && std::ssize(other.lines) >= count;
+  if (narrow.box.width() > kNarrow * page.letter_height) return false;
+  const bool is_fewer = narrow.lines.size() <= other.lines.size();
+  const Block &few = is_fewer ? narrow : other, &many = is_fewer ? other : narrow;
+  return rows_shared(few, many, page.letter_height) >= 0.8 * double(few.lines.size());
 }
 
 bool is_text(const Block& block) { return block.label == RegionLabel::text && !block.lines.empty(); }
@@ -200,7 +207,8 @@ namespace {
 std::vector<Rect> find_gutters(const std::vector<Block>& blocks, const PageMeasures& page) {
   std::vector<const Block*> columns;
   for (const Block& block : blocks) {
-    if (is_text(block) && block.lines.size() >= 3 && mean_line_width(block) >= kColumn * page.letter_height)
+    if (is_text(block) && block.lines.size() >= 3 &&
+        mean_line_width(block) >= 0.8 * kColumn * page.letter_height)
       columns.push_back(&block);
   }
   std::vector<Rect> gutters;
@@ -318,8 +326,10 @@ void join_rows(std::vector<Block>& blocks, const PageMeasures& page) {
     const Block &few = a_is_fewer ? a : b, &many = a_is_fewer ? b : a;
     if (rows_shared(few, many, page.letter_height) < 0.8 * double(few.lines.size())) return false;
     if (many.lines.size() > 1 && gap > kCellGap * page.letter_height) return false;
-    return mean_line_width(few) <= 2 * kCell * page.letter_height &&
-           mean_line_width(many) <= 2 * kCell * page.letter_height;
+    if (widest_line(few) >= kColumn * page.letter_height && widest_line(many) >= kColumn * page.letter_height)
+      return false;
+    return mean_line_width(few) <= kShortLine * page.letter_height &&
+           mean_line_width(many) <= kShortLine * page.letter_height;
   });
 }
 

@@ -314,8 +314,9 @@ std::vector<Block> find_figures(std::vector<Mark>& drawings, const std::vector<R
     figures.push_back(std::move(figure));
   }
   std::erase_if(drawings, [&](const Mark& mark) {
-    return std::any_of(figures.begin(), figures.end(),
-                       [&](const Block& figure) { return inside(mark.box, figure.box); });
+    return std::any_of(figures.begin(), figures.end(), [&](const Block& figure) {
+      return meet(mark.box, grown(figure.box, page.letter_height));
+    });
   });
   return figures;
 }
