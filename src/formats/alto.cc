@@ -60,8 +60,9 @@ class AltoWriter final : public DocumentWriter {
 
   std::string region(const DocumentPage& page, std::size_t index) const {
     const Region& region = page.regions[index];
-    const std::string attributes = cat(" ID=\"block_", pages_, "_", index + 1, "\"", position(region.box),
-                                       " TAGREFS=\"label_", to_string(region.label), "\"");
+    const std::string attributes =
+        cat(" ID=\"block_", pages_, "_", index + 1, "\"", position(on_page(region.box, page)),
+            " TAGREFS=\"label_", to_string(region.label), "\"");
     if (region.task == RegionTask::picture) return "<Illustration" + attributes + "/>\n";
     const std::vector<PlacedText> lines = placed_lines(page, index, options_);
     if (lines.empty()) return "";

@@ -123,25 +123,25 @@ bool is_divided(const Block& block) { return is_prose(block) && ends_inside_word
 // Puts words together that are divided at the end of a paragraph. The paragraph that brings the rest is joined to it.
 void join_words(std::vector<Block>& blocks) {
   std::vector<Block> joined;
-  std::size_t open = 0;  // the paragraph that may go on, in `joined`
-  bool is_open = false;
+  std::size_t open = 0;  // the paragraph whose last word may go on, in `joined`
+  Text text;             // of that paragraph; empty: there is none
   for (Block& block : blocks) {
-    const bool rest =
-        is_open && block.kind == BlockKind::paragraph && begins_inside_word(to_text(block.text));
-    if (rest) {
-      Text text = to_text(joined[open].text);
-      append_line(text, to_text(block.text));
-      joined[open].text = to_utf8(text);
+    const Text next = is_prose(block) ? to_text(block.text) : Text();
+    if (!text.empty() && block.kind == BlockKind::paragraph && begins_inside_word(next)) {
+      append_line(text, next);
       joined[open].notes.insert(joined[open].notes.end(), block.notes.begin(), block.notes.end());
-      is_open = is_divided(joined[open]);
+      if (ends_inside_word(text)) continue;
+      joined[open].text = to_utf8(text);
+      text.clear();
       continue;
     }
-    const bool over = is_open && (is_aside(block) || block.kind == BlockKind::table);
     joined.push_back(std::move(block));
-    if (over) continue;
-    is_open = is_divided(joined.back());
+    if (is_aside(joined.back()) || joined.back().kind == BlockKind::table) continue;
+    if (!text.empty()) joined[open].text = to_utf8(text);
+    text = ends_inside_word(next) ? next : Text();
     open = joined.size() - 1;
   }
+  if (!text.empty()) joined[open].text = to_utf8(text);
   blocks = std::move(joined);
 }
 

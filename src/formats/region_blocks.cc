@@ -101,18 +101,12 @@ class Splitter {
   std::vector<Block> split_text(TextView text) {
     last_bracket_ = text.rfind(U"\\]") == kNone ? nullptr : text.data() + text.rfind(U"\\]");
     while (!text.empty()) {
-      const TextView line = text.substr(0, text.find(U'\n'));
+      const TextView line = first_line(text);
       const TextView begin = left_stripped(line);
       if (begin.starts_with(U"```")) {
         take_code(text);
-      } else if (begin.starts_with(U"$$") && take_formula(text, U"$$")) {
-      } else if (begin.starts_with(U"\\[") && is_closed(begin) && take_formula(text, U"\\]")) {
-      } else if (line.find(U"<table") != kNone) {
-        take_table(text);
-      } else {
-        if (begin.empty()) end_paragraph();
-        if (!begin.empty()) lines_.push_back(line);
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
+      } else if (!take_displayed(text, begin)) {
+        take_line(text, line);
       }
     }
     end_paragraph();
@@ -140,8 +134,36 @@ class Splitter {
     text = end == kNone ? TextView() : text.substr(end + (at_once ? 3 : 4));
   }
 
+  // The text up to its first newline, which is looked for once, however many formulas and tables stand in front of it.
+  TextView first_line(TextView text) {
+    if (line_end_ == nullptr || line_end_ < text.data()) {
+      line_end_ = text.data() + std::min(text.find(U'\n'), text.size());
+    }
+    return text.substr(0, static_cast<std::size_t>(line_end_ - text.data()));
+  }
+
   // Whether a \] follows: looking for one from every \[ would take quadratic time.
   bool is_closed(TextView from) const { return last_bracket_ != nullptr && last_bracket_ > from.data(); }
+
+  // A formula on lines of its own: $$ … $$ or \[ … \]. False: there is none.
+  bool take_displayed(TextView& text, TextView begin) {
+    if (begin.starts_with(U"$$")) return take_formula(text, U"$$");
+    return begin.starts_with(U"\\[") && is_closed(begin) && take_formula(text, U"\\]");
+  }
+
+  // A line of a paragraph, or a table with what stands in front of it.
+  void take_line(TextView& text, TextView line) {
+    if (line.find(U"<table") != kNone) {
+      take_table(text);
+      return;
+    }
+    if (left_stripped(line).empty()) {
+      end_paragraph();
+    } else {
+      lines_.push_back(line);
+    }
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
 
   // False: it does not end.
   bool take_formula(TextView& text, TextView close) {
@@ -202,6 +224,7 @@ class Splitter {
 
   Block base_;
   bool text_layer_;
+  const char32_t* line_end_ = nullptr;      // the next newline, or the end
   const char32_t* last_bracket_ = nullptr;  // the last \]
   std::vector<TextView> lines_;             // of the paragraph that is open
   std::vector<Block> blocks_;

@@ -13,6 +13,9 @@ namespace glmocr::formats {
 std::vector<PlacedText> placed_lines(const DocumentPage& page, std::size_t region,
                                      const FormatOptions& options);
 
+// The part of a box that lies on the page.
+Box on_page(const Box& box, const DocumentPage& page);
+
 // How sure the words of a region are, 0 … 1: the geometric mean of its tokens' probabilities; 1 for text of the document.
 double word_confidence(const Region& region);
 
