@@ -10,6 +10,7 @@ namespace {
 
 // Ratios to the letters of most text:
 constexpr double kHeading = 1.13;  // the height of both capitals and small letters
+constexpr double kFurniture = 1.35;  // the most
 constexpr double kDocTitle = 1.4;
 constexpr double kBold = 1.3;            // thickness of strokes
 constexpr double kHeavier = 1.08;        // the same, of larger letters at least
@@ -128,7 +129,7 @@ void label_furniture(std::vector<Block>& blocks, const std::vector<Rule>& rules,
     const int gap = gap_to_next(blocks, block, top, page);
     const bool ruled = has_rule(rules, block.box, top, page);
     const bool far = gap >= kHeaderGap * usual.letter_height;
-    const bool small = block.lines[0].letter_height <= kHeading * usual.letter_height;
+    const bool small = block.lines[0].letter_height <= kFurniture * usual.letter_height;
     // Two of: a number in its row, a rule towards the text, several parts far from each other.
     const bool spread = row.size() > 1 || block.lines[0].widest_gap > 4 * page.letter_height;
     if (!far || !small || !(has_number || (ruled && top) || (spread && ruled))) continue;

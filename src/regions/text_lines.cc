@@ -128,6 +128,10 @@ class Corridors {
   }
 
  private:
+  // Rows of cells, the first and the last of which separate text, and how many of them do.
+  struct Stretch {
+    int first, last, rows;
+  };
   static constexpr std::uint8_t kWhite = 0, kInk = 1, kCorridor = 2;
 
   void fill(const Rect& box, std::uint8_t value) {
@@ -159,23 +163,28 @@ class Corridors {
     const auto cells = [&](double letters) { return static_cast<int>(letters * height / cell_); };
     const int high = cells(kCorridorHeight), text = cells(kCorridorText), reach = cells(kCorridorReach);
     const int apart = cells(kCorridorBreak);
-    // Of the gap that ends in each column: where it began to separate text, where it did last, and over how many rows.
-    std::vector<int> first(columns_, 0), last(columns_, 0), separates(columns_, 0);
+    std::vector<std::vector<Stretch>> stretches(columns_);  // of the gap that ends in each column
     std::vector<char> separating;
     const auto end = [&](int x) {
-      if (separates[x] >= text && last[x] + 1 - first[x] >= high)
-        fill_cells(x - white + 1, first[x], x, last[x] + 1);
-      separates[x] = 0;
+      const auto is_high = [&](const Stretch& part) { return part.last + 1 - part.first >= high; };
+      const bool is_gutter = std::any_of(stretches[x].begin(), stretches[x].end(), [&](const Stretch& part) {
+        return part.rows >= 2 * text && is_high(part);
+      });
+      for (const Stretch& part : stretches[x])
+        if ((part.rows >= text && is_high(part)) || (is_gutter && 2 * part.rows >= text))
+          fill_cells(x - white + 1, part.first, x, part.last + 1);
+      stretches[x].clear();
     };
     for (int y = 0; y <= rows_; ++y) {
       int run = 0;
       if (y < rows_) find_separating(y, reach, separating);
       for (int x = 0; x < columns_; ++x) {
         run = y < rows_ && cells_[std::int64_t{y} * columns_ + x] == kWhite ? run + 1 : 0;
-        if (run < white || (separates[x] > 0 && y - last[x] > apart)) end(x);
+        if (run < white) end(x);
         if (run < white || !separating[x]) continue;
-        if (separates[x]++ == 0) first[x] = y;
-        last[x] = y;
+        if (stretches[x].empty() || y - stretches[x].back().last > apart) stretches[x].push_back({y, y, 0});
+        stretches[x].back().last = y;
+        ++stretches[x].back().rows;
       }
     }
   }
