@@ -33,7 +33,7 @@ RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, b
     filter.threshold = options.threshold;
     std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
     if (compat) return regions;
-    regions = columns_from_above(std::move(regions));
+    regions = columns_from_above(std::move(regions), page.width);
     return uncovered_text(page, regions);
   };
 }

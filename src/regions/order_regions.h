@@ -6,8 +6,7 @@
 
 namespace glmocr {
 
-// A detector's order, but that of two regions of one column (which begin and end at about the same places from the left)
-// the upper one comes first.
-std::vector<Region> columns_from_above(std::vector<Region> regions);
+// A detector's order, but that of two regions of one column the upper one comes first.
+std::vector<Region> columns_from_above(std::vector<Region> regions, int page_width);
 
 }  // namespace glmocr
