@@ -60,6 +60,9 @@ TEST(Blocks, FormulaNumbers) {
   EXPECT_EQ(md({above, one, below, two}), both);
   EXPECT_EQ(md({above, below, one, two}), both);  // the SDK gives b the 1 and deletes the 2
   EXPECT_EQ(md({one, text("x")}), "(1)\n\nx\n");  // which the SDK deletes
+  EXPECT_EQ(md({above, region(RegionLabel::formula_number, "(1)\n(2)", one.box)}), "$$\na \\tag{1, 2}\n$$\n");
+  EXPECT_EQ(md({above, region(RegionLabel::formula_number, "(1) (2)", one.box)}),
+            "$$\na \\tag{(1) (2)}\n$$\n");
   Region other_column = one;
   other_column.box = {800, 700, 900, 740};
   EXPECT_EQ(md({above, other_column}), "$$\na \\tag{1}\n$$\n");  // the neighbour in reading order
