@@ -79,6 +79,15 @@ TEST(Blocks, LinesOfAParagraph) {
             "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二");
 }
 
+TEST(Blocks, LinesThatAreParagraphs) {
+  const std::string line = "A sentence that is repeated here until it fills a line. ";
+  const std::string paragraph = line + line + line + "End.";
+  EXPECT_EQ(markdown(kText, paragraph + "\n" + paragraph), paragraph + "\n\n" + paragraph);
+  EXPECT_EQ(markdown(RegionLabel::reference_content,
+                     "[1] An author, a title and a year.\n[2] Another one of these."),
+            "[1] An author, a title and a year.\n\n[2] Another one of these.");
+}
+
 TEST(Blocks, TextOfTheDocumentIsWrapped) {
   Region layer = text("short\nlines of the\nsame paragraph");
   layer.source = TextSource::text_layer;
