@@ -115,6 +115,22 @@ bool begins_entry(TextView line) {
   return line.starts_with(U'[') && digits > 1 && digits < line.size() && line[digits] == U']';
 }
 
+// The length of lines that fill a column: of five lines the second longest, as one may stand across two columns.
+std::size_t full_length(const std::vector<TextView>& lines) {
+  std::vector<std::size_t> lengths;
+  for (const TextView line : lines) lengths.push_back(stripped(line).size());
+  if (lengths.empty()) return 0;
+  const auto full = lengths.begin() + (std::ssize(lengths) * 4 - 1) / 5;
+  std::nth_element(lengths.begin(), full, lengths.end());
+  return *full;
+}
+
+// Whether a title may begin behind a full line: a short line with a capital in front and no stop at the end.
+bool begins_title(TextView line, TextView next, std::size_t full) {
+  if (line.empty() || next.empty() || TextView(U",;-").find(line.back()) != kNone) return false;
+  return is_upper(next[0]) && next.size() * 5 < full * 3 && TextView(U".,;:!?").find(next.back()) == kNone;
+}
+
 // Cuts a text into paragraphs, headings, list items, formulas, tables and code.
 class Splitter {
  public:
@@ -209,26 +225,27 @@ class Splitter {
     text = end == kNone ? TextView() : text.substr(end + 8);
   }
 
-  // Whether a line of this length was broken by the width of its column.
-  bool is_wrapped(std::size_t length, std::size_t longest) const {
-    const bool full = longest >= kShortestColumn && length * 4 >= longest * 3;
-    return wrapped_ == Wrapped::all || (wrapped_ == Wrapped::after_full_lines && full);
+  // Whether a line goes on in the next one.
+  bool is_wrapped(TextView line, TextView next, std::size_t full) const {
+    if (begins_entry(next)) return false;
+    if (wrapped_ == Wrapped::all || ends_inside_word(line)) return true;
+    const bool is_full = full >= kShortestColumn && line.size() * 4 >= full * 3;
+    return wrapped_ == Wrapped::after_full_lines && is_full && !begins_title(line, next, full);
   }
 
   // Makes blocks of the lines that have come: wrapped ones are joined, one that ends early is a paragraph of its own.
   void end_paragraph() {
-    std::size_t longest = 0, last = 0;  // lengths of lines
-    for (const TextView line : lines_) longest = std::max(longest, stripped(line).size());
+    const std::size_t full = full_length(lines_);
+    TextView last;
     for (const TextView whole : lines_) {
       const TextView line = stripped(whole);
       const Marked found = list_marker(line);
       const std::size_t level = written_level(line);
-      const bool goes_on = !begins_entry(line) && (is_wrapped(last, longest) || ends_inside_word(current_));
-      if (!found.marker.empty() || level > 0 || !goes_on) end_current();
+      if (!found.marker.empty() || level > 0 || !is_wrapped(last, line, full)) end_current();
       if (level > 0) add(BlockKind::heading, cleaned(line.substr(level)), "", level);
       if (level == 0) append_line(current_, found.text);
       if (!found.marker.empty()) marker_ = found.marker;
-      last = level > 0 ? 0 : line.size();
+      last = level > 0 ? TextView() : line;
     }
     end_current();
     lines_.clear();

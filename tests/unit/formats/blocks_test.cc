@@ -79,6 +79,20 @@ TEST(Blocks, LinesOfAParagraph) {
             "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二");
 }
 
+TEST(Blocks, LinesOfAWholePage) {
+  Region whole = text(
+      "Notes on Pages\nA page of print is not a photograph\nof the world. It has ink and paper, and\n"
+      "it is never shorter than it must be or\nWhy it is so\nMillions of drawn pages: books, papers,\n"
+      "Names, and so on.\nThis line at the foot of the page stands across both of its columns.",
+      {0, 0, 700, 1000});
+  EXPECT_EQ(md({whole}),
+            "Notes on Pages\n\nA page of print is not a photograph of the world. It has ink and paper, and "
+            "it is never "
+            "shorter than it must be or\n\nWhy it is so\n\nMillions of drawn pages: books, papers, Names, "
+            "and so on.\n\n"
+            "This line at the foot of the page stands across both of its columns.\n");
+}
+
 TEST(Blocks, LinesThatAreParagraphs) {
   const std::string line = "A sentence that is repeated here until it fills a line. ";
   const std::string paragraph = line + line + line + "End.";
