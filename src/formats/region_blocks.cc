@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "formats/blocks.h"
 #include "formats/characters.h"
+#include "formats/footnotes.h"
 #include "formats/inline_maths.h"
 #include "formats/joined_lines.h"
 #include "formats/sdk_rules.h"
@@ -310,6 +311,32 @@ bool is_furniture(RegionLabel label) {
   }
 }
 
+// Whether a note begins behind that of the name `last`: numbers follow one another, so that "12 of them" in a note is none.
+bool begins_next_note(const Text& name, const Text& last) {
+  if (name.empty() || last.empty()) return false;
+  const bool numbers = is_decimal(name[0]) && is_decimal(last[0]);
+  return numbers ? std::stoi(to_utf8(name)) == std::stoi(to_utf8(last)) + 1 : !is_decimal(name[0]);
+}
+
+// Notes that a region holds together are blocks of their own.
+std::vector<Block> footnote_blocks(Block block, TextView text) {
+  std::vector<Text> notes(1);
+  Text last;
+  for (const TextView line : split(text, U'\n')) {
+    const Text name = note_name(line);
+    if (begins_next_note(name, last)) notes.emplace_back();
+    if (notes.back().empty()) last = name;
+    append_line(notes.back(), line);
+  }
+  block.kind = BlockKind::footnote;
+  std::vector<Block> blocks;
+  for (const Text& note : notes) {
+    block.text = to_utf8(cleaned(note));
+    if (!block.text.empty()) blocks.push_back(block);
+  }
+  return blocks;
+}
+
 std::vector<Block> one_block(Block block, BlockKind kind, const Text& text) {
   if (text.empty()) return {};
   block.kind = kind;
@@ -332,7 +359,7 @@ std::vector<Block> text_blocks(const Region& region, Block block, int level) {
     case RegionLabel::figure_title:
       return one_block(block, BlockKind::caption, cleaned(on_one_line(text)));
     case RegionLabel::footnote:
-      return one_block(block, BlockKind::footnote, cleaned(on_one_line(text)));
+      return footnote_blocks(std::move(block), text);
     case RegionLabel::algorithm:
     case RegionLabel::content:
       if (text.starts_with(U"```")) break;

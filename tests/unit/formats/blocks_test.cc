@@ -182,6 +182,9 @@ TEST(Blocks, Footnotes) {
   EXPECT_EQ(linked("word† on", "† See it."), "word[^1] on\n\n[^1]: See it.\n");
   EXPECT_EQ(linked("word$^\\dagger$ on", "† See it."), "word[^1] on\n\n[^1]: See it.\n");
   EXPECT_EQ(linked("see [3]", "[3] It."), "see[^1]\n\n[^1]: It.\n");
+  EXPECT_EQ(linked("a $^{1}$ b $^{2}$", "1 one, of which there are\n12 in all\n2 two"),
+            "a[^1] b[^2]\n\n[^1]: one, of which there are 12 in all\n\n[^2]: two\n");
+  EXPECT_EQ(linked("a† b‡", "† one\n‡ two"), "a[^1] b[^2]\n\n[^1]: one\n\n[^2]: two\n");
   // Unsure: they stay as they are.
   EXPECT_EQ(linked("see [3]", "3 It."), "see [3]\n\n3 It.\n");
   EXPECT_EQ(linked("word $x^{1}$ on", "1 See it."), "word $x^{1}$ on\n\n1 See it.\n");
