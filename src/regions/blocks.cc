@@ -17,7 +17,7 @@ constexpr double kShortLine = 24;  // the mean width of lines of programs and ta
 constexpr double kRowGap = 14;     // between what stands in one row: markers, numbers, single lines
 constexpr double kCellGap = 6;     // the same for several lines
 constexpr double kPartOfColumn = 7;
-constexpr double kColumn = 15;     // the width of a column of running text, at least
+constexpr double kColumn = 15;  // the width of a column of running text, at least
 
 constexpr double kWidePitch = 1.35;  // of the usual one: a new paragraph
 constexpr double kOtherSize = 1.14;  // ratio of heights of letters in one paragraph

@@ -268,14 +268,15 @@ bool is_figure(const Block& block) {
 
 // Dashes and ticks may make lines of their own.
 int rows_of_text(const Block& block) {
-  return static_cast<int>(
-      std::count_if(block.lines.begin(), block.lines.end(), [](const TextLine& line) { return line.letters >= 3; }));
+  return static_cast<int>(std::count_if(block.lines.begin(), block.lines.end(),
+                                        [](const TextLine& line) { return line.letters >= 3; }));
 }
 
 }  // namespace
 
-std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings, const std::vector<Rule>& rules,
-                               std::vector<char>& used, const PageMeasures& page) {
+std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings,
+                               const std::vector<Rule>& rules, std::vector<char>& used,
+                               const PageMeasures& page) {
   std::vector<Block> tables;
   used.assign(rules.size(), 0);
   if (rules.size() > kMostRules) return tables;
