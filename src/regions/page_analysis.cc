@@ -189,7 +189,7 @@ PageAnalysis analyse_page(const Image& page, const SplitOptions& options) {
   measures.pitch = usual_pitch(lines, height);
 
   std::vector<char> used;
-  std::vector<Block> tables = take_tables(lines, rules, used, measures);
+  std::vector<Block> tables = take_tables(lines, marks.drawings, rules, used, measures);
   std::vector<Block> figures = find_figures(marks.drawings, rules, used, lines, measures);
   std::vector<Block> blocks = find_blocks(std::move(lines), rules, measures);
   for (Block& table : tables) blocks.push_back(std::move(table));

@@ -17,7 +17,8 @@ constexpr double kWordGap = 0.75;       // bridged everywhere
 constexpr double kWideGap = 2.2;        // bridged where there is no corridor
 constexpr double kSmallMark = 0.52;     // lower marks are dots and accents, which join no lines
 constexpr double kCorridorWidth = 1.0;  // at least
-constexpr double kCorridorHeight = 7;
+constexpr double kCorridorHeight = 6;
+constexpr double kCorridorBreak = 4;   // where no text is on one side, it ends
 constexpr double kCorridorText = 3.4;  // height of the text that it separates, at least
 constexpr double kCorridorReach = 14;  // how far that may be away on each side
 constexpr int kCellsPerLetter = 3;
@@ -96,9 +97,9 @@ std::vector<Piece> close_pieces(const std::vector<Mark>& marks, const std::vecto
   for (const int id : ids) boxes.push_back(marks[id].box);
   Sets sets(boxes.size());
   chain(boxes, page_height, height, sets, [&](const Rect& a, const Rect& b) {
-    const int larger = std::max(a.height(), b.height());
     if (is_other_size(a, b, height)) return false;
-    const double size = std::clamp<double>(larger, 0.8 * height, 6.0 * height);
+    // The lower one counts: a bracket or a frame is no larger letter.
+    const double size = std::max(0.8 * height, double(std::min(a.height(), b.height())));
     return b.x0 - a.x1 <= gap * size && on_one_line(a, b, 0.4);
   });
   return pieces_of(boxes, ids, sets);
@@ -127,6 +128,10 @@ class Corridors {
   }
 
  private:
+  // Rows of cells, the first and the last of which separate text, and how many of them do.
+  struct Stretch {
+    int first, last, rows;
+  };
   static constexpr std::uint8_t kWhite = 0, kInk = 1, kCorridor = 2;
 
   void fill(const Rect& box, std::uint8_t value) {
@@ -157,21 +162,29 @@ class Corridors {
     const int white = std::max(1, wide - 1);
     const auto cells = [&](double letters) { return static_cast<int>(letters * height / cell_); };
     const int high = cells(kCorridorHeight), text = cells(kCorridorText), reach = cells(kCorridorReach);
-    std::vector<int> above(columns_, 0);      // how many rows the gap that ends in this column goes up
-    std::vector<int> separates(columns_, 0);  // in how many of them there is text on both sides
+    const int apart = cells(kCorridorBreak);
+    std::vector<std::vector<Stretch>> stretches(columns_);  // of the gap that ends in each column
     std::vector<char> separating;
+    const auto end = [&](int x) {
+      const auto is_high = [&](const Stretch& part) { return part.last + 1 - part.first >= high; };
+      const bool is_gutter = std::any_of(stretches[x].begin(), stretches[x].end(), [&](const Stretch& part) {
+        return part.rows >= 2 * text && is_high(part);
+      });
+      for (const Stretch& part : stretches[x])
+        if ((part.rows >= text && is_high(part)) || (is_gutter && 2 * part.rows >= text))
+          fill_cells(x - white + 1, part.first, x, part.last + 1);
+      stretches[x].clear();
+    };
     for (int y = 0; y <= rows_; ++y) {
       int run = 0;
       if (y < rows_) find_separating(y, reach, separating);
       for (int x = 0; x < columns_; ++x) {
         run = y < rows_ && cells_[std::int64_t{y} * columns_ + x] == kWhite ? run + 1 : 0;
-        if (run >= white) {
-          ++above[x];
-          separates[x] += separating[x];
-          continue;
-        }
-        if (above[x] >= high && separates[x] >= text) fill_cells(x - white + 1, y - above[x], x, y);
-        above[x] = separates[x] = 0;
+        if (run < white) end(x);
+        if (run < white || !separating[x]) continue;
+        if (stretches[x].empty() || y - stretches[x].back().last > apart) stretches[x].push_back({y, y, 0});
+        stretches[x].back().last = y;
+        ++stretches[x].back().rows;
       }
     }
   }
