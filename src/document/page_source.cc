@@ -79,6 +79,7 @@ SourcePage PageSource::current_page() {
   result.document = document_;
   result.missing = missing_;
   result.index = next_page_;
+  result.claim = document_->claim(next_page_);
   next_page_ = next_page_ < count ? next_wanted(result.page.input, next_page_ + 1) : 0;
   pages_left_ = next_page_ == 0 ? 0 : options_.pages.size(next_page_, count);
   result.page.last = next_page_ == 0;
