@@ -9,7 +9,7 @@
 
 #include "models/pp_doclayout_v3/polygon.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
@@ -159,4 +159,4 @@ std::vector<Region> find_regions(const PageOutputs& page, const LayoutConfig& co
   return regions;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

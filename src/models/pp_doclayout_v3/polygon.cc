@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // Directions anticlockwise as seen, from the right.
@@ -243,4 +243,4 @@ std::vector<Point> mask_polygon(const Mask& mask) {
   return corners;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

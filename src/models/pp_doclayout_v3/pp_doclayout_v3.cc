@@ -8,7 +8,7 @@
 #include "models/pp_doclayout_v3/backbone.h"
 #include "models/pp_doclayout_v3/preprocess.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // A result of the network in ordinary memory.
@@ -106,4 +106,4 @@ std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> pa
   return regions;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

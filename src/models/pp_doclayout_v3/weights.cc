@@ -7,7 +7,7 @@
 
 #include "models/pp_doclayout_v3/tensor_names.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 using Values = std::vector<double>;
@@ -313,4 +313,4 @@ LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, D
   return weights;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

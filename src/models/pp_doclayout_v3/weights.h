@@ -6,7 +6,7 @@
 #include "models/pp_doclayout_v3/config.h"
 #include "models/weight_loader.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // A convolution with its batch normalisation, folded into weight and bias, and its window.
 struct Convolution {
@@ -103,4 +103,4 @@ struct LayoutWeights : LoadedTensors {
 // and unexpected tensors.
 LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device);
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout
