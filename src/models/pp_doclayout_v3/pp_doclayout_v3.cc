@@ -38,7 +38,7 @@ std::unique_ptr<PpDocLayoutV3> PpDocLayoutV3::load(const std::filesystem::path& 
 
 PpDocLayoutV3::PpDocLayoutV3(LayoutConfig config, SafetensorsFiles files, Device& device, DType compute)
     : config_(std::move(config)),
-      weights_(load_weights(std::move(files), config_, device)),
+      weights_(load_weights(std::move(files), config_, device, compute)),
       device_(device),
       compute_(compute),
       encoder_(config_, weights_.encoder, device, compute),
