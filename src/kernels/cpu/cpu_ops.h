@@ -64,6 +64,10 @@ class CpuOps final : public Ops {
   void few_rows(const Product& product);
   void dense(const Product& product);
   void dense_onednn(const Product& product);
+  void convolve_panels(const Tensor& x, const Weight& weight, const Window& window,
+                       const ConvolutionOptions& options, const Tensor& y);
+  void convolve_onednn(const Tensor& x, const Weight& weight, const Window& window,
+                       const ConvolutionOptions& options, const Tensor& y);
 
   Tensor output(const Tensor& out, const Shape& shape, DType dtype) {
     GLMOCR_CHECK(!out || (out.shape == shape && out.dtype == dtype));
