@@ -22,18 +22,18 @@ def parse_part(part, parts, source, output, cpus, options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(epilog="Options of glm-ocr parse follow behind --.")
     parser.add_argument("source")
     parser.add_argument("output")
     parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--cpus", type=int, default=4, help="of each task")
-    parser.add_argument("options", nargs="*", help="of parse, behind --")
-    arguments = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments = parser.parse_args(sys.argv[1:end])
     ray.init()
     task = ray.remote(parse_part).options(num_cpus=arguments.cpus, max_retries=3)
     parts = [
         task.remote(part, arguments.parts, os.path.abspath(arguments.source), os.path.abspath(arguments.output),
-                    arguments.cpus, arguments.options)
+                    arguments.cpus, sys.argv[end + 1 :])
         for part in range(arguments.parts)
     ]
     codes = ray.get(parts)
