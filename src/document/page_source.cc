@@ -54,7 +54,6 @@ std::optional<SourcePage> PageSource::open(std::int64_t input) {
     missing_ = std::make_shared<std::atomic<int>>(0);
     const std::int64_t count = document_->page_count();
     if (options_.pages.next(1, count) == 0) {
-      document_.reset();
       fail(ErrorCode::input, cat(display_name(files_[input]), ": has ", count,
                                  count == 1 ? " page" : " pages", "; asked for: ", options_.pages.text()));
     }
@@ -65,6 +64,7 @@ std::optional<SourcePage> PageSource::open(std::int64_t input) {
     }
     return current_page();
   } catch (...) {
+    close();
     failed.page.error = current_error();
     return failed;
   }

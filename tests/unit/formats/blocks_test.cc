@@ -263,10 +263,19 @@ TEST(Headings, OneLevelWhereHeightsAreAlike) {
 }
 
 TEST(Headings, LettersOfSeveralLines) {
-  Region title = region(RegionLabel::paragraph_title, "a heading that takes two lines", {0, 0, 200, 50});
+  Region title = region(RegionLabel::paragraph_title, "a heading that goes on two lines", {0, 0, 200, 50});
   const double estimated = letter_height(title);
-  title.lines = {{{0, 0, 200, 25}, "a heading that", {}}, {{0, 25, 200, 50}, "takes two lines", {}}};
+  title.lines = {{{0, 0, 200, 25}, "a heading that", {}}, {{0, 25, 200, 50}, "goes on two lines", {}}};
   EXPECT_DOUBLE_EQ(letter_height(title), estimated);
+}
+
+// A line is higher where its letters go below it, or rise above.
+TEST(Headings, LettersOfOneSizeInLinesOfDifferentHeights) {
+  const double size = letter_height(region(RegionLabel::paragraph_title, "Why water warms", {0, 0, 200, 91}));
+  EXPECT_NEAR(letter_height(region(RegionLabel::paragraph_title, "What we saw", {0, 0, 200, 70})), size,
+              0.01 * size);
+  EXPECT_NEAR(letter_height(region(RegionLabel::paragraph_title, "a sea area", {0, 0, 200, 47})), size,
+              0.01 * size);
 }
 
 TEST(PictureFiles, AreNamedByPageAndRegion) {
