@@ -262,20 +262,40 @@ TEST(Headings, OneLevelWhereHeightsAreAlike) {
   EXPECT_EQ(heights.levels().level(small, page({})), 2);
 }
 
-TEST(Headings, LettersOfSeveralLines) {
-  Region title = region(RegionLabel::paragraph_title, "a heading that goes on two lines", {0, 0, 200, 50});
-  const double estimated = letter_height(title);
-  title.lines = {{{0, 0, 200, 25}, "a heading that", {}}, {{0, 25, 200, 50}, "goes on two lines", {}}};
-  EXPECT_DOUBLE_EQ(letter_height(title), estimated);
+TEST(Headings, LettersWithoutDescenders) {
+  const auto height = [](const std::string& heading, double box) {
+    return letter_height(region(RegionLabel::paragraph_title, heading, {0, 0, 200, box}));
+  };
+  EXPECT_NEAR(height("Results", 15.4), height("Discussing", 20), 0.15 * 20);  // tight boxes
+  EXPECT_NEAR(height("Results", 24), height("Discussing", 24), 0.15 * 24);    // with a margin
 }
 
-// A line is higher where its letters go below it, or rise above.
-TEST(Headings, LettersOfOneSizeInLinesOfDifferentHeights) {
-  const double size = letter_height(region(RegionLabel::paragraph_title, "Why water warms", {0, 0, 200, 91}));
-  EXPECT_NEAR(letter_height(region(RegionLabel::paragraph_title, "What we saw", {0, 0, 200, 70})), size,
-              0.01 * size);
-  EXPECT_NEAR(letter_height(region(RegionLabel::paragraph_title, "a sea area", {0, 0, 200, 47})), size,
-              0.01 * size);
+TEST(Headings, Numbers) {
+  EXPECT_EQ(number_depth("1 Introduction"), 1);
+  EXPECT_EQ(number_depth("## 12. Introduction"), 1);
+  EXPECT_EQ(number_depth("2.1 Method"), 2);
+  EXPECT_EQ(number_depth("A.1. Proofs"), 2);
+  EXPECT_EQ(number_depth("10.2.3 Details"), 3);
+  EXPECT_EQ(number_depth("2024 in figures"), 0);
+  EXPECT_EQ(number_depth("3D models"), 0);
+  EXPECT_EQ(number_depth("A method"), 0);
+  EXPECT_EQ(number_depth(""), 0);
+  const auto heading = [](const std::string& text) {
+    return region(RegionLabel::paragraph_title, text, {0, 0, 100, 20});
+  };
+  const DocumentPage numbered =
+      page({heading("1 Method"), heading("1.1 Parts"), heading("1.1.1 Detail"), heading("Notes")});
+  HeadingHeights heights;
+  heights.add(numbered);
+  EXPECT_EQ(write(Format::markdown, {numbered}, {.headings = heights.levels()}),
+            "## 1 Method\n\n### 1.1 Parts\n\n#### 1.1.1 Detail\n\n## Notes\n");
+}
+
+TEST(Headings, LettersOfSeveralLines) {
+  Region title = region(RegionLabel::paragraph_title, "a heading that goes over two lines", {0, 0, 200, 50});
+  const double estimated = letter_height(title);
+  title.lines = {{{0, 0, 200, 23}, "a heading that", {}}, {{0, 27, 200, 50}, "goes over two lines", {}}};
+  EXPECT_NEAR(letter_height(title), estimated, 0.1 * estimated);
 }
 
 TEST(PictureFiles, AreNamedByPageAndRegion) {
