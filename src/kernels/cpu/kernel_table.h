@@ -89,7 +89,8 @@ struct RopeTask {
 // dim). Both are 64-byte aligned.
 struct AttentionTile {
   int64_t rows, dim;
-  Type type;  // of q, keys, values and results
+  Type type;           // of q, keys, values and results
+  bool rounds_weights;  // to bf16, before they multiply and are summed
   void* state;
   void* work;  // for the block functions; merge and end do not use it
 };
@@ -109,6 +110,23 @@ struct AttentionKeys {
   const KeyRun* runs;
   int64_t count;  // of keys
   const int32_t* visible;
+};
+
+// Rows of one head of bf16 against all keys of a segment: out = softmax(q · kᵀ · scale) · v, with weights
+// rounded as in Ops::attention. Strides count elements. work has segment_work_bytes(rows, dim) bytes, 64-byte
+// aligned. out may be q.
+struct SegmentTask {
+  int64_t rows, keys, dim;
+  const void* q;
+  int64_t q_stride;
+  const void* k;
+  int64_t k_stride;
+  const void* v;
+  int64_t v_stride;
+  float scale;
+  void* out;
+  int64_t out_stride;
+  void* work;
 };
 
 struct KernelTable {
@@ -143,6 +161,10 @@ struct KernelTable {
   void (*attention_merge)(const AttentionTile& tile, const AttentionTile& other);
   // rows[r] [dim] = acc / sum, rounded.
   void (*attention_end)(const AttentionTile& tile, void* const* rows);
+
+  // Null where the set has no products of bf16.
+  int64_t (*segment_work_bytes)(int64_t rows, int64_t dim);
+  void (*segment)(const SegmentTask& task);
 
   // The largest of n values, the lowest index of it, and Σ exp(value − largest). Index -1 and nothing else
   // where a value is NaN or infinite.

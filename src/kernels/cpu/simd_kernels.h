@@ -33,4 +33,12 @@ void attention_many(const AttentionTile& tile, const AttentionKeys& keys);
 void attention_merge(const AttentionTile& tile, const AttentionTile& other);
 void attention_end(const AttentionTile& tile, void* const* rows);
 
+#ifdef __AVX512BF16__
+int64_t segment_work_bytes(int64_t rows, int64_t dim);  // simd_segments.cc
+void segment(const SegmentTask& task);
+#else
+constexpr decltype(KernelTable::segment_work_bytes) segment_work_bytes = nullptr;
+constexpr decltype(KernelTable::segment) segment = nullptr;
+#endif
+
 }  // namespace glmocr::cpu::GLMOCR_ISA

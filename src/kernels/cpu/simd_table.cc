@@ -27,6 +27,8 @@ const KernelTable& kernel_table() {
       .attention_many = attention_many,
       .attention_merge = attention_merge,
       .attention_end = attention_end,
+      .segment_work_bytes = segment_work_bytes,
+      .segment = segment,
       .greedy = greedy,
   };
   return table;
