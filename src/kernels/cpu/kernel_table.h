@@ -89,7 +89,7 @@ struct RopeTask {
 // dim). Both are 64-byte aligned.
 struct AttentionTile {
   int64_t rows, dim;
-  Type type;           // of q, keys, values and results
+  Type type;            // of q, keys, values and results
   bool rounds_weights;  // to bf16, before they multiply and are summed
   void* state;
   void* work;  // for the block functions; merge and end do not use it

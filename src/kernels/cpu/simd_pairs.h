@@ -11,6 +11,12 @@ namespace glmocr::cpu::GLMOCR_ISA {
 constexpr int64_t kPairColumns = 32;
 constexpr int64_t kPairDepth = 32;
 
+// A number that the compiler knows.
+template <int64_t N>
+struct Fixed {
+  constexpr operator int64_t() const { return N; }
+};
+
 #ifdef __AMX_BF16__
 constexpr int64_t kPairRows = 32;  // 2 × 2 tiles of sums
 
@@ -74,9 +80,10 @@ inline void multiply_tiles(int64_t k, const Bf16* a, int64_t a_stride, const Bf1
   _tile_stored(3, lower + 16, c_bytes);
 }
 
-// c [rows, 32] (+)= a [rows, k] · panel; rows is a multiple of kPairRows.
-inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* panel,
-                           float* c, int64_t c_stride, bool add) {
+// c [rows, 32] (+)= a [rows, k] · panel; rows is a multiple of kPairRows. Strides are numbers or Fixed.
+template <class AStride, class CStride>
+inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, AStride a_stride, const Bf16* panel,
+                           float* c, CStride c_stride, bool add) {
   for (int64_t r = 0; r < rows; r += kPairRows) {
     multiply_tiles(k, a + r * a_stride, a_stride, panel, c + r * c_stride, c_stride, add);
   }
@@ -90,8 +97,11 @@ GLMOCR_INLINE Pairs broadcast_pair(const Bf16* p) {
   return reinterpret_cast<Pairs>(_mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)));
 }
 
-inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, int64_t a_stride, const Bf16* panel,
-                           float* c, int64_t c_stride, bool add) {
+// c [rows, 32] (+)= a [rows, k] · panel; rows is a multiple of kPairRows. Strides are numbers or Fixed: with
+// those that the compiler knows one register holds the addresses of all rows.
+template <class AStride, class CStride>
+inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, AStride a_stride, const Bf16* panel,
+                           float* c, CStride c_stride, bool add) {
   constexpr int R = kPairRows;
   for (int64_t first = 0; first < rows; first += R) {
     const Bf16 *row = a + first * a_stride, *columns = panel;

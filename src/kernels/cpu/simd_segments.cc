@@ -13,20 +13,14 @@ namespace {
 
 // Keys packed at once: those of the tiles pay for loading and storing what was summed so far, those of the
 // vectors stay in the first-level cache.
-constexpr int64_t kBlockKeys = kPairRows == 32 ? 128 : 64;
+constexpr int64_t kBlockKeys = 128;
 // The largest score of a row may be so far above the row's number before that changes: weights then are up to
 // 2^8, which costs no digits.
 constexpr float kMostAbove = 8;
 
-struct Sizes {
-  int64_t rows, dim, depth, width;  // rows and dim as padded for products, as the right and left operand
-
-  Sizes(int64_t all_rows, int64_t head_dim)
-      : rows(round_up(all_rows, kPairRows)),
-        dim(head_dim),
-        depth(round_up(head_dim, kPairDepth)),
-        width(round_up(head_dim, kPairColumns)) {}
-};
+// The width of q, keys and values as products want it.
+static_assert(kPairDepth == kPairColumns);
+int64_t width_of(int64_t dim) { return round_up(dim, kPairDepth); }
 
 // Pieces of one block of memory, each 64-byte aligned. The first pass, from null, counts.
 struct Carver {
@@ -41,36 +35,39 @@ struct Carver {
 };
 
 struct Memory {
-  Bf16* q;         // [rows, depth]
-  float* acc;      // [rows, width], Σ weight · value
-  float* sums;     // [rows, kLanes], parts of Σ weight
-  float* centre;   // [rows], the whole number that weights are relative to
-  Bf16* keys;      // panels of kPairColumns keys, [kBlockKeys / kPairColumns][depth]
-  Bf16* values;    // panels of kPairColumns values, [width / kPairColumns][kBlockKeys]
-  float* scores;   // [kPairRows, kBlockKeys]
-  Bf16* weights;   // [kPairRows, kBlockKeys]
+  int64_t rows;   // a multiple of kPairRows
+  Bf16* q;        // [rows, width]
+  float* acc;     // [rows, width], Σ weight · value
+  float* sums;    // [rows, kLanes], parts of Σ weight
+  float* centre;  // [rows], the whole number that weights are relative to
+  Bf16* keys;     // panels of kPairColumns keys, [kBlockKeys / kPairColumns][width]
+  Bf16* values;   // panels of kPairColumns values, [width / kPairColumns][kBlockKeys]
+  float* scores;  // [kPairRows, kBlockKeys]
+  Bf16* weights;  // [kPairRows, kBlockKeys]
   int64_t bytes;
 
-  Memory(void* from, const Sizes& s) {
+  Memory(void* from, int64_t all_rows, int64_t width) : rows(round_up(all_rows, kPairRows)) {
     Carver carver{static_cast<char*>(from)};
-    q = carver.take<Bf16>(s.rows * s.depth);
-    acc = carver.take<float>(s.rows * s.width);
-    sums = carver.take<float>(s.rows * kLanes);
-    centre = carver.take<float>(s.rows);
-    keys = carver.take<Bf16>(kBlockKeys * s.depth);
-    values = carver.take<Bf16>(kBlockKeys * s.width);
+    q = carver.take<Bf16>(rows * width);
+    acc = carver.take<float>(rows * width);
+    sums = carver.take<float>(rows * kLanes);
+    centre = carver.take<float>(rows);
+    keys = carver.take<Bf16>(kBlockKeys * width);
+    values = carver.take<Bf16>(kBlockKeys * width);
     scores = carver.take<float>(kPairRows * kBlockKeys);
     weights = carver.take<Bf16>(kPairRows * kBlockKeys);
     bytes = carver.at - static_cast<char*>(from);
   }
 };
 
+// Width: int64_t, or Fixed where it is a usual one.
+template <class Width>
 class Segment {
  public:
-  explicit Segment(const SegmentTask& task)
+  Segment(const SegmentTask& task, Width width)
       : task_(task),
-        sizes_(task.rows, task.dim),
-        memory_(task.work, sizes_),
+        width_(width),
+        memory_(task.work, task.rows, width),
         factor_(__builtin_fabsf(task.scale) * 1.44269504f) {}
 
   void run() {
@@ -89,14 +86,14 @@ class Segment {
   void load_queries() {
     // A negative scale turns the queries, so that the largest score is that of the largest product.
     const I turn = _mm512_set1_epi16(task_.scale < 0 ? -0x8000 : 0);
-    for (int64_t r = 0; r < sizes_.rows; ++r) {
-      for (int64_t d = 0; d < sizes_.depth; d += kPairLanes) {
+    for (int64_t r = 0; r < memory_.rows; ++r) {
+      for (int64_t d = 0; d < width_; d += kPairLanes) {
         const F words =
             r < task_.rows ? load_words(at(task_.q, r * task_.q_stride) + d, task_.dim - d) : zero();
-        store_words(memory_.q + r * sizes_.depth + d,
+        store_words(memory_.q + r * width_ + d,
                     _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(words), turn)));
       }
-      for (int64_t d = 0; d < sizes_.width; d += kLanes) store(memory_.acc + r * sizes_.width + d, zero());
+      for (int64_t d = 0; d < width_; d += kLanes) store(memory_.acc + r * width_ + d, zero());
       store(memory_.sums + r * kLanes, zero());
       memory_.centre[r] = -__builtin_inff();
     }
@@ -107,9 +104,9 @@ class Segment {
     const Bf16 *k = at(task_.k, first * task_.k_stride), *v = at(task_.v, first * task_.v_stride);
     for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
       pack_rows([&](int64_t key) { return k + (i + key) * task_.k_stride; }, count - i, task_.dim,
-                memory_.keys + i * sizes_.depth);
+                memory_.keys + i * width_);
     }
-    for (int64_t d = 0; d < sizes_.width; d += kPairColumns) {
+    for (int64_t d = 0; d < width_; d += kPairColumns) {
       pack_columns([&](int64_t key) { return v + key * task_.v_stride + d; }, count, task_.dim - d,
                    kBlockKeys, memory_.values + d * kBlockKeys);
     }
@@ -124,14 +121,14 @@ class Segment {
 
   void add_block(int64_t row, int64_t count) {
     for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
-      multiply_pairs(kPairRows, sizes_.depth, memory_.q + row * sizes_.depth, sizes_.depth,
-                     memory_.keys + i * sizes_.depth, memory_.scores + i, kBlockKeys, false);
+      multiply_pairs(kPairRows, width_, memory_.q + row * width_, width_, memory_.keys + i * width_,
+                     memory_.scores + i, Fixed<kBlockKeys>{}, false);
     }
     const int64_t rows = task_.rows - row < kPairRows ? task_.rows - row : kPairRows;
     for (int64_t r = 0; r < rows; ++r) weigh(row + r, memory_.scores + r * kBlockKeys, count, r);
-    for (int64_t d = 0; d < sizes_.width; d += kPairColumns) {
-      multiply_pairs(kPairRows, kBlockKeys, memory_.weights, kBlockKeys, memory_.values + d * kBlockKeys,
-                     memory_.acc + row * sizes_.width + d, sizes_.width, true);
+    for (int64_t d = 0; d < width_; d += kPairColumns) {
+      multiply_pairs(kPairRows, kBlockKeys, memory_.weights, Fixed<kBlockKeys>{},
+                     memory_.values + d * kBlockKeys, memory_.acc + row * width_ + d, width_, true);
     }
   }
 
@@ -166,8 +163,8 @@ class Segment {
     const float before = memory_.centre[row], largest = largest_of(best) * factor_;
     const float centre = _mm512_cvtss_f32(_mm512_roundscale_ps(set(largest), _MM_FROUND_TO_POS_INF));
     const F change = _mm512_scalef_ps(set(1), set(before - centre));
-    float *acc = memory_.acc + row * sizes_.width, *sums = memory_.sums + row * kLanes;
-    for (int64_t d = 0; d < sizes_.width; d += kLanes) store(acc + d, load(acc + d) * change);
+    float *acc = memory_.acc + row * width_, *sums = memory_.sums + row * kLanes;
+    for (int64_t d = 0; d < width_; d += kLanes) store(acc + d, load(acc + d) * change);
     store(sums, load(sums) * change);
     memory_.centre[row] = centre;
   }
@@ -177,25 +174,27 @@ class Segment {
       Bf16* to = static_cast<Bf16*>(task_.out) + r * task_.out_stride;
       const F total = set(sum(load(memory_.sums + r * kLanes)));
       for (int64_t d = 0; d < task_.dim; d += kLanes) {
-        store_some(to + d, load(memory_.acc + r * sizes_.width + d) / total, task_.dim - d);
+        store_some(to + d, load(memory_.acc + r * width_ + d) / total, task_.dim - d);
       }
     }
   }
 
   const SegmentTask& task_;
-  Sizes sizes_;
+  Width width_;
   Memory memory_;
   float factor_;  // scores in base 2
 };
 
 }  // namespace
 
-int64_t segment_work_bytes(int64_t rows, int64_t dim) { return Memory(nullptr, Sizes(rows, dim)).bytes; }
+int64_t segment_work_bytes(int64_t rows, int64_t dim) { return Memory(nullptr, rows, width_of(dim)).bytes; }
 
 void segment(const SegmentTask& task) {
   const TilesInUse tiles;
   static_cast<void>(tiles);
-  Segment(task).run();
+  const int64_t width = width_of(task.dim);
+  if (width == 64) return Segment(task, Fixed<64>{}).run();
+  Segment(task, width).run();
 }
 #endif
 
