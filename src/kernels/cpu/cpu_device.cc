@@ -2,7 +2,6 @@
 #include "kernels/cpu/cpu_device.h"
 
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/onednn.h"
 
 namespace glmocr {
 namespace {
@@ -14,7 +13,7 @@ class CpuDevice final : public HostDevice {
   std::string name() const override { return "cpu"; }
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
-  bool prefers_bf16() const override { return isa_.bf16_products && cpu::has_bf16_product(); }
+  bool prefers_bf16() const override { return isa_.table().pairs != nullptr; }
 
  private:
   const cpu::Isa& isa_;

@@ -96,7 +96,7 @@ bool always() { return true; }
 
 std::span<const Isa> compiled_isas() {
   static constexpr Isa isas[] = {
-      {"amx", amx::kernel_table, has_amx, true},
+      {"amx", amx::kernel_table, has_amx, false},
       {"avx512_bf16", avx512_bf16::kernel_table, has_avx512_bf16, true},
       {"avx512", avx512::kernel_table, has_avx512, false},
       {"avx2", avx2::kernel_table, has_avx2, false},

@@ -51,6 +51,17 @@ struct DotTask {
   int64_t c_stride;
 };
 
+// c [m, n] = x [m, k] · wᵀ in fp32, of bf16: m rows of x in groups as pack_rows makes them, n rows of w in panels
+// as pack_columns does. Rows of c are rounded up to pair_rows and have room for n rounded up to pair_columns; what
+// is beyond is overwritten. All memory is 64-byte aligned.
+struct PairsTask {
+  const void* groups;
+  const void* panels;
+  int64_t m, n, k;
+  float* c;
+  int64_t c_stride;
+};
+
 // out = round(round(act(round(product + bias))) + residual); an absent part has no rounding.
 struct EpilogueTask {
   int64_t rows, columns;
@@ -138,6 +149,14 @@ struct KernelTable {
   void (*gemm)(const GemmTask& task);
   void (*dot)(const DotTask& task);
   void (*epilogue)(const EpilogueTask& task);
+
+  // Products of bf16; null where the set has none.
+  int64_t pair_rows, pair_columns, pair_depth;
+  void (*pairs)(const PairsTask& task);
+  // At most pair_rows rows of bf16 become a group of so many, at most pair_columns rows a panel; each row has k
+  // rounded up to pair_depth values then.
+  void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
+  void (*pack_columns)(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 
   void (*rms_norm)(const NormTask& task);
   void (*layer_norm)(const NormTask& task);

@@ -57,11 +57,12 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   const ArenaScope scope(device_);
   if (options.rows == RowClass::few) {
     few_rows(product);
-  } else if (isa_.bf16_products && x.dtype == DType::bf16 && weight.data.dtype == DType::bf16 &&
-             has_bf16_product()) {
+  } else if (!kernels_.pairs || in == 0 || x.dtype != DType::bf16 || weight.data.dtype != DType::bf16) {
+    dense(product);
+  } else if (isa_.onednn && has_bf16_product()) {
     dense_onednn(product);
   } else {
-    dense(product);
+    dense_pairs(product);
   }
   return product.y;
 }
@@ -110,6 +111,64 @@ void CpuOps::dense(const Product& p) {
       float* tile = thread_floats(tile_floats + kernels_.gemm_scratch(rows));
       kernels_.gemm({const_rows(p.x, row), p.weights(column), m, n, p.in, tile, columns, tile + tile_floats});
       kernels_.epilogue(p.epilogue(row, column, m, n, {tile, columns, Type::f32}));
+    }
+  };
+  device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
+}
+
+// bf16 by our own kernels, a slice of rows and of columns at a time: all threads pack them once, then multiply in
+// small tasks. Sums depend neither on slices nor on tasks.
+void CpuOps::dense_pairs(const Product& p) {
+  constexpr std::int64_t kPackedBytes = std::int64_t{8} << 20;  // of either operand
+  const std::int64_t row_unit = kernels_.pair_rows, column_unit = kernels_.pair_columns;
+  const std::int64_t depth_bytes = round_up(p.in, kernels_.pair_depth) * 2;
+  const auto slice = [&](std::int64_t count, std::int64_t unit) {
+    return part_size(count, std::max(kPackedBytes / depth_bytes / unit, std::int64_t{1}) * unit, unit);
+  };
+  const std::int64_t all_rows = slice(p.rows, row_unit), all_columns = slice(p.out, column_unit);
+  std::byte* panels = packed_.get((all_columns + all_rows) * depth_bytes);
+  std::byte* groups = panels + all_columns * depth_bytes;
+  for (std::int64_t column = 0; column < p.out; column += all_columns) {
+    const std::int64_t columns = std::min(all_columns, p.out - column);
+    for (std::int64_t row = 0; row < p.rows; row += all_rows) {
+      const std::int64_t rows = std::min(all_rows, p.rows - row);
+      const std::int64_t to_pack = row == 0 ? divide_up(columns, column_unit) : 0;
+      const auto pack = [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          if (const std::int64_t first = i * column_unit; i < to_pack) {
+            kernels_.pack_columns(p.weights(column + first), std::min(column_unit, columns - first), p.in,
+                                  panels + first * depth_bytes);
+          } else {
+            const std::int64_t from = (i - to_pack) * row_unit;
+            kernels_.pack_rows(const_rows(p.x, row + from), std::min(row_unit, rows - from), p.in,
+                               groups + from * depth_bytes);
+          }
+        }
+      };
+      device_.pool().parallel_for(to_pack + divide_up(rows, row_unit), 1, std::ref(pack));
+      multiply_packed(p, {row, rows, column, columns}, groups, panels);
+    }
+  }
+}
+
+void CpuOps::multiply_packed(const Product& p, const Slice& all, const std::byte* groups,
+                             const std::byte* panels) {
+  const std::int64_t depth_bytes = round_up(p.in, kernels_.pair_depth) * 2;
+  const std::int64_t rows = part_size(all.rows, 128, kernels_.pair_rows),
+                     row_parts = divide_up(all.rows, rows);
+  std::int64_t columns = part_size(all.columns, 128, kernels_.pair_columns);
+  while (columns > kernels_.pair_columns &&
+         row_parts * divide_up(all.columns, columns) < 3 * device_.threads()) {
+    columns = part_size(columns, divide_up<std::int64_t>(columns, 2), kernels_.pair_columns);
+  }
+  const std::int64_t column_parts = divide_up(all.columns, columns);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t row = task / column_parts * rows, column = task % column_parts * columns;
+      const std::int64_t m = std::min(rows, all.rows - row), n = std::min(columns, all.columns - column);
+      float* tile = thread_floats(rows * columns);
+      kernels_.pairs({groups + row * depth_bytes, panels + column * depth_bytes, m, n, p.in, tile, columns});
+      kernels_.epilogue(p.epilogue(all.row + row, all.column + column, m, n, {tile, columns, Type::f32}));
     }
   };
   device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));

@@ -17,8 +17,19 @@ struct Fixed {
   constexpr operator int64_t() const { return N; }
 };
 
+// kPairRows rows of the left operand: where the first begins, the distance of rows, and that of steps along k.
+// multiply_pairs(k, left, panel, c, c_stride, add) does c [kPairRows, kPairColumns] (+)= left · panel. Distances
+// are numbers or Fixed: what the compiler knows takes no register.
+template <class Stride, class Step>
+struct Left {
+  const Bf16* data;
+  Stride stride;
+  Step step;
+};
+
 #ifdef __AMX_BF16__
-constexpr int64_t kPairRows = 32;  // 2 × 2 tiles of sums
+constexpr int64_t kPairRows = 32;   // 2 × 2 tiles of sums
+constexpr int64_t kStepDepth = 32;  // values that a product takes at once
 
 // gcc does not tell its optimiser that loading a tile reads memory.
 GLMOCR_INLINE void finish_stores() { __asm__ volatile("" ::: "memory"); }
@@ -46,17 +57,19 @@ class TilesInUse {
   TilesInUse& operator=(const TilesInUse&) = delete;
 };
 
-// c [32, 32] (+)= a [32, k] · panel. Tiles 0 to 3 hold sums, 4 and 5 rows of a, 6 and 7 columns of the panel.
-inline void multiply_tiles(int64_t k, const Bf16* a, int64_t a_stride, const Bf16* panel, float* c,
-                           int64_t c_stride, bool add) {
-  const int64_t a_bytes = a_stride * 2, c_bytes = c_stride * 4, panel_bytes = kPairColumns * 4;
-  float* lower = c + 16 * c_stride;
+// Tiles 0 to 3 hold sums, 4 and 5 rows of the left operand, 6 and 7 columns of the panel.
+template <class Stride, class Step, class CStride>
+inline void multiply_pairs(int64_t k, const Left<Stride, Step>& left, const Bf16* panel, float* c,
+                           CStride c_stride, bool add) {
+  const int64_t left_bytes = left.stride * 2, c_bytes = c_stride * 4, panel_bytes = kPairColumns * 4;
+  const Bf16 *upper = left.data, *lower = left.data + 16 * left.stride;
+  float* lower_c = c + 16 * c_stride;
   finish_stores();
   if (add) {
     _tile_loadd(0, c, c_bytes);
     _tile_loadd(1, c + 16, c_bytes);
-    _tile_loadd(2, lower, c_bytes);
-    _tile_loadd(3, lower + 16, c_bytes);
+    _tile_loadd(2, lower_c, c_bytes);
+    _tile_loadd(3, lower_c + 16, c_bytes);
   } else {
     _tile_zero(0);
     _tile_zero(1);
@@ -65,31 +78,25 @@ inline void multiply_tiles(int64_t k, const Bf16* a, int64_t a_stride, const Bf1
   }
   for (int64_t i = 0; i < k; i += kPairDepth) {
     _tile_loadd(6, panel, panel_bytes);
-    _tile_loadd(4, a + i, a_bytes);
+    _tile_loadd(4, upper, left_bytes);
     _tile_dpbf16ps(0, 4, 6);
     _tile_loadd(7, panel + 32, panel_bytes);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a + 16 * a_stride + i, a_bytes);
+    _tile_loadd(5, lower, left_bytes);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
     panel += kPairDepth * kPairColumns;
+    upper += left.step;
+    lower += left.step;
   }
   _tile_stored(0, c, c_bytes);
   _tile_stored(1, c + 16, c_bytes);
-  _tile_stored(2, lower, c_bytes);
-  _tile_stored(3, lower + 16, c_bytes);
-}
-
-// c [rows, 32] (+)= a [rows, k] · panel; rows is a multiple of kPairRows. Strides are numbers or Fixed.
-template <class AStride, class CStride>
-inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, AStride a_stride, const Bf16* panel,
-                           float* c, CStride c_stride, bool add) {
-  for (int64_t r = 0; r < rows; r += kPairRows) {
-    multiply_tiles(k, a + r * a_stride, a_stride, panel, c + r * c_stride, c_stride, add);
-  }
+  _tile_stored(2, lower_c, c_bytes);
+  _tile_stored(3, lower_c + 16, c_bytes);
 }
 #else
 constexpr int64_t kPairRows = 12;  // 12 × 2 sums of 32 registers
+constexpr int64_t kStepDepth = 2;
 
 class TilesInUse {};  // vectors need no preparation
 
@@ -97,41 +104,66 @@ GLMOCR_INLINE Pairs broadcast_pair(const Bf16* p) {
   return reinterpret_cast<Pairs>(_mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)));
 }
 
-// c [rows, 32] (+)= a [rows, k] · panel; rows is a multiple of kPairRows. Strides are numbers or Fixed: with
-// those that the compiler knows one register holds the addresses of all rows.
-template <class AStride, class CStride>
-inline void multiply_pairs(int64_t rows, int64_t k, const Bf16* a, AStride a_stride, const Bf16* panel,
-                           float* c, CStride c_stride, bool add) {
+template <class Stride, class Step, class CStride>
+inline void multiply_pairs(int64_t k, const Left<Stride, Step>& left, const Bf16* panel, float* c,
+                           CStride c_stride, bool add) {
   constexpr int R = kPairRows;
-  for (int64_t first = 0; first < rows; first += R) {
-    const Bf16 *row = a + first * a_stride, *columns = panel;
-    float* to = c + first * c_stride;
-    F sums[R][2];
+  const Bf16* rows = left.data;
+  F sums[R][2];
+  for (int r = 0; r < R; ++r) {
+    sums[r][0] = add ? load(c + r * c_stride) : zero();
+    sums[r][1] = add ? load(c + r * c_stride + kLanes) : zero();
+  }
+  for (int64_t i = 0; i < k; i += kStepDepth) {
+    const Pairs first = load_pairs(panel), second = load_pairs(panel + kPairLanes);
     for (int r = 0; r < R; ++r) {
-      sums[r][0] = add ? load(to + r * c_stride) : zero();
-      sums[r][1] = add ? load(to + r * c_stride + kLanes) : zero();
+      const Pairs value = broadcast_pair(rows + r * left.stride);
+      sums[r][0] = add_products(value, first, sums[r][0]);
+      sums[r][1] = add_products(value, second, sums[r][1]);
     }
-    for (int64_t i = 0; i < k; i += 2) {
-      const Pairs left = load_pairs(columns), right = load_pairs(columns + kPairLanes);
-      columns += 2 * kPairColumns;
-      for (int r = 0; r < R; ++r) {
-        const Pairs value = broadcast_pair(row + r * a_stride + i);
-        sums[r][0] = add_products(value, left, sums[r][0]);
-        sums[r][1] = add_products(value, right, sums[r][1]);
-      }
-    }
-    for (int r = 0; r < R; ++r) {
-      store(to + r * c_stride, sums[r][0]);
-      store(to + r * c_stride + kLanes, sums[r][1]);
-    }
+    panel += kStepDepth * kPairColumns;
+    rows += left.step;
+  }
+  for (int r = 0; r < R; ++r) {
+    store(c + r * c_stride, sums[r][0]);
+    store(c + r * c_stride + kLanes, sums[r][1]);
   }
 }
 #endif
 
+// Rows of a matrix as the left operand, and rows that pack_left has brought together step by step.
+template <class Stride>
+GLMOCR_INLINE Left<Stride, Fixed<kStepDepth>> rows_of(const Bf16* data, Stride stride) {
+  return {data, stride, {}};
+}
+GLMOCR_INLINE Left<Fixed<kStepDepth>, Fixed<kPairRows * kStepDepth>> packed_rows(const Bf16* data) {
+  return {data, {}, {}};
+}
+
+// `count` rows of k values each become the left operand, filled up with zeros:
+// [k / kStepDepth][kPairRows][kStepDepth].
+template <class RowAt>
+GLMOCR_INLINE void pack_left(RowAt row, int64_t count, int64_t k, Bf16* to) {
+  for (int64_t i = 0; i < k; i += kPairDepth, to += kPairRows * kPairDepth) {
+    if constexpr (kStepDepth == kPairDepth) {
+      for (int64_t r = 0; r < kPairRows; ++r) {
+        store_words(to + r * kPairDepth, r < count ? load_words(row(r) + i, k - i) : zero());
+      }
+    } else {
+      F v[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r) v[r] = r < count ? load_words(row(r) + i, k - i) : zero();
+      transpose(v);
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        store_part(reinterpret_cast<float*>(to) + lane * kPairRows, v[lane], kPairRows);
+      }
+    }
+  }
+}
+
 // `count` rows of k values each, row(i) the address of the first, become the columns of a panel; the panel is
 // filled up with zeros.
 template <class RowAt>
-GLMOCR_INLINE void pack_rows(RowAt row, int64_t count, int64_t k, Bf16* panel) {
+GLMOCR_INLINE void pack_right(RowAt row, int64_t count, int64_t k, Bf16* panel) {
   for (int64_t group = 0; group < kPairColumns; group += kLanes) {
     const int64_t some = count - group;
     for (int64_t i = 0; i < k; i += kPairDepth) {
@@ -149,7 +181,7 @@ GLMOCR_INLINE void pack_rows(RowAt row, int64_t count, int64_t k, Bf16* panel) {
 // Up to kPairColumns columns of `count` rows, row(i) the address of the first of `width` columns, become a
 // panel; the panel is filled up with zeros to `k` rows.
 template <class RowAt>
-GLMOCR_INLINE void pack_columns(RowAt row, int64_t count, int64_t width, int64_t k, Bf16* panel) {
+GLMOCR_INLINE void pack_right_pairs(RowAt row, int64_t count, int64_t width, int64_t k, Bf16* panel) {
   const auto words = [&](int64_t i) {
     return i < count ? reinterpret_cast<I>(load_words(row(i), width)) : _mm512_setzero_si512();
   };

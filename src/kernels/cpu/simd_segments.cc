@@ -103,12 +103,12 @@ class Segment {
   void pack(int64_t first, int64_t count) {
     const Bf16 *k = at(task_.k, first * task_.k_stride), *v = at(task_.v, first * task_.v_stride);
     for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
-      pack_rows([&](int64_t key) { return k + (i + key) * task_.k_stride; }, count - i, task_.dim,
-                memory_.keys + i * width_);
+      pack_right([&](int64_t key) { return k + (i + key) * task_.k_stride; }, count - i, task_.dim,
+                 memory_.keys + i * width_);
     }
     for (int64_t d = 0; d < width_; d += kPairColumns) {
-      pack_columns([&](int64_t key) { return v + key * task_.v_stride + d; }, count, task_.dim - d,
-                   kBlockKeys, memory_.values + d * kBlockKeys);
+      pack_right_pairs([&](int64_t key) { return v + key * task_.v_stride + d; }, count, task_.dim - d,
+                       kBlockKeys, memory_.values + d * kBlockKeys);
     }
     const int64_t after = task_.keys - first - count, next = after < kBlockKeys ? after : kBlockKeys;
     for (int64_t i = count; i < count + next; ++i) {
@@ -121,14 +121,15 @@ class Segment {
 
   void add_block(int64_t row, int64_t count) {
     for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
-      multiply_pairs(kPairRows, width_, memory_.q + row * width_, width_, memory_.keys + i * width_,
+      multiply_pairs(width_, rows_of(memory_.q + row * width_, width_), memory_.keys + i * width_,
                      memory_.scores + i, Fixed<kBlockKeys>{}, false);
     }
     const int64_t rows = task_.rows - row < kPairRows ? task_.rows - row : kPairRows;
     for (int64_t r = 0; r < rows; ++r) weigh(row + r, memory_.scores + r * kBlockKeys, count, r);
+    const auto weights = rows_of(memory_.weights, Fixed<kBlockKeys>{});
     for (int64_t d = 0; d < width_; d += kPairColumns) {
-      multiply_pairs(kPairRows, kBlockKeys, memory_.weights, Fixed<kBlockKeys>{},
-                     memory_.values + d * kBlockKeys, memory_.acc + row * width_ + d, width_, true);
+      multiply_pairs(kBlockKeys, weights, memory_.values + d * kBlockKeys, memory_.acc + row * width_ + d,
+                     width_, true);
     }
   }
 

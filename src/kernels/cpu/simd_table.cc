@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
 
 namespace glmocr::cpu::GLMOCR_ISA {
 
@@ -14,6 +15,12 @@ const KernelTable& kernel_table() {
       .gemm = gemm,
       .dot = dot,
       .epilogue = epilogue,
+      .pair_rows = kPairRows,
+      .pair_columns = kPairColumns,
+      .pair_depth = kPairDepth,
+      .pairs = pairs,
+      .pack_rows = pack_rows,
+      .pack_columns = pack_columns,
       .rms_norm = rms_norm,
       .layer_norm = layer_norm,
       .rope = rope,
