@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 
 #include "base/numbers.h"
@@ -42,6 +43,19 @@ namespace {
 // `most`.
 std::int64_t part_size(std::int64_t count, std::int64_t most, std::int64_t unit) {
   return round_up(divide_up(count, divide_up(count, most)), unit);
+}
+
+// Rows of a task of oneDNN's, so that all threads end together: the least time of the busiest one, where every
+// task costs some rows more than it has.
+std::int64_t balanced_rows(std::int64_t all, std::int64_t column_parts, std::int64_t threads) {
+  constexpr std::int64_t kMost = 8 * kBf16RowUnit, kCost = 16;
+  std::int64_t best = kMost, least = INT64_MAX;
+  for (std::int64_t rows = kMost; rows > 0; rows -= kBf16RowUnit) {
+    const std::int64_t turns = divide_up(divide_up(all, rows) * column_parts, threads);
+    const std::int64_t time = turns * (std::min(rows, all) + kCost);
+    if (time < least) best = rows, least = time;
+  }
+  return best;
 }
 
 }  // namespace
@@ -181,8 +195,7 @@ void CpuOps::dense_onednn(const Product& p) {
   const std::int64_t columns = std::min(part_size(p.out, p.in < 512 ? 1536 : 1024, 64), p.out);
   const std::int64_t column_parts = divide_up(p.out, columns),
                      last_columns = p.out - (column_parts - 1) * columns;
-  std::int64_t rows = 8 * kBf16RowUnit;
-  while (rows > kBf16RowUnit && divide_up(p.rows, rows) * column_parts < 2 * device_.threads()) rows /= 2;
+  const std::int64_t rows = balanced_rows(p.rows, column_parts, device_.threads());
   const std::int64_t row_parts = divide_up(p.rows, rows);
   const std::int64_t last_rows = round_up(p.rows - (row_parts - 1) * rows, kBf16RowUnit);
   // Whole rows go to y at once, where nothing follows that reads what y held.

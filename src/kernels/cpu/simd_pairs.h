@@ -3,8 +3,8 @@
 #include "kernels/cpu/simd.h"
 
 // Products of bf16 in pairs, by vdpbf16ps or in AMX tiles: what attention and dense products are built from.
-// A panel has kPairColumns columns and k rows of the right operand, two neighbouring rows of k side by side:
-// [k / 2][kPairColumns][2]. k is a multiple of kPairDepth; what the operands lack is filled with zeros.
+// A panel has kPairColumns columns and k rows of the right operand, two neighbouring rows of k side by side. They
+// lie as a product takes them (Panel). k is a multiple of kPairDepth; what the operands lack is filled with zeros.
 #ifdef __AVX512BF16__
 namespace glmocr::cpu::GLMOCR_ISA {
 
@@ -30,6 +30,15 @@ struct Left {
 #ifdef __AMX_BF16__
 constexpr int64_t kPairRows = 32;   // 2 × 2 tiles of sums
 constexpr int64_t kStepDepth = 32;  // values that a product takes at once
+
+// [k / 32][2][16 pairs][16][2]: tiles, whose loading is fastest from neighbouring lines.
+struct Panel {
+  // Where 16 columns, the first or the second half, of rows 2 · pair and 2 · pair + 1 are.
+  template <class T>
+  static T* word(T* panel, int64_t pair, int64_t half) {
+    return panel + pair / 16 * 1024 + half * 512 + pair % 16 * 32;
+  }
+};
 
 // gcc does not tell its optimiser that loading a tile reads memory.
 GLMOCR_INLINE void finish_stores() { __asm__ volatile("" ::: "memory"); }
@@ -61,7 +70,7 @@ class TilesInUse {
 template <class Stride, class Step, class CStride>
 inline void multiply_pairs(int64_t k, const Left<Stride, Step>& left, const Bf16* panel, float* c,
                            CStride c_stride, bool add) {
-  const int64_t left_bytes = left.stride * 2, c_bytes = c_stride * 4, panel_bytes = kPairColumns * 4;
+  const int64_t left_bytes = left.stride * 2, c_bytes = c_stride * 4, panel_bytes = 64;
   const Bf16 *upper = left.data, *lower = left.data + 16 * left.stride;
   float* lower_c = c + 16 * c_stride;
   finish_stores();
@@ -78,11 +87,11 @@ inline void multiply_pairs(int64_t k, const Left<Stride, Step>& left, const Bf16
   }
   for (int64_t i = 0; i < k; i += kPairDepth) {
     _tile_loadd(6, panel, panel_bytes);
+    _tile_loadd(7, Panel::word(panel, 0, 1), panel_bytes);
     _tile_loadd(4, upper, left_bytes);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, panel + 32, panel_bytes);
-    _tile_dpbf16ps(1, 4, 7);
     _tile_loadd(5, lower, left_bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
     panel += kPairDepth * kPairColumns;
@@ -97,6 +106,14 @@ inline void multiply_pairs(int64_t k, const Left<Stride, Step>& left, const Bf16
 #else
 constexpr int64_t kPairRows = 12;  // 12 × 2 sums of 32 registers
 constexpr int64_t kStepDepth = 2;
+
+// [k / 2][kPairColumns][2].
+struct Panel {
+  template <class T>
+  static T* word(T* panel, int64_t pair, int64_t half) {
+    return panel + pair * 2 * kPairColumns + half * kPairLanes;
+  }
+};
 
 class TilesInUse {};  // vectors need no preparation
 
@@ -172,8 +189,9 @@ GLMOCR_INLINE void pack_right(RowAt row, int64_t count, int64_t k, Bf16* panel) 
         v[lane] = lane < some ? load_words(row(group + lane) + i, k - i) : zero();
       }
       transpose(v);
-      Bf16* to = panel + i * kPairColumns + 2 * group;
-      for (int lane = 0; lane < kLanes; ++lane) store_words(to + lane * 2 * kPairColumns, v[lane]);
+      for (int lane = 0; lane < kLanes; ++lane) {
+        store_words(Panel::word(panel, i / 2 + lane, group / kLanes), v[lane]);
+      }
     }
   }
 }
@@ -195,9 +213,8 @@ GLMOCR_INLINE void pack_right_pairs(RowAt row, int64_t count, int64_t width, int
   const I first = _mm512_load_si512(low), second = _mm512_load_si512(high);
   for (int64_t i = 0; i < k; i += 2) {
     const I even = words(i), odd = words(i + 1);
-    Bf16* to = panel + i * kPairColumns;
-    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, first, odd));
-    _mm512_storeu_si512(to + kPairLanes, _mm512_permutex2var_epi16(even, second, odd));
+    _mm512_storeu_si512(Panel::word(panel, i / 2, 0), _mm512_permutex2var_epi16(even, first, odd));
+    _mm512_storeu_si512(Panel::word(panel, i / 2, 1), _mm512_permutex2var_epi16(even, second, odd));
   }
 }
 
