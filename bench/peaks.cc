@@ -116,7 +116,7 @@ double operations_per_second(ThreadPool& pool, const Loop& loop) {
 }
 
 double bytes_per_second(ThreadPool& pool) {
-  const std::vector<std::uint64_t> words(32 << 20, 1);  // 256 MB: larger than most caches
+  const std::vector<std::uint64_t> words(128 << 20, 1);  // 1 GiB: larger than every cache
   volatile std::uint64_t sink = 0;
   const auto count = std::ssize(words);
   const double time = seconds([&] {
