@@ -203,7 +203,9 @@ class Ops {
   virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out = {}) = 0;
 
   // q [n, heads, head_dim], k and v [keys, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over
-  // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix.
+  // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix. In bf16 the weights are
+  // rounded before they multiply and are summed: round(2^(score · log2 e − m)), where m is whole, so it does
+  // not matter which m it is. A device may keep more digits of them.
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                            const AttentionOptions& options) = 0;
 

@@ -18,6 +18,14 @@ Tolerance mean_of_values(DType dtype, std::int64_t dim, std::int64_t keys) {
 
 class AttentionTest : public KernelTest {
  protected:
+  // A weight near a rounding boundary may fall on its other side: 2^-8 of a value of at most `largest`. CUDA
+  // keeps 16 digits of the weights, so there every weight may differ from ref's by half of that, and a third of
+  // the results is rounded differently.
+  void allow_rounded_weights(Tolerance& tolerance, double largest) const {
+    tolerance.absolute += largest * kUnitBf16 / 2;
+    if (std::get<0>(GetParam()).starts_with("cuda")) tolerance.may_flip = 0.5;
+  }
+
   void segments(const std::vector<std::int32_t>& starts, std::int64_t heads, std::int64_t dim,
                 float sharpness = 1) {
     const std::int64_t n = starts.back();
@@ -33,6 +41,7 @@ class AttentionTest : public KernelTest {
     };
     Tolerance t = mean_of_values(dtype_, dim, n);
     t.absolute *= sharpness * sharpness * sharpness;
+    if (dtype_ == DType::bf16) allow_rounded_weights(t, sharpness);
     compare(op, t,
             std::to_string(n) + " rows, " + std::to_string(starts.size() - 1) + " segments, heads " +
                 std::to_string(heads) + ", head_dim " + std::to_string(dim));
