@@ -33,7 +33,7 @@ constexpr double kMayFlip = 0.02;
 struct Tolerance {
   double absolute = 0;
   double relative = 0;
-  double may_flip = kMayFlip;
+  double may_flip = kMayFlip;  // share of bf16 values
 };
 
 // For a reduction of n terms of at most `magnitude`, followed by `roundings` roundings to the compute type of
