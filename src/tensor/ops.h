@@ -276,8 +276,8 @@ class Ops {
   // Maps are [pages, height, width, channels]; the channels of a pixel are contiguous, pixels and pages may be
   // strided (a part of the channels of a wider map, a level of rows of several levels).
 
-  // x [pages, h, w, in], weight [out, height · width · in] prepared for WeightUse::convolution, whose columns
-  // run over rows, columns and channels of the window → [pages, out_height, out_width, out].
+  // x [pages, h, w, in], weight [out, height · width · in] prepared for WeightUse::convolution, f32 or of x's type,
+  // whose columns run over rows, columns and channels of the window → [pages, out_height, out_width, out].
   virtual Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
                           const ConvolutionOptions& options = {});
 

@@ -56,18 +56,18 @@ std::vector<float> order_logits(const Seen& points) {
   return all;
 }
 
-std::vector<float> mask_logits(const Seen& queries, const Seen& map) {
-  const std::int64_t n = queries.shape[0], width = queries.shape[1], pixels = std::ssize(map.values) / width;
-  std::vector<float> all;
-  for (std::int64_t q = 0; q < n; ++q) {
-    for (std::int64_t p = 0; p < pixels; ++p) {
-      double sum = 0;
-      for (std::int64_t c = 0; c < width; ++c)
-        sum += double{queries.values[q * width + c]} * map.values[p * width + c];
-      all.push_back(static_cast<float>(sum));
+// Every step-th of the masks' logits: there are too many for plain loops.
+std::vector<float> mask_logits(const Seen& queries, const Seen& map, std::int64_t step) {
+  const std::int64_t width = queries.shape[1], pixels = std::ssize(map.values) / width;
+  std::vector<float> some;
+  for (std::int64_t i = 0; i < queries.shape[0] * pixels; i += step) {
+    double sum = 0;
+    for (std::int64_t c = 0; c < width; ++c) {
+      sum += double{queries.values[i / pixels * width + c]} * map.values[i % pixels * width + c];
     }
+    some.push_back(static_cast<float>(sum));
   }
-  return all;
+  return some;
 }
 
 // fp32 sums in another order: off by some units of the largest value. Measured: 2e-5 of it at most.
@@ -126,7 +126,9 @@ TEST_P(LayoutGolden, EveryTensorAndRegionIsThatOfTransformers) {
       if (name == "order_logits") {
         expect_tensor(name, expected, order_logits(seen["order_points"]));
       } else if (name == "out_masks") {
-        expect_tensor(name, expected, mask_logits(seen["mask_queries"], seen["encoder.masks"]));
+        Json some = expected;
+        some["step"] = 1;
+        expect_tensor(name, some, mask_logits(seen["mask_queries"], seen["encoder.masks"], expected["step"]));
       } else {
         expect_tensor(name, expected, seen[name].values);
       }

@@ -69,14 +69,14 @@ TEST_P(ConvolutionTest, WhatFollowsTheSums) {
   }
 }
 
-// In bf16 the CPU may take other products for them.
-TEST_P(ConvolutionTest, WeightsInHalfThePrecision) {
+// The CPU may take other products for bf16 weights.
+TEST_P(ConvolutionTest, WeightsOfTheTypeOfTheMap) {
   const Window one, three{3, 3, 1, 1, 1, 1, 1}, half{3, 3, 2, 1, 1, 1, 1}, even{2, 2, 1, 0, 0, 1, 1};
   for (const Case& c : {Case{1, 5, 7, 3, 12, half},
                         {2, 6, 6, 12, 24, even},
                         {1, 9, 25, 16, 33, three},
                         {2, 13, 14, 64, 32, one}}) {
-    check(c, Activation::relu, true, DType::bf16);
+    check(c, Activation::relu, true, dtype_);
   }
 }
 
