@@ -11,7 +11,7 @@ Pages are chosen by a fixed seed and rendered with pdftoppm. For each kind of pa
   picture  those inside figures, and no other region,
   lost     those in no region,
   order    pairs of paragraphs (blocks of pdftotext) that are read in the order of the text layer,
-  regions  per page, and the milliseconds that a page takes.
+  regions  per page, and the milliseconds of processor time that a page takes.
 """
 import argparse
 import concurrent.futures

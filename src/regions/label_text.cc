@@ -12,7 +12,9 @@ namespace {
 constexpr double kHeading = 1.13;    // the height of both capitals and small letters
 constexpr double kFurniture = 1.35;  // the most
 constexpr double kDocTitle = 1.4;
-constexpr double kBold = 1.3;            // thickness of strokes
+constexpr double kBold = 1.3;  // thickness of strokes
+constexpr double kTypewriter =
+    0.6;  // the share of letters at equal distances, in typewriter letters, whose strokes are thick
 constexpr double kHeavier = 1.08;        // the same, of larger letters at least
 constexpr double kFootnote = 0.93;       // at most
 constexpr double kTallInHeading = 1.45;  // of its own letters
@@ -177,7 +179,7 @@ bool is_heading(const std::vector<Block>& blocks, const Block& block, const Usua
                      own.low_height >= kHeading * usual.low_height && own.stroke >= kHeavier * usual.stroke;
   // In the letters of the text it must be bold from end to end.
   const bool bold = std::all_of(block.lines.begin(), block.lines.end(), [&](const TextLine& line) {
-    return line.stroke >= kBold * usual.stroke && line.letters >= 3;
+    return line.stroke >= kBold * usual.stroke && line.letters >= 3 && line.even_pitch < kTypewriter;
   });
   // Formulas have letters of many heights.
   const bool even = std::all_of(block.lines.begin(), block.lines.end(), [&](const TextLine& line) {

@@ -208,17 +208,31 @@ T quantile(std::vector<T>& values, double share) {
   return *at;
 }
 
+// The share of distances between neighbours that are nearly the middle one.
+double even_share(std::vector<int> middles) {
+  constexpr int kFewest = 6;
+  if (std::ssize(middles) < kFewest) return 0;
+  std::sort(middles.begin(), middles.end());
+  std::vector<int> distances;
+  for (std::size_t i = 1; i < middles.size(); ++i) distances.push_back(middles[i] - middles[i - 1]);
+  const int usual = quantile(distances, 0.5);
+  const auto near = std::count_if(distances.begin(), distances.end(),
+                                  [&](int distance) { return 7 * std::abs(distance - usual) <= usual; });
+  return double(near) / double(distances.size());
+}
+
 TextLine measured(const Piece& piece, const std::vector<Mark>& marks) {
   TextLine line;
   line.box = piece.box;
   for (const int id : piece.marks) line.tallest = std::max(line.tallest, marks[id].box.height());
-  std::vector<int> heights, bottoms;
+  std::vector<int> heights, bottoms, middles;  // the latter doubled
   std::vector<double> strokes;
   for (const int id : piece.marks) {
     const Mark& mark = marks[id];
     if (3 * mark.box.height() < line.tallest) continue;
     heights.push_back(mark.box.height());
     bottoms.push_back(mark.box.y1);
+    middles.push_back(mark.box.x0 + mark.box.x1);
     strokes.push_back(double(mark.ink) / std::max(1, mark.runs));
     ++line.letters;
     line.letters_width += mark.box.width();
@@ -226,6 +240,7 @@ TextLine measured(const Piece& piece, const std::vector<Mark>& marks) {
   line.letter_height = quantile(heights, 0.88);
   line.low_height = quantile(heights, 0.4);
   line.baseline = quantile(bottoms, 0.5);
+  line.even_pitch = even_share(std::move(middles));
   line.stroke = quantile(strokes, 0.4);
   return line;
 }

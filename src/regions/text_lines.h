@@ -15,6 +15,7 @@ struct TextLine {
   int letters = 0;
   int letters_width = 0;    // the sum of their widths
   double stroke = 0;        // thickness of the strokes of most letters, in pixels
+  double even_pitch = 0;    // the share of letters whose distance to the next is the usual one
   int widest_gap = 0;       // between neighbouring letters
   int tallest = 0;          // the height of the tallest mark
   std::vector<Rect> words;  // the pieces it was joined from, from the left
