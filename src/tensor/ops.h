@@ -195,8 +195,8 @@ class Ops {
   virtual void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) = 0;
 
   // kv_write of rope(k) and v, which a device may fuse; returns rope(q).
-  virtual Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table, RopeStyle style,
-                               const KvTarget& target) {
+  virtual Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
+                               RopeStyle style, const KvTarget& target) {
     kv_write(rope(k, table, style), v, target.store, target.layer, target.slots);
     return rope(q, table, style);
   }
