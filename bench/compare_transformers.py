@@ -66,7 +66,7 @@ def measure_program(options: argparse.Namespace, small: list[Path], large: list[
     for name, pictures in (("2212x1708", large), ("560x560", small[:REPEATS])):
         results, _ = program.run(pictures, 1, 2)
         figures[f"vision {name}, ms"] = program.median(results, "vision")
-        figures[f"vision + prefill {name}, ms"] = program.median(results, "prefill")
+        figures[f"vision + prefill {name}, ms"] = program.median(results, "vision", "prefill")
         figures["start, ms"] = results[0]["timings"]["load"]
     results, _ = program.run(small[:4], 1, TOKENS)
     figures["decoding 1, tok/s"] = 1e3 * (TOKENS - 1) / program.median(results, "decode")

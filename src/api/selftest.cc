@@ -179,12 +179,14 @@ void run_rope(Operands& o, RopeStyle style) {
 
 // Rotated keys in the first two slots, a row without one, and what a query finds there.
 void run_rope_kv_write(Operands& o) {
-  const KvSpec spec{.layers = 1, .kv_heads = 2, .head_dim = 48, .pages = 1, .page_size = 16, .dtype = o.compute()};
+  const KvSpec spec{
+      .layers = 1, .kv_heads = 2, .head_dim = 48, .pages = 1, .page_size = 16, .dtype = o.compute()};
   KvStore& store = o.store(spec);
-  const Tensor table =
-      o.ops().rotary_table(o.indices({0, 5, 900}, {1, 3}), o.vector(24), o.indices(Ids(24), {24}), DType::f32);
+  const Tensor table = o.ops().rotary_table(o.indices({0, 5, 900}, {1, 3}), o.vector(24),
+                                            o.indices(Ids(24), {24}), DType::f32);
   const Tensor q = o.activations({3, 4, 48}), k = o.activations({3, 2, 48}), v = o.activations({3, 2, 48});
-  const Tensor turned = o.ops().rope_kv_write(q, k, v, table, RopeStyle::interleaved, {store, 0, o.indices({1, 0, -1}, {3})});
+  const Tensor turned =
+      o.ops().rope_kv_write(q, k, v, table, RopeStyle::interleaved, {store, 0, o.indices({1, 0, -1}, {3})});
   PagedBatch batch;
   batch.row_starts = o.indices({0, 3}, {2});
   batch.context_lens = o.indices({16}, {1});

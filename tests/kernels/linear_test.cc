@@ -89,10 +89,16 @@ TEST_P(LinearTest, Gated) {
   struct Size {
     std::int64_t rows, in, out;
   };
-  for (const Size& s : {Size{1, 64, 24}, {1, 1536, 40}, {7, 320, 96}, {17, 64, 8}, {33, 2104, 16}, {40, 50, 13}, {200, 320, 264}}) {
+  for (const Size& s : {Size{1, 64, 24},
+                        {1, 1536, 40},
+                        {7, 320, 96},
+                        {17, 64, 8},
+                        {33, 2104, 16},
+                        {40, 50, 13},
+                        {200, 320, 264}}) {
     for (const bool bias : {false, true}) {
-      const Numbers x = random(s.rows * s.in), gate = random_grid(s.out * s.in), up = random_grid(s.out * s.in),
-                    gate_bias = random(s.out), up_bias = random(s.out);
+      const Numbers x = random(s.rows * s.in), gate = random_grid(s.out * s.in),
+                    up = random_grid(s.out * s.in), gate_bias = random(s.out), up_bias = random(s.out);
       const auto op = [&](Device& device, RowClass row_class) {
         const Tensor xs = make(device, x, {s.rows, s.in}, dtype_, 8);
         Weight gates = make_weight(device, gate, s.out, s.in, DType::bf16),
@@ -109,9 +115,9 @@ TEST_P(LinearTest, Gated) {
       t.absolute *= size;
       for (const RowClass row_class : {RowClass::few, RowClass::many}) {
         compare([&](Device& device) { return op(device, row_class); }, t,
-                std::string(row_class == RowClass::few ? "few" : "many") + " x [" + std::to_string(s.rows) + ", " +
-                    std::to_string(s.in) + "] · two weights [" + std::to_string(s.out) + ", " + std::to_string(s.in) +
-                    "]" + (bias ? " bias" : ""));
+                std::string(row_class == RowClass::few ? "few" : "many") + " x [" + std::to_string(s.rows) +
+                    ", " + std::to_string(s.in) + "] · two weights [" + std::to_string(s.out) + ", " +
+                    std::to_string(s.in) + "]" + (bias ? " bias" : ""));
       }
     }
   }

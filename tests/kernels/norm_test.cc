@@ -61,9 +61,10 @@ TEST_P(NormTest, InPlaceOfResidual) {
 
 // A sum and its norm; both are results.
 TEST_P(NormTest, AddNorm) {
-  for (const Size& s : {Size{1, 1536, 0}, {5, 1536, 8}, {3, 2056, 0}, {2, 64, 0}, {4, 1028, 0}, {40, 127, 0}}) {
-    const Numbers x = random(s.rows * s.width, -3, 3), y = random(s.rows * s.width, -3, 3), w = random(s.width, -2, 2),
-                  next = random(s.width, -2, 2);
+  for (const Size& s :
+       {Size{1, 1536, 0}, {5, 1536, 8}, {3, 2056, 0}, {2, 64, 0}, {4, 1028, 0}, {40, 127, 0}}) {
+    const Numbers x = random(s.rows * s.width, -3, 3), y = random(s.rows * s.width, -3, 3),
+                  w = random(s.width, -2, 2), next = random(s.width, -2, 2);
     for (const bool sum : {false, true}) {
       const auto op = [&](Device& device) {
         const Shape shape{s.rows, s.width};

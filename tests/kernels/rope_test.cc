@@ -62,8 +62,14 @@ TEST_P(RopeTest, WithTheWriteOfKeysItIsTheSame) {
   for (const std::int64_t dim : {6, 48, 128}) {
     const ArenaScope scope(device);
     const std::int64_t n = 5, heads = 6, kv_heads = 2, slots = 16;
-    const KvSpec spec{.layers = 1, .kv_heads = 2, .head_dim = static_cast<int>(dim), .pages = 4, .page_size = 4, .dtype = dtype_};
-    const Tensor all = make(device, random(n * (heads + 2 * kv_heads) * dim), {n, heads + 2 * kv_heads, dim}, dtype_);
+    const KvSpec spec{.layers = 1,
+                      .kv_heads = 2,
+                      .head_dim = static_cast<int>(dim),
+                      .pages = 4,
+                      .page_size = 4,
+                      .dtype = dtype_};
+    const Tensor all =
+        make(device, random(n * (heads + 2 * kv_heads) * dim), {n, heads + 2 * kv_heads, dim}, dtype_);
     const Tensor q = all.slice(1, 0, heads), k = all.slice(1, heads, heads + kv_heads),
                  v = all.slice(1, heads + kv_heads, heads + 2 * kv_heads);
     const Tensor before = make(device, random(slots * kv_heads * dim), {slots, kv_heads, dim}, dtype_);

@@ -13,7 +13,8 @@ namespace {
 
 int tile_count(std::span<const std::int32_t> starts, int tile_rows) {
   int count = 0;
-  for (std::size_t s = 0; s + 1 < starts.size(); ++s) count += divide_up(starts[s + 1] - starts[s], tile_rows);
+  for (std::size_t s = 0; s + 1 < starts.size(); ++s)
+    count += divide_up(starts[s + 1] - starts[s], tile_rows);
   return count;
 }
 
@@ -35,25 +36,25 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
     SegmentAttention<T> a{.q = data<const T>(q),
-                                .k = data<const T>(k),
-                                .v = data<const T>(v),
-                                .q_row = q.strides[0],
-                                .q_head = q.strides[1],
-                                .k_row = k.strides[0],
-                                .k_head = k.strides[1],
-                                .v_row = v.strides[0],
-                                .v_head = v.strides[1],
-                                .y = data<T>(y),
-                                .y_row = y.row_stride(),
-                                .starts = nullptr,
-                                .queries = nullptr,
-                                .starts_here = {},
-                                .queries_here = {},
-                                .segments = segments,
-                                .keys = static_cast<int>(k.size(0)),
-                                .heads = static_cast<int>(heads),
-                                .dim = static_cast<int>(dim),
-                                .scale = options.scale};
+                          .k = data<const T>(k),
+                          .v = data<const T>(v),
+                          .q_row = q.strides[0],
+                          .q_head = q.strides[1],
+                          .k_row = k.strides[0],
+                          .k_head = k.strides[1],
+                          .v_row = v.strides[0],
+                          .v_head = v.strides[1],
+                          .y = data<T>(y),
+                          .y_row = y.row_stride(),
+                          .starts = nullptr,
+                          .queries = nullptr,
+                          .starts_here = {},
+                          .queries_here = {},
+                          .segments = segments,
+                          .keys = static_cast<int>(k.size(0)),
+                          .heads = static_cast<int>(heads),
+                          .dim = static_cast<int>(dim),
+                          .scale = options.scale};
     if (segments <= a.kHere) {
       std::copy(options.segments.begin(), options.segments.end(), a.starts_here);
       std::copy(queries.begin(), queries.end(), a.queries_here);

@@ -7,7 +7,7 @@ namespace glmocr::cuda {
 namespace {
 
 constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
-constexpr int kThreads = 128;
+constexpr int kThreads = 256;
 constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
 constexpr int kGroups = kThreads / kLanes;
 constexpr int kKeysPerGroup = kPart / kGroups;
@@ -267,7 +267,8 @@ void run(Context& context, const FewArguments<T>& args) {
   GLMOCR_CHECK(std::int64_t{grid.y} * grid.z <= kCounters);
   const bool packed = a.dim % 8 == 0 && a.q_row % 8 == 0 && a.q_head % 8 == 0 &&
                       reinterpret_cast<std::uintptr_t>(a.q) % 16 == 0;
-  const auto kernel = packed ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
+  const auto kernel =
+      packed ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
   launch(context, "attention_paged", kernel, grid, kThreads, 0, args);
 }
 

@@ -74,7 +74,8 @@ __device__ int owner_of(const std::int32_t* starts, int count, int row) {
 
 // Bound by fp32 arithmetic and the cache: a warp per query and head, keys come from the cache of the block.
 template <class T>
-__global__ void __launch_bounds__(kThreads) segments_kernel(const __grid_constant__ SegmentAttention<T> a, int rows) {
+__global__ void __launch_bounds__(kThreads)
+    segments_kernel(const __grid_constant__ SegmentAttention<T> a, int rows) {
   let_next_start();
   wait_for_previous();
   const int row = blockIdx.x * kWarps + threadIdx.x / 32, head = blockIdx.y;

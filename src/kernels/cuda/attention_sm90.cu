@@ -11,8 +11,8 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kKeys = 64, kLag = 2;  // kLag: copies of so many blocks are under way
-constexpr int kTileBytes = 64 * 128;              // [64, 64] bf16; a wider matrix is several of them
+constexpr int kKeys = 64, kLag = 2;   // kLag: copies of so many blocks are under way
+constexpr int kTileBytes = 64 * 128;  // [64, 64] bf16; a wider matrix is several of them
 constexpr float kLog2E = 1.44269504088896340736f;
 
 // kDim: head_dim, rounded up. Registers limit the warpgroups that multiply.
@@ -205,7 +205,8 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
 
   pin(q);
 
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {}, scores[8][4] = {};
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {},
+        scores[8][4] = {};
   std::uint32_t weights[4][4];
   const float scale = a.scale * kLog2E;
   const int row_in_tile = first + 16 * warp + g, blocks = (tile.keys + kKeys - 1) / kKeys;

@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Produc
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       p.finish_pairs<4, kActivated>(sums[i], half, row0 + warp_row + 16 * i + lane / 4 + 8 * half,
-                        column0 + warp_column + lane % 4 * 2);
+                                    column0 + warp_column + lane % 4 * 2);
     }
   }
 }

@@ -17,7 +17,8 @@ constexpr int kRowBytes = kDepth * 2, kPartBytes = 128 * kRowBytes;
 // kColumns of both matrices together where there are two; half of them are columns of the result then.
 template <int kColumns_, bool kGated_, bool kActivated_ = false>
 struct Tiles {
-  static constexpr int kColumns = kColumns_, kParts = kColumns / 128, kResults = kGated_ ? kColumns / 2 : kColumns;
+  static constexpr int kColumns = kColumns_, kParts = kColumns / 128,
+                       kResults = kGated_ ? kColumns / 2 : kColumns;
   static constexpr bool kGated = kGated_, kActivated = kActivated_;
   static constexpr int kStages = kColumns == 256 ? 4 : 6;
   static constexpr int kStageBytes = (kTileRows + kColumns) * kRowBytes;
@@ -38,16 +39,17 @@ struct Stages {
 
 // One thread starts the copies of all steps of all tiles of this block, as far ahead as there are stages.
 template <class S>
-__device__ __forceinline__ void produce(const ProductSm90& a, const CUtensorMap& x_map, const CUtensorMap& w_map,
-                                        const CUtensorMap& up_map, const Stages& stages) {
+__device__ __forceinline__ void produce(const ProductSm90& a, const CUtensorMap& x_map,
+                                        const CUtensorMap& w_map, const CUtensorMap& up_map,
+                                        const Stages& stages) {
   const int steps = (a.p.in + kDepth - 1) / kDepth;
   Ring<S::kStages> ring;
   for (int tile = blockIdx.x; tile < a.tiles; tile += gridDim.x) {
     const int row0 = tile / a.tile_columns * kTileRows, column0 = tile % a.tile_columns * S::kResults;
     for (int step = 0; step < steps; ++step) {
       wait_for_phase(stages.empty + 8 * ring.stage, ring.parity ^ 1);
-      const std::uint32_t x_tile = stages.tiles + ring.stage * S::kStageBytes, w_tile = x_tile + kTileRows * kRowBytes,
-                          full = stages.full + 8 * ring.stage;
+      const std::uint32_t x_tile = stages.tiles + ring.stage * S::kStageBytes,
+                          w_tile = x_tile + kTileRows * kRowBytes, full = stages.full + 8 * ring.stage;
       arrive_and_expect(full, S::kStageBytes);
       copy_box(x_tile, x_map, step * kDepth, row0, full);
       copy_box(w_tile, w_map, step * kDepth, column0, full);
@@ -81,68 +83,113 @@ __device__ __forceinline__ std::uint32_t add_words(std::uint32_t a, std::uint32_
                    __uint_as_float(a & 0xFFFF0000u) + __uint_as_float(b & 0xFFFF0000u));
 }
 
-// Stores 32 columns of a row from `column` on, whose words are spread as gather_columns takes them. All lanes of a warp.
-__device__ __forceinline__ void store_columns(const Bf16Product& p, std::uint32_t (&words)[4], int row, int column) {
-  gather_columns(words);
-  const int at = column + threadIdx.x % 4 * 8;
-  if (row >= p.rows || at >= p.out) return;
-  if (p.residual) {
-    const auto more = *reinterpret_cast<const uint4*>(p.residual + row * p.residual_stride + at);
-    words[0] = add_words(words[0], more.x);
-    words[1] = add_words(words[1], more.y);
-    words[2] = add_words(words[2], more.z);
-    words[3] = add_words(words[3], more.w);
+// What follows a product, for the tile's columns [column, column + 128) of the rows `row` and row + 8 of a warp; see ops.h
+// for where results are rounded. All that is read is read before anything is written. All lanes of a warp take part.
+struct Finish128 {
+  const Bf16Product& p;
+  int row, column;
+  int own = static_cast<int>(threadIdx.x) %
+            4;  // this lane has columns 8j + 2 · own of the sums, and stores 32q + 8 · own
+
+  __device__ __forceinline__ bool stores(int half, int q) const {
+    return row + 8 * half < p.rows && column + 32 * q + 8 * own < p.out;
   }
-  *reinterpret_cast<uint4*>(p.y + row * p.y_stride + at) = {words[0], words[1], words[2], words[3]};
-}
-
-__device__ __forceinline__ float2 bias_at(const float* bias, int column, int out) {
-  return bias && column < out ? float2{__ldg(bias + column), __ldg(bias + column + 1)} : float2{};
-}
-
-// Four pairs of results of a row, at columns 8i + 2t: see ops.h for where they are rounded.
-template <bool kActivated>
-__device__ __forceinline__ void finish_32(const Bf16Product& p, const float (*sums)[4], int half, int row, int column) {
-  std::uint32_t words[4];
+  __device__ __forceinline__ void load_bias(const float* bias, float2 (&values)[16]) const {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 offset = bias_at(p.bias, column + 8 * i + threadIdx.x % 4 * 2, p.out);
-    float low = sums[i][2 * half] + offset.x, high = sums[i][2 * half + 1] + offset.y;
-    if constexpr (kActivated) {
-      low = apply<bf16_t>(p.activation, rounded<bf16_t>(low));
-      high = apply<bf16_t>(p.activation, rounded<bf16_t>(high));
+    for (int j = 0; j < 16; ++j) {
+      const int at = column + 8 * j + 2 * own;
+      values[j] = bias && at < p.out ? float2{__ldg(bias + at), __ldg(bias + at + 1)} : float2{};
     }
-    words[i] = pack_bf16(low, high);
   }
-  store_columns(p, words, row, column);
-}
-__device__ __forceinline__ void finish_gated_32(const Bf16Product& p, const float (*gate)[4], const float (*up)[4],
-                                                int half, int row, int column) {
-  std::uint32_t words[4];
+  __device__ __forceinline__ void load_residual(int half, uint4 (&more)[4]) const {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int at = column + 8 * i + threadIdx.x % 4 * 2;
-    const float2 a = bias_at(p.bias, at, p.out), b = bias_at(p.up_bias, at, p.out);
-    words[i] = pack_bf16(p.gated(gate[i][2 * half] + a.x, up[i][2 * half] + b.x),
-                         p.gated(gate[i][2 * half + 1] + a.y, up[i][2 * half + 1] + b.y));
+    for (int q = 0; q < 4; ++q) {
+      if (stores(half, q))
+        more[q] = *reinterpret_cast<const uint4*>(p.residual + (row + 8 * half) * p.residual_stride + column +
+                                                  32 * q + 8 * own);
+    }
   }
-  store_columns(p, words, row, column);
-}
+  __device__ __forceinline__ void store(int half, int q, const std::uint32_t (&words)[4]) const {
+    if (!stores(half, q)) return;
+    *reinterpret_cast<uint4*>(p.y + (row + 8 * half) * p.y_stride + column + 32 * q + 8 * own) = {
+        words[0], words[1], words[2], words[3]};
+  }
+
+  template <bool kActivated>
+  __device__ __forceinline__ void plain(const float (&sums)[16][4]) const {
+    float2 bias[16];
+    load_bias(p.bias, bias);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      uint4 more[4]{};
+      if (p.residual) load_residual(half, more);
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        std::uint32_t words[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int j = 4 * q + i;
+          float low = sums[j][2 * half] + bias[j].x, high = sums[j][2 * half + 1] + bias[j].y;
+          if constexpr (kActivated) {
+            low = apply<bf16_t>(p.activation, rounded<bf16_t>(low));
+            high = apply<bf16_t>(p.activation, rounded<bf16_t>(high));
+          }
+          words[i] = pack_bf16(low, high);
+        }
+        gather_columns(words);
+        if (p.residual) {
+          words[0] = add_words(words[0], more[q].x);
+          words[1] = add_words(words[1], more[q].y);
+          words[2] = add_words(words[2], more[q].z);
+          words[3] = add_words(words[3], more[q].w);
+        }
+        store(half, q, words);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void gated(const float (&gate)[16][4], const float (&up)[16][4]) const {
+    float2 bias[16], up_bias[16];
+    load_bias(p.bias, bias);
+    load_bias(p.up_bias, up_bias);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        std::uint32_t words[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int j = 4 * q + i;
+          words[i] =
+              pack_bf16(p.gated(gate[j][2 * half] + bias[j].x, up[j][2 * half] + up_bias[j].x),
+                        p.gated(gate[j][2 * half + 1] + bias[j].y, up[j][2 * half + 1] + up_bias[j].y));
+        }
+        gather_columns(words);
+        store(half, q, words);
+      }
+    }
+  }
+};
 
 template <class S>
-__device__ __forceinline__ void finish(const ProductSm90& a, const float (&sums)[S::kParts][16][4], int row, int column,
-                                       int half) {
+__device__ __forceinline__ void finish(const ProductSm90& a, const float (&sums)[S::kParts][16][4], int row,
+                                       int column) {
   if constexpr (S::kGated) {
-#pragma unroll
-    for (int j = 0; j < 16; j += 4) finish_gated_32(a.p, &sums[0][j], &sums[1][j], half, row, column + 8 * j);
+    Finish128{a.p, row, column}.gated(sums[0], sums[1]);
   } else if (a.packed) {
 #pragma unroll
-    for (int j = 0; j < 16 * S::kParts; j += 4)
-      finish_32<S::kActivated>(a.p, &sums[j / 16][j % 16], half, row, column + 8 * j);
+    for (int part = 0; part < S::kParts; ++part) {
+      Finish128{a.p, row, column + 128 * part}.template plain<S::kActivated>(sums[part]);
+    }
   } else {
 #pragma unroll
-    for (int j = 0; j < 16 * S::kParts; j += 8)
-      a.p.finish_pairs<8, S::kActivated>(&sums[j / 16][j % 16], half, row, column + 8 * j + threadIdx.x % 4 * 2);
+    for (int j = 0; j < 16 * S::kParts; j += 8) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        a.p.finish_pairs<8, S::kActivated>(&sums[j / 16][j % 16], half, row + 8 * half,
+                                           column + 8 * j + threadIdx.x % 4 * 2);
+      }
+    }
   }
 }
 
@@ -162,7 +209,8 @@ __device__ __forceinline__ void consume(const ProductSm90& a, int group, const S
     for (int part = 0; part < S::kParts; ++part) pin(sums[part]);
     for (int step = 0; step < steps; ++step) {
       wait_for_phase(stages.full + 8 * ring.stage, ring.parity);
-      const std::uint32_t x_tile = stages.tiles + ring.stage * S::kStageBytes, w_tile = x_tile + kTileRows * kRowBytes;
+      const std::uint32_t x_tile = stages.tiles + ring.stage * S::kStageBytes,
+                          w_tile = x_tile + kTileRows * kRowBytes;
       wgmma_begin();
 #pragma unroll
       for (int k = 0; k < kDepth / 16; ++k) {
@@ -183,9 +231,7 @@ __device__ __forceinline__ void consume(const ProductSm90& a, int group, const S
 #pragma unroll
     for (int part = 0; part < S::kParts; ++part) pin(sums[part]);
     const int row = tile / a.tile_columns * kTileRows + 64 * group + tid / 32 * 16 + lane / 4;
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      finish<S>(a, sums, row + 8 * half, tile % a.tile_columns * S::kResults, half);
+    finish<S>(a, sums, row, tile % a.tile_columns * S::kResults);
   }
 }
 
@@ -196,7 +242,8 @@ __device__ __forceinline__ void consume(const ProductSm90& a, int group, const S
 // one are written; two warpgroups multiply. Every result is summed by the same instructions for both widths.
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1)
-    many_rows_sm90_kernel([[maybe_unused]] const ProductSm90 a, [[maybe_unused]] const __grid_constant__ CUtensorMap x_map,
+    many_rows_sm90_kernel([[maybe_unused]] const ProductSm90 a,
+                          [[maybe_unused]] const __grid_constant__ CUtensorMap x_map,
                           [[maybe_unused]] const __grid_constant__ CUtensorMap w_map,
                           [[maybe_unused]] const __grid_constant__ CUtensorMap up_map) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -241,10 +288,13 @@ int tile_count(const Bf16Product& p) {
 template <class S>
 void run(Context& context, const Bf16Product& p) {
   const ProductSm90 a{p, static_cast<int>(blocks_for(p.out, S::kResults)), tile_count<S>(p), is_packed(p)};
-  const auto weights = [&](const bf16_t* w) { return tensor_map(context, "linear", w, p.in, p.out, p.in, 128); };
+  const auto weights = [&](const bf16_t* w) {
+    return tensor_map(context, "linear", w, p.in, p.out, p.in, 128);
+  };
   const CUtensorMap w_map = weights(p.w), up_map = S::kGated ? weights(p.up) : w_map;
-  launch(context, "linear", many_rows_sm90_kernel<S>, std::min(a.tiles, context.processors), kThreads, S::kShared, a,
-         tensor_map(context, "linear", p.x, p.x_stride, p.rows, p.in, kTileRows), w_map, up_map);
+  launch(context, "linear", many_rows_sm90_kernel<S>, std::min(a.tiles, context.processors), kThreads,
+         S::kShared, a, tensor_map(context, "linear", p.x, p.x_stride, p.rows, p.in, kTileRows), w_map,
+         up_map);
 }
 
 }  // namespace

@@ -214,9 +214,10 @@ void CudaOps::add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, c
                        const Tensor& out) {
   constexpr int kThreads = 256, kPacks = 2;
   const std::int64_t width = x.columns();
-  GLMOCR_CHECK(y.shape == x.shape && out.shape == x.shape && weight.numel() == width && next.numel() == width);
-  const bool packed = rows_are_aligned(x) && rows_are_aligned(y) && rows_are_aligned(out) && is_aligned(weight, 32) &&
-                      is_aligned(next, 32);
+  GLMOCR_CHECK(y.shape == x.shape && out.shape == x.shape && weight.numel() == width &&
+               next.numel() == width);
+  const bool packed = rows_are_aligned(x) && rows_are_aligned(y) && rows_are_aligned(out) &&
+                      is_aligned(weight, 32) && is_aligned(next, 32);
   if (!packed || x.dtype != DType::bf16 || width <= 1024 || width > kThreads * kPacks * 8) {
     return Ops::add_norm(x, y, weight, next, eps, out);
   }
@@ -236,7 +237,8 @@ void CudaOps::add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, c
   const auto run = [&](auto* kernel) {
     launch(context_, "add_norm", kernel, static_cast<unsigned>(x.rows()), kThreads, 0, a);
   };
-  width <= kThreads * 8 ? run(add_norm_kernel<bf16_t, kThreads, 8, 1>) : run(add_norm_kernel<bf16_t, kThreads, 8, kPacks>);
+  width <= kThreads * 8 ? run(add_norm_kernel<bf16_t, kThreads, 8, 1>)
+                        : run(add_norm_kernel<bf16_t, kThreads, 8, kPacks>);
 }
 
 Tensor CudaOps::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,

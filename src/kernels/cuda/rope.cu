@@ -94,8 +94,8 @@ struct RopeWriteArguments {
 // Bound by latency for few rows, else by memory: a block per row, packs of eight values. Queries go to `turned`, keys and
 // values to the slot of the row.
 template <class T>
-__global__ void __launch_bounds__(kThreads) rope_write_kernel(const RopeWriteArguments<T> a,
-                                                              volatile std::int32_t* bad_index) {
+__global__ void __launch_bounds__(kThreads)
+    rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* bad_index) {
   constexpr int N = 4;  // pairs
   let_next_start();
   wait_for_previous();
@@ -112,8 +112,9 @@ __global__ void __launch_bounds__(kThreads) rope_write_kernel(const RopeWriteArg
     const bool is_query = head < a.q_heads, is_value = head >= a.q_heads + a.heads;
     const int own = is_query ? head : (head - a.q_heads) % a.heads;
     if (slot < 0 && !is_query) continue;
-    const T* from = is_query ? a.q + row * a.q_row + own * a.q_head
-                             : is_value ? a.v + row * a.v_row + own * a.v_head : a.k + row * a.k_row + own * a.k_head;
+    const T* from = is_query   ? a.q + row * a.q_row + own * a.q_head
+                    : is_value ? a.v + row * a.v_row + own * a.v_head
+                               : a.k + row * a.k_row + own * a.k_head;
     const std::int64_t place = ((page * a.heads + own) * a.page_size + at) * a.dim;
     T* to = is_query ? a.turned + (row * a.q_heads + own) * a.dim : (is_value ? a.values : a.keys) + place;
     auto pack = *reinterpret_cast<const Pack<T, 2 * N>*>(from + d);
@@ -165,8 +166,8 @@ Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, cons
   return y;
 }
 
-Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table, RopeStyle style,
-                              const KvTarget& target) {
+Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
+                              RopeStyle style, const KvTarget& target) {
   const CudaKvStore& own = CudaKvStore::of(target.store, device_);
   const KvSpec& s = own.spec();
   const std::int64_t n = q.size(0), dim = q.size(2);
@@ -174,7 +175,8 @@ Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v,
       !rows_are_aligned(k) || !rows_are_aligned(v)) {
     return Ops::rope_kv_write(q, k, v, table, style, target);
   }
-  GLMOCR_CHECK(k.dtype == s.dtype && v.dtype == s.dtype && k.size(1) == s.kv_heads && k.size(2) == s.head_dim);
+  GLMOCR_CHECK(k.dtype == s.dtype && v.dtype == s.dtype && k.size(1) == s.kv_heads &&
+               k.size(2) == s.head_dim);
   GLMOCR_CHECK(v.shape == k.shape && dim == s.head_dim && target.slots.numel() >= n);
   GLMOCR_CHECK(table.size(1) == n && table.size(2) == dim / 2);
   const Tensor y = device_.scratch(q.shape, q.dtype);

@@ -24,8 +24,8 @@ void attention(Device& device, const TextConfig& c, const DecoderLayerWeights& w
       ops.rope_kv_write(q, k, v, table, RopeStyle::interleaved, {*input.cache, layer, input.slots});
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
   const Tensor a = ops.attention_paged(turned, *input.cache, layer, input.batch, scale);
-  ops.add_norm(rows.x, ops.linear(a, w.o_proj, options), w.post_self_attn_layernorm, w.post_attention_layernorm,
-               c.rms_norm_eps, rows.h);
+  ops.add_norm(rows.x, ops.linear(a, w.o_proj, options), w.post_self_attn_layernorm,
+               w.post_attention_layernorm, c.rms_norm_eps, rows.h);
 }
 
 // x = x + norm(mlp(h)), then h = norm(x) for what follows
@@ -36,8 +36,8 @@ void mlp(Device& device, const TextConfig& c, const DecoderLayerWeights& w, cons
   const std::int64_t width = c.intermediate_size;
   const Tensor activated = ops.gated_linear(rows.h, w.gate_up_proj.rows(0, width),
                                             w.gate_up_proj.rows(width, 2 * width), row_class);
-  ops.add_norm(rows.x, ops.linear(activated, w.down_proj, {.rows = row_class}), w.post_mlp_layernorm, next_norm,
-               c.rms_norm_eps, rows.h);
+  ops.add_norm(rows.x, ops.linear(activated, w.down_proj, {.rows = row_class}), w.post_mlp_layernorm,
+               next_norm, c.rms_norm_eps, rows.h);
 }
 
 }  // namespace

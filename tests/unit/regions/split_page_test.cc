@@ -314,6 +314,21 @@ TEST_F(UncoveredText, EdgesDoNotCutLines) {
   EXPECT_LE(all[1].box.y1, fourth + 1);
 }
 
+TEST_F(UncoveredText, ALineBelongsToOneRegion) {
+  std::vector<Region> detected;
+  for (int i = 0; i < 6; ++i) detected.push_back(region(i));
+  detected[1].score = 0.9f;
+  detected.push_back(detected[1]);  // its last two lines once more
+  detected.back().score = 0.5f;
+  detected.back().box.y0 = texts[1].y0 + 5 * DrawnPage::pitch(kSize) - 4;
+  detected[1].box.y1 =
+      texts[1].y0 + 5 * DrawnPage::pitch(kSize) + 1.2 * kSize;  // ends with the sixth of seven
+  const std::vector<Region> all = uncovered_text(page.image, detected);
+  ASSERT_THAT(all, SizeIs(7));
+  EXPECT_GE(all[6].box.y0, all[1].box.y1 - 1);
+  EXPECT_GE(all[6].box.y1, texts[1].y1 - 2);
+}
+
 TEST_F(UncoveredText, IsEmptyWhereAllIsCovered) {
   std::vector<Region> detected;
   for (int i = 0; i < 6; ++i) detected.push_back(region(i));
