@@ -3,6 +3,7 @@
 
 #include "glmocr/document.h"
 #include "regions/filter.h"
+#include "regions/order_regions.h"
 #include "regions/split_page.h"
 
 namespace glmocr {
@@ -31,7 +32,9 @@ RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, b
     filter.compat = compat;
     filter.threshold = options.threshold;
     std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
-    return compat ? regions : uncovered_text(page, regions);
+    if (compat) return regions;
+    regions = columns_from_above(std::move(regions), page.width);
+    return uncovered_text(page, regions);
   };
 }
 

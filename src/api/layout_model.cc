@@ -38,7 +38,7 @@ struct LayoutModel::State {
   std::string path;
   std::shared_ptr<MemoryBudget> memory;
   std::unique_ptr<Device> device;
-  std::unique_ptr<layout::PpDocLayoutV3> network;
+  std::unique_ptr<doclayout::PpDocLayoutV3> network;
   std::int64_t memory_used = 0;
   std::mutex mutex;  // held while a call uses the device
 };
@@ -56,7 +56,7 @@ LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& option
   state->device =
       open_device(processor_for(options.device), {.threads = options.threads, .memory = state->memory});
   const DType compute = options.dtype == ComputeType::bf16 ? DType::bf16 : DType::f32;
-  state->network = layout::PpDocLayoutV3::load(snapshot, *state->device, compute);
+  state->network = doclayout::PpDocLayoutV3::load(snapshot, *state->device, compute);
   state->memory_used = state->memory->used();
   return LayoutModel(state);
 }

@@ -180,6 +180,10 @@ void add_layout(CLI::App& app, LayoutArguments& arguments) {
       ->option_text("SCORE")
       ->check(between(0, 1))
       ->group("Output");
+  app.add_flag(
+         "--raw", arguments.raw,
+         "what the network's own post-processing gives: doubles\nare kept, text that was missed is not added")
+      ->group("Output");
   add_choice<LayoutFormat>(
       app, "--format", arguments.format, {{"json", LayoutFormat::json}, {"png", LayoutFormat::png}},
       "json (default): one object per line and page;\npng: the page with its regions drawn")

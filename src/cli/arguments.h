@@ -100,6 +100,7 @@ struct LayoutArguments {
   double dpi = 200;  // of PDF pages
   PageRanges pages;
   float threshold = 0.3f;
+  bool raw = false;  // what the network's own post-processing gives
   LayoutFormat format = LayoutFormat::json;
   std::string output;  // a file or a folder; empty: standard output
   std::string dump;    // a folder; empty: none

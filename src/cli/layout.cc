@@ -116,12 +116,21 @@ class Command {
     DecodedImage decoded = source.decode({});
     for (const std::string& warning : decoded.warnings) console_.warning(warning);
     Image& image = decoded.image;
-    const std::vector<Region> regions =
-        model.detect({&image, 1}, {.threshold = arguments_.threshold}, dump_of(source.page))[0];
+    const std::vector<Region> regions = find(model, image, source.page);
     ++written_;
     if (arguments_.format == LayoutFormat::json) return write_json(to_json(source, image, regions));
     draw_regions(image, regions);
     write_png(source.page, encode_png(image));
+  }
+
+  std::vector<Region> find(const LayoutModel& model, const Image& image, const Page& page) const {
+    const LayoutOptions options{.threshold = arguments_.threshold};
+    const TensorSink sink = dump_of(page);
+    if (arguments_.raw || sink) {
+      std::vector<Region> raw = model.detect({&image, 1}, options, sink)[0];
+      if (arguments_.raw) return raw;
+    }
+    return detected_regions(model, options)(image);
   }
 
   TensorSink dump_of(const Page& page) const {

@@ -40,6 +40,12 @@ std::size_t numbered_formula(const DocumentPage& page, const std::vector<Block>&
   return kNone;
 }
 
+// "1" for "(1)", but "(1) (2)" as it is.
+std::string number_text(const std::string& utf8) {
+  const Text text = to_text(utf8), inner = sdk_formula_number(text);
+  return to_utf8(inner.find_first_of(U"()") == Text::npos ? inner : text);
+}
+
 // Formula numbers become tags; those without a formula stay as paragraphs.
 void add_tags(const DocumentPage& page, std::vector<Block>& blocks) {
   std::vector<bool> merged(blocks.size());
@@ -49,7 +55,7 @@ void add_tags(const DocumentPage& page, std::vector<Block>& blocks) {
     if (formula >= blocks.size() || blocks[formula].text.find("\\tag") != std::string::npos) continue;
     std::string& tag = blocks[formula].tag;
     if (!tag.empty()) tag += ", ";
-    tag += to_utf8(sdk_formula_number(to_text(blocks[i].text)));
+    tag += number_text(blocks[i].text);
     merged[i] = true;
   }
   std::vector<Block> kept;

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "formats/characters.h"
 #include "formats/unicode_classes.h"
 
 namespace glmocr::formats {
@@ -141,6 +140,11 @@ bool link(std::vector<Block>& blocks, const Mark& mark, int number) {
 }
 
 }  // namespace
+
+Text note_name(TextView line) {
+  const auto mark = note_mark(stripped(line));
+  return mark ? mark->name : Text();
+}
 
 int link_footnotes(std::vector<Block>& blocks, int last) {
   for (Block& note : blocks) {

@@ -10,7 +10,7 @@ namespace glmocr::formats {
 // The lines of a region with their words, each at its place: as they are known, or spread over the box by the widths of
 // their letters, as many lines as the text takes there. Vertical text runs downwards, its lines from right to left. No line
 // and no word is empty; nothing is left out. Boxes lie within the page.
-std::vector<PlacedText> placed_lines(const DocumentPage& page, std::size_t region,
+std::vector<PlacedText> placed_lines(const DocumentPage& page, std::size_t index,
                                      const FormatOptions& options);
 
 // The part of a box that lies on the page.

@@ -201,7 +201,7 @@ void draw_text(Image& image, int x, int y, std::string_view text, Colour colour,
 
 void draw_regions(Image& page, std::span<const Region> regions) {
   constexpr double kTint = 0.12;
-  constexpr int kPageOfScaleOne = 700;  // pixels of the longer side
+  constexpr int kPageOfScaleOne = 1000;  // pixels of the longer side
   const int scale = std::max(1, std::max(page.width, page.height) / kPageOfScaleOne);
   for (const Region& region : regions) fill_box(page, region.box, colour_of(region.label), kTint);
   for (const Region& region : regions) {

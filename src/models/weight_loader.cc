@@ -230,10 +230,17 @@ std::vector<double> WeightLoader::values(const std::string& name, const Shape& s
 }
 
 Weight WeightLoader::keep_matrix(const std::vector<float>& values, std::int64_t out_features,
-                                 std::int64_t in_features, WeightUse use) {
-  Buffer raw = device_.allocate(out_features * in_features * size_of(DType::f32)), prepared;
-  const Tensor matrix = raw.view({out_features, in_features}, DType::f32);
-  device_.upload(values.data(), matrix);
+                                 std::int64_t in_features, WeightUse use, DType dtype) {
+  Buffer raw = device_.allocate(out_features * in_features * size_of(dtype)), prepared;
+  const Tensor matrix = raw.view({out_features, in_features}, dtype);
+  if (dtype == DType::f32) {
+    device_.upload(values.data(), matrix);
+  } else {
+    GLMOCR_CHECK(dtype == DType::bf16);
+    std::vector<bf16> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+    device_.upload(rounded.data(), matrix);
+  }
   const Weight weight = device_.prepare(matrix, use, prepared);
   Buffer& owner = prepared ? prepared : raw;
   loaded_.copied_bytes += owner.bytes();

@@ -60,9 +60,10 @@ class WeightLoader {
 
   // The values of a tensor of this shape, for matrices that are made of several tensors; empty: missing.
   std::vector<double> values(const std::string& name, const Shape& shape);
-  // Keeps what was made of them on the device: a matrix [out_features, in_features], as f32, and values of any shape.
+  // Keeps what was made of them on the device: a matrix [out_features, in_features], as f32 or bf16, and values of any
+  // shape, as f32.
   Weight keep_matrix(const std::vector<float>& values, std::int64_t out_features, std::int64_t in_features,
-                     WeightUse use);
+                     WeightUse use, DType dtype);
   Tensor keep_vector(const std::vector<float>& values, const Shape& shape);
 
   bool contains(const std::string& name) const { return find_name(name) != nullptr; }

@@ -2,6 +2,7 @@
 #include "regions/blocks.h"
 
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "regions/row_index.h"
@@ -17,13 +18,13 @@ constexpr double kShortLine = 24;  // the mean width of lines of programs and ta
 constexpr double kRowGap = 14;     // between what stands in one row: markers, numbers, single lines
 constexpr double kCellGap = 6;     // the same for several lines
 constexpr double kPartOfColumn = 7;
-constexpr double kColumn = 15;     // the width of a column of running text, at least
+constexpr double kColumn = 15;  // the width of a column of running text, at least
 
 constexpr double kWidePitch = 1.35;  // of the usual one: a new paragraph
 constexpr double kOtherSize = 1.14;  // ratio of heights of letters in one paragraph
 constexpr double kOtherStroke = 1.06;
 constexpr double kOtherWeight = 1.32;
-constexpr std::size_t kManyRows = 15;
+constexpr std::size_t kManyRows = 15, kMostRows = 400, kMostWideLines = 3000;
 constexpr int kMostLinesBelow = 300;  // looked at for each line
 
 // The lines right below a line: those of nearly the same baseline, nearest first.
@@ -111,11 +112,13 @@ void split_paragraphs(const Block& column, const PageMeasures& page, std::vector
 
 // How many lines of `few` have a line of `many` in their row.
 int rows_shared(const Block& few, const Block& many, int letter_height) {
+  const int near = letter_height / 3;
   int shared = 0;
   for (const TextLine& line : few.lines) {
-    shared += std::any_of(many.lines.begin(), many.lines.end(), [&](const TextLine& other) {
-      return std::abs(other.baseline - line.baseline) <= letter_height / 3;
-    });
+    const auto other =
+        std::lower_bound(many.lines.begin(), many.lines.end(), line.baseline - near,
+                         [](const TextLine& p, int baseline) { return p.baseline < baseline; });
+    shared += other != many.lines.end() && other->baseline <= line.baseline + near;
   }
   return shared;
 }
@@ -193,14 +196,26 @@ std::vector<Block> find_blocks(std::vector<TextLine> lines, const std::vector<Ru
   return blocks;
 }
 
-Block joined(const Block& a, const Block& b) {
-  Block block = a;
-  block.box = united(a.box, b.box);
-  block.braces += b.braces;
-  block.lines.insert(block.lines.end(), b.lines.begin(), b.lines.end());
+namespace {
+
+void add(Block& block, Block other) {
+  block.box = united(block.box, other.box);
+  block.braces += other.braces;
+  block.lines.insert(block.lines.end(), std::make_move_iterator(other.lines.begin()),
+                     std::make_move_iterator(other.lines.end()));
+}
+
+void sort_lines(Block& block) {
   std::stable_sort(block.lines.begin(), block.lines.end(),
                    [](const TextLine& p, const TextLine& q) { return p.baseline < q.baseline; });
-  return block;
+}
+
+}  // namespace
+
+Block joined(Block a, Block b) {
+  add(a, std::move(b));
+  sort_lines(a);
+  return a;
 }
 
 namespace {
@@ -215,6 +230,7 @@ std::vector<Rect> find_gutters(const std::vector<Block>& blocks, const PageMeasu
         if (line.box.width() >= kPartOfColumn * page.letter_height) lines.push_back(line.box);
   std::sort(lines.begin(), lines.end(), [](const Rect& a, const Rect& b) { return a.x0 < b.x0; });
   std::vector<Rect> gutters;
+  if (lines.size() > kMostWideLines) return gutters;
   for (std::size_t i = 0; i < lines.size();) {
     // Lines that begin here.
     std::size_t end = i;
@@ -294,9 +310,10 @@ void join_pairs(std::vector<Block>& blocks, const PageMeasures& page, int reach,
         place[root] = static_cast<int>(result.size());
         result.push_back(std::move(blocks[i]));
       } else {
-        result[place[root]] = joined(result[place[root]], blocks[i]);
+        add(result[place[root]], std::move(blocks[i]));
       }
     }
+    for (Block& block : result) sort_lines(block);
     blocks = std::move(result);
   }
 }
@@ -323,6 +340,7 @@ void join_rows(std::vector<Block>& blocks, const PageMeasures& page) {
   extend(gutters, blocks, page);
   join_pairs(blocks, page, 0, [&](const Block& a, const Block& b) {
     if (!is_text(a) || !is_text(b) || overlap_y(a.box, b.box) <= 0) return false;
+    if (a.lines.size() + b.lines.size() > kMostRows) return false;
     const double gap = -overlap_x(a.box, b.box);
     if (gap < 0 || gap > kRowGap * page.letter_height || has_gutter_between(a.box, b.box, gutters))
       return false;

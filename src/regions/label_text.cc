@@ -9,7 +9,7 @@ namespace glmocr::layout {
 namespace {
 
 // Ratios to the letters of most text:
-constexpr double kHeading = 1.13;  // the height of both capitals and small letters
+constexpr double kHeading = 1.13;    // the height of both capitals and small letters
 constexpr double kFurniture = 1.35;  // the most
 constexpr double kDocTitle = 1.4;
 constexpr double kBold = 1.3;            // thickness of strokes

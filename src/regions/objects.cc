@@ -8,7 +8,9 @@
 namespace glmocr::layout {
 namespace {
 
-constexpr std::size_t kMostRules = 4000;  // more are a hatched drawing
+constexpr std::size_t kMostRules = 4000;           // more are a hatched drawing
+constexpr std::size_t kMostAcross = 400;           // horizontal rules that tables are looked for between
+constexpr std::int64_t kMostLabelPairs = 4000000;  // of a figure and what may be its label
 
 // In heights of letters:
 constexpr double kLeastTable = 3;
@@ -168,6 +170,7 @@ std::vector<Block> tables_between_rules(std::vector<TextLine>& lines, const std:
       across.push_back(static_cast<int>(i));
   std::sort(across.begin(), across.end(), [&](int a, int b) { return rules[a].box.y0 < rules[b].box.y0; });
   std::vector<Block> tables;
+  if (across.size() > kMostAcross) return tables;
   for (std::size_t i = 0; i < across.size(); ++i) {
     if (used[across[i]]) continue;
     const Rect& top = rules[across[i]].box;
@@ -268,14 +271,15 @@ bool is_figure(const Block& block) {
 
 // Dashes and ticks may make lines of their own.
 int rows_of_text(const Block& block) {
-  return static_cast<int>(
-      std::count_if(block.lines.begin(), block.lines.end(), [](const TextLine& line) { return line.letters >= 3; }));
+  return static_cast<int>(std::count_if(block.lines.begin(), block.lines.end(),
+                                        [](const TextLine& line) { return line.letters >= 3; }));
 }
 
 }  // namespace
 
-std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings, const std::vector<Rule>& rules,
-                               std::vector<char>& used, const PageMeasures& page) {
+std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings,
+                               const std::vector<Rule>& rules, std::vector<char>& used,
+                               const PageMeasures& page) {
   std::vector<Block> tables;
   used.assign(rules.size(), 0);
   if (rules.size() > kMostRules) return tables;
@@ -336,6 +340,7 @@ std::vector<Block> find_figures(std::vector<Mark>& drawings, const std::vector<R
 void take_labels(std::vector<Block>& blocks, const PageMeasures& page) {
   const int near = static_cast<int>(1.5 * page.letter_height);
   constexpr int kRounds = 3;
+  if (std::count_if(blocks.begin(), blocks.end(), is_figure) * std::ssize(blocks) > kMostLabelPairs) return;
   std::vector<char> taken(blocks.size(), 0);
   for (std::size_t f = 0; f < blocks.size(); ++f) {
     Block& figure = blocks[f];

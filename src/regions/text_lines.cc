@@ -4,7 +4,6 @@
 #include "regions/text_lines.h"
 
 #include <cstddef>
-#include <optional>
 
 #include "base/numbers.h"
 #include "regions/row_index.h"
@@ -212,7 +211,6 @@ T quantile(std::vector<T>& values, double share) {
 TextLine measured(const Piece& piece, const std::vector<Mark>& marks) {
   TextLine line;
   line.box = piece.box;
-  line.words = {piece.box};
   for (const int id : piece.marks) line.tallest = std::max(line.tallest, marks[id].box.height());
   std::vector<int> heights, bottoms;
   std::vector<double> strokes;
@@ -297,6 +295,25 @@ std::vector<Piece> merged_overlaps(std::vector<Piece> pieces, int height, int pa
   return result;
 }
 
+// The line of these pieces, from the left.
+TextLine line_of(const std::vector<Piece>& pieces, const std::vector<int>& parts,
+                 const std::vector<Mark>& marks) {
+  Piece whole{pieces[parts[0]].box, {}};
+  std::vector<Rect> words;
+  int widest_gap = 0;
+  for (const int part : parts) {
+    const Piece& piece = pieces[part];
+    if (!words.empty()) widest_gap = std::max(widest_gap, piece.box.x0 - whole.box.x1);
+    whole.box = united(whole.box, piece.box);
+    whole.marks.insert(whole.marks.end(), piece.marks.begin(), piece.marks.end());
+    words.push_back(piece.box);
+  }
+  TextLine line = measured(whole, marks);
+  line.words = std::move(words);
+  line.widest_gap = widest_gap;
+  return line;
+}
+
 // Gives a line the small parts that stand inside it: signs between wide spaces, accents.
 std::vector<TextLine> merged_lines(std::vector<TextLine> lines, int height, int page_height) {
   const int slack = std::max(1, height / 5);
@@ -325,23 +342,6 @@ std::vector<TextLine> merged_lines(std::vector<TextLine> lines, int height, int 
 
 }  // namespace
 
-TextLine joined(const TextLine& left, const TextLine& right) {
-  TextLine line = left;
-  line.box = united(left.box, right.box);
-  const bool left_leads = left.letters_width >= right.letters_width;
-  line.baseline = left_leads ? left.baseline : right.baseline;
-  line.letter_height = left_leads ? left.letter_height : right.letter_height;
-  line.low_height = left_leads ? left.low_height : right.low_height;
-  const double letters = std::max(1, left.letters + right.letters);
-  line.stroke = (left.stroke * left.letters + right.stroke * right.letters) / letters;
-  line.letters += right.letters;
-  line.letters_width += right.letters_width;
-  line.tallest = std::max(left.tallest, right.tallest);
-  line.widest_gap = std::max({left.widest_gap, right.widest_gap, right.box.x0 - left.box.x1});
-  line.words.insert(line.words.end(), right.words.begin(), right.words.end());
-  return line;
-}
-
 std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vector<Rule>& rules, int height,
                                  int width, int page_height) {
   std::vector<int> letters, small;
@@ -352,13 +352,9 @@ std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vect
   pieces = merged_overlaps(std::move(pieces), height, page_height);
 
   const Corridors corridors(pieces, rules, height, width, page_height);
-  std::vector<TextLine> parts;
   std::vector<Rect> boxes;
-  for (const Piece& piece : pieces) {
-    parts.push_back(measured(piece, marks));
-    boxes.push_back(piece.box);
-  }
-  Sets sets(parts.size());
+  for (const Piece& piece : pieces) boxes.push_back(piece.box);
+  Sets sets(pieces.size());
   chain(boxes, page_height, height, sets, [&](const Rect& a, const Rect& b) {
     const int larger = std::max(a.height(), b.height());
     const double gap = std::max<double>(kWideGap * height, std::min<double>(1.3 * larger, 4.0 * height));
@@ -367,14 +363,11 @@ std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vect
     const int y = (std::max(a.y0, b.y0) + std::min(a.y1, b.y1)) / 2;
     return b.x0 <= a.x1 || !corridors.between(a.x1, b.x0, y);
   });
-  std::vector<std::optional<TextLine>> by_root(parts.size());
-  for (const int i : from_left(boxes)) {
-    std::optional<TextLine>& line = by_root[sets.root(i)];
-    line = line ? joined(*line, parts[i]) : parts[i];
-  }
+  std::vector<std::vector<int>> parts(pieces.size());
+  for (const int i : from_left(boxes)) parts[sets.root(i)].push_back(i);
   std::vector<TextLine> lines;
-  for (std::optional<TextLine>& line : by_root)
-    if (line) lines.push_back(std::move(*line));
+  for (const std::vector<int>& of_line : parts)
+    if (!of_line.empty()) lines.push_back(line_of(pieces, of_line, marks));
   lines = merged_lines(std::move(lines), height, page_height);
   std::sort(lines.begin(), lines.end(), [](const TextLine& a, const TextLine& b) {
     return a.baseline != b.baseline ? a.baseline < b.baseline : a.box.x0 < b.box.x0;

@@ -25,7 +25,4 @@ struct TextLine {
 std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vector<Rule>& rules, int height,
                                  int width, int page_height);
 
-// One line of two.
-TextLine joined(const TextLine& left, const TextLine& right);
-
 }  // namespace glmocr::layout

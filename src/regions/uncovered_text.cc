@@ -54,12 +54,66 @@ std::size_t place_of(const Box& box, const std::vector<Region>& regions) {
   return below ? *below : by_height;
 }
 
+double overlap(double a0, double a1, double b0, double b1) { return std::min(a1, b1) - std::max(a0, b0); }
+
+// Moves the edges of a region off a line of text that they cut through: outwards if the region holds a good part of it,
+// else inwards, so that no letters are cut and no line is read twice.
+void move_off(Box& box, const Box& line) {
+  constexpr double kBeside =
+      0.6;  // of the line's length inside the region: it belongs to the region's column
+  constexpr double kInside = 0.35;  // of its height: the line is the region's own
+  const double width = line.x1 - line.x0, height = line.y1 - line.y0;
+  const double inside = overlap(box.y0, box.y1, line.y0, line.y1) / height;
+  if (inside <= 0 || overlap(box.x0, box.x1, line.x0, line.x1) < kBeside * width) return;
+  if (inside >= kInside) {
+    box.y0 = std::min(box.y0, line.y0);
+    box.y1 = std::max(box.y1, line.y1);
+    box.x0 = std::min(box.x0, line.x0);
+    box.x1 = std::max(box.x1, line.x1);
+  } else if (box.y1 - box.y0 > 2 * height) {
+    if (line.y0 < box.y0) box.y0 = line.y1;
+    if (line.y1 > box.y1) box.y1 = line.y0;
+  }
+}
+
+bool holds_lines(const Region& region) {
+  return region.label != RegionLabel::reference && region.task != RegionTask::picture &&
+         region.task != RegionTask::table && region.task != RegionTask::formula;
+}
+
+double held(const Box& line, const Box& box) {
+  const double width = overlap(box.x0, box.x1, line.x0, line.x1);
+  const double height = overlap(box.y0, box.y1, line.y0, line.y1);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
+// Each line moves the edges of the regions that cut it; it becomes a part of at most one, which holds most of it.
+void move_edges_off_lines(std::vector<Region>& regions, const PageAnalysis& analysis, const Image& page) {
+  for (const Block& block : analysis.blocks) {
+    for (const TextLine& text : block.lines) {
+      const Box line = layout::page_box(text.box, analysis, page, 0);
+      const auto most = std::max_element(
+          regions.begin(), regions.end(),
+          [&](const Region& a, const Region& b) { return held(line, a.box) < held(line, b.box); });
+      if (most == regions.end() || held(line, most->box) == 0 || !holds_lines(*most)) continue;
+      const Box before = most->box;
+      move_off(most->box, line);
+      const bool moved = before.x0 != most->box.x0 || before.x1 != most->box.x1 ||
+                         before.y0 != most->box.y0 || before.y1 != most->box.y1;
+      if (moved) most->polygon.clear();
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Region> uncovered_text(const Image& page, std::span<const Region> regions,
                                    const SplitOptions& options) {
   const PageAnalysis analysis = layout::analyse_page(page, options);
-  std::vector<Region> result(regions.begin(), regions.end());
+  std::vector<Region> moved(regions.begin(), regions.end());
+  move_edges_off_lines(moved, analysis, page);
+  regions = moved;
+  std::vector<Region> result = moved;
   const auto add = [&](const Block& block) {
     Region region = layout::region_of(block, analysis, page, options);
     result.insert(result.begin() + static_cast<std::ptrdiff_t>(place_of(region.box, result)),

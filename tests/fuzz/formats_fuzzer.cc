@@ -26,6 +26,7 @@ Region region_of(const std::string& part) {
   region.box = {x, y, x + 50.0 * (label / kRegionLabels), y + place / 2.0};
   region.source = place % 2 == 0 ? TextSource::picture : TextSource::text_layer;
   if (region.task != RegionTask::picture) region.content = part.substr(2);
+  if (place % 8 == 3) region.polygon = {{x, y}, {x + 9, y}, {x, y + 9}};
   if (place % 16 == 5) region.lines = {{region.box, part.substr(2), {}}};
   return region;
 }
@@ -121,7 +122,9 @@ void check_formats(const std::vector<DocumentPage>& pages, const formats::Format
                                       "Illustration",
                                       "TextLine",
                                       "String",
-                                      "SP"};
+                                      "SP",
+                                      "Shape",
+                                      "Polygon"};
   check_markup(written(Format::alto), alto, {});
   expect(nlohmann::json::accept(written(Format::json)), "JSON");
   const std::string lines = written(Format::jsonl);

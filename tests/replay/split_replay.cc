@@ -11,6 +11,7 @@
 
 #include "glmocr/error.h"
 #include "glmocr/image.h"
+#include "regions/orientation.h"
 #include "regions/split_page.h"
 
 namespace glmocr {
@@ -31,6 +32,12 @@ Json replay(const std::string& file) {
             {"width", page.width},
             {"height", page.height},
             {"milliseconds", milliseconds_since(start)}};
+  const Clock::time_point before = Clock::now();
+  const PageAngle angle = find_angle(page);
+  line["angle"] = {{"rotation", angle.rotation},
+                   {"skew", angle.skew},
+                   {"confidence", angle.confidence},
+                   {"milliseconds", milliseconds_since(before)}};
   line["regions"] = Json::array();
   for (const Region& region : regions) {
     const Box& box = region.box;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/pp_doclayout_v3/backbone.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 constexpr ConvolutionOptions kRelu{.activation = Activation::relu};
@@ -83,4 +83,4 @@ std::array<Tensor, 4> run_backbone(const Maps& maps, const BackboneConfig& confi
   return out;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

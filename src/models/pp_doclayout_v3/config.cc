@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 namespace fs = std::filesystem;
@@ -229,4 +229,4 @@ LayoutConfig load_config(const fs::path& snapshot) {
   return c;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -7,7 +7,7 @@
 #include "glmocr/region.h"
 #include "tensor/ops.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // A stage of the backbone: it halves the map, but for the first one, and then runs blocks of `layers` layers
 // whose results are joined.
@@ -61,4 +61,4 @@ struct LayoutConfig {
 // transformers. Throws Error{model} naming file, key, what was found and what was expected.
 LayoutConfig load_config(const std::filesystem::path& snapshot);
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // The places whose anchor box, of 0.05 · 2^level, is not inside of 0.01 … 0.99. In fp32, step by step as
@@ -166,4 +166,4 @@ void Decoder::run_layer(const DecoderLayerWeights& w, const Tensor& sources, std
   ops.layer_norm(ops.linear(inner, w.fc2, {.residual = x}), w.final_norm.weight, w.final_norm.bias, eps);
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -2,7 +2,7 @@
 #pragma once
 #include "models/pp_doclayout_v3/encoder.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // What the network says of each query, rows page after page.
 struct Decoded {
@@ -34,4 +34,4 @@ class Decoder {
   std::vector<std::int32_t> edge_rows_;  // of one page: places too near to the edge to start a region
 };
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -9,7 +9,7 @@
 
 #include "models/pp_doclayout_v3/polygon.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
@@ -81,13 +81,20 @@ Mask enlarged(const Mask& mask, int width, int height) {
     const double ratio = 1 / (static_cast<double>(to) / from);
     return std::min(static_cast<int>(std::floor(at * ratio)), from - 1);
   };
-  Mask large{width, height, {}};
-  large.set.reserve(std::size_t(width) * height);
   std::vector<int> columns(width);
   for (int x = 0; x < width; ++x) columns[x] = source(x, mask.width, width);
+  Mask large{width, height, std::vector<std::uint8_t>(std::size_t(width) * height)};
+  int last = -1;  // row of the mask
   for (int y = 0; y < height; ++y) {
-    const std::uint8_t* row = &mask.set[std::size_t(source(y, mask.height, height)) * mask.width];
-    for (const int column : columns) large.set.push_back(row[column]);
+    std::uint8_t* to = &large.set[std::size_t(y) * width];
+    const int row = source(y, mask.height, height);
+    if (row == last) {
+      std::copy_n(to - width, width, to);
+      continue;
+    }
+    const std::uint8_t* from = &mask.set[std::size_t(row) * mask.width];
+    for (int x = 0; x < width; ++x) to[x] = from[columns[x]];
+    last = row;
   }
   return large;
 }
@@ -159,4 +166,4 @@ std::vector<Region> find_regions(const PageOutputs& page, const LayoutConfig& co
   return regions;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -6,7 +6,7 @@
 #include "glmocr/region.h"
 #include "models/pp_doclayout_v3/config.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // What the network says of one page, in ordinary memory.
 struct PageOutputs {
@@ -28,4 +28,4 @@ std::vector<int> reading_ranks(const PageOutputs& page);
 std::vector<Region> find_regions(const PageOutputs& page, const LayoutConfig& config, int width, int height,
                                  float threshold);
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // [height · width, hidden]: a quarter each of sin(y · f), cos(y · f), sin(x · f), cos(x · f), f falling from 1 to
@@ -163,4 +163,4 @@ Tensor Encoder::masks(const std::array<Tensor, 3>& levels, const Tensor& finest)
   return unit(joined, w.mask_base);
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

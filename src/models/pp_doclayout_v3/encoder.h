@@ -5,7 +5,7 @@
 #include "models/observer.h"
 #include "models/pp_doclayout_v3/maps.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 struct Encoded {
   std::array<Tensor, 3> levels;  // [pages, h, w, hidden], strides 8, 16, 32
@@ -34,4 +34,4 @@ class Encoder {
   Tensor positions_;  // [h · w, hidden] of the coarsest map
 };
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -3,7 +3,7 @@
 #include "models/pp_doclayout_v3/weights.h"
 #include "tensor/device.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // What backbone and encoder run maps with.
 class Maps {
@@ -33,4 +33,4 @@ inline Tensor channels(const Tensor& map, std::int64_t begin, std::int64_t end) 
   return map.slice(3, begin, end);
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

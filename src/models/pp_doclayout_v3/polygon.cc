@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // Directions anticlockwise as seen, from the right.
@@ -22,12 +22,10 @@ GridPoint moved(const GridPoint& p, int direction) {
   return {p.x + kSteps[direction].x, p.y + kSteps[direction].y};
 }
 
-// Follows the outer edge from the first pixel of a part, whose left neighbour is not set. Marks what it meets.
-std::vector<GridPoint> follow(const Mask& mask, const GridPoint& start, std::vector<std::uint8_t>& met) {
-  const auto mark = [&](const GridPoint& p) { met[std::int64_t{p.y} * mask.width + p.x] = 1; };
+// Follows the outer edge from the first pixel of a part, whose left neighbour is not set.
+std::vector<GridPoint> follow(const Mask& mask, const GridPoint& start) {
   const auto is_set = [&](const GridPoint& p) { return mask.at(p.x, p.y); };
   std::vector<GridPoint> corners;
-  mark(start);
   // The last neighbour before the start, clockwise from the left one.
   int from = 4;
   GridPoint last = start;
@@ -50,12 +48,61 @@ std::vector<GridPoint> follow(const Mask& mask, const GridPoint& start, std::vec
       before = direction;
     }
     const GridPoint next = moved(here, direction);
-    mark(here);
     if (next == start && here == last) break;
     here = next;
     back = (direction + 4) % kDirections;
   }
   return corners;
+}
+
+// Pixels of a row that are set, one after the other, and the part they belong to.
+struct Run {
+  int begin, end;
+  std::size_t part;
+};
+
+std::vector<Run> runs_of(const std::uint8_t* row, int width) {
+  std::vector<Run> runs;
+  for (int x = 0; x < width;) {
+    const int begin = static_cast<int>(std::find(row + x, row + width, 1) - row);
+    x = static_cast<int>(std::find(row + begin, row + width, 0) - row);
+    if (begin < x) runs.push_back({begin, x, 0});
+  }
+  return runs;
+}
+
+// The first pixel, in reading order, of each part. Runs of neighbouring rows that touch, also at corners, belong to one
+// part, which has the number of its first run.
+std::vector<GridPoint> first_pixels(const Mask& mask) {
+  std::vector<GridPoint> firsts;
+  std::vector<std::size_t> joined;  // a part with a lower number that it is joined with, or itself
+  const auto root = [&](std::size_t part) {
+    while (joined[part] != part) part = joined[part] = joined[joined[part]];
+    return part;
+  };
+  std::vector<Run> above;
+  for (int y = 0; y < mask.height; ++y) {
+    const std::uint8_t* row = &mask.set[std::int64_t{y} * mask.width];
+    if (y > 0 && std::equal(row, row + mask.width, row - mask.width)) continue;  // the same runs
+    std::vector<Run> runs = runs_of(row, mask.width);
+    auto over = above.begin();
+    for (Run& run : runs) {
+      run.part = joined.size();
+      joined.push_back(run.part);
+      firsts.push_back({run.begin, y});
+      while (over != above.end() && over->end < run.begin) ++over;
+      for (auto touching = over; touching != above.end() && touching->begin <= run.end; ++touching) {
+        const std::size_t a = root(touching->part), b = root(run.part);
+        joined[std::max(a, b)] = std::min(a, b);
+      }
+    }
+    above = std::move(runs);
+  }
+  std::vector<GridPoint> roots;
+  for (std::size_t part = 0; part < firsts.size(); ++part) {
+    if (joined[part] == part) roots.push_back(firsts[part]);
+  }
+  return roots;
 }
 
 // Distance², from a point to a segment, times the segment's length².
@@ -139,29 +186,7 @@ std::vector<Point> convex_corners(const std::vector<GridPoint>& polygon) {
 
 std::vector<std::vector<GridPoint>> outlines(const Mask& mask) {
   std::vector<std::vector<GridPoint>> all;
-  std::vector<std::uint8_t> met(mask.set.size(), 0);   // pixels of outlines
-  std::vector<std::uint8_t> seen(mask.set.size(), 0);  // pixels of parts whose outline is known
-  std::vector<GridPoint> stack;
-  for (int y = 0; y < mask.height; ++y) {
-    for (int x = 0; x < mask.width; ++x) {
-      if (!mask.at(x, y) || seen[std::int64_t{y} * mask.width + x]) continue;
-      all.push_back(follow(mask, {x, y}, met));
-      stack.assign({GridPoint{x, y}});
-      seen[std::int64_t{y} * mask.width + x] = 1;
-      while (!stack.empty()) {
-        const GridPoint p = stack.back();
-        stack.pop_back();
-        for (int direction = 0; direction < kDirections; ++direction) {
-          const GridPoint next = moved(p, direction);
-          if (!mask.at(next.x, next.y)) continue;
-          std::uint8_t& known = seen[std::int64_t{next.y} * mask.width + next.x];
-          if (known) continue;
-          known = 1;
-          stack.push_back(next);
-        }
-      }
-    }
-  }
+  for (const GridPoint& first : first_pixels(mask)) all.push_back(follow(mask, first));
   return all;
 }
 
@@ -243,4 +268,4 @@ std::vector<Point> mask_polygon(const Mask& mask) {
   return corners;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -5,7 +5,7 @@
 
 #include "glmocr/region.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // A picture of one bit per pixel, rows from the top.
 struct Mask {
@@ -37,4 +37,4 @@ std::vector<GridPoint> simplify(const std::vector<GridPoint>& outline, double ep
 // corners. Empty where fewer than four are left or nothing is set.
 std::vector<Point> mask_polygon(const Mask& mask);
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -8,7 +8,7 @@
 #include "models/pp_doclayout_v3/backbone.h"
 #include "models/pp_doclayout_v3/preprocess.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 // A result of the network in ordinary memory.
@@ -38,7 +38,7 @@ std::unique_ptr<PpDocLayoutV3> PpDocLayoutV3::load(const std::filesystem::path& 
 
 PpDocLayoutV3::PpDocLayoutV3(LayoutConfig config, SafetensorsFiles files, Device& device, DType compute)
     : config_(std::move(config)),
-      weights_(load_weights(std::move(files), config_, device)),
+      weights_(load_weights(std::move(files), config_, device, compute)),
       device_(device),
       compute_(compute),
       encoder_(config_, weights_.encoder, device, compute),
@@ -106,4 +106,4 @@ std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> pa
   return regions;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -9,7 +9,7 @@
 #include "models/pp_doclayout_v3/decoder.h"
 #include "models/pp_doclayout_v3/detections.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // The layout detector PP-DocLayoutV3 on a device. Used by one thread at a time.
 class PpDocLayoutV3 {
@@ -40,4 +40,4 @@ class PpDocLayoutV3 {
   Buffer normalized_memory_;
 };
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 constexpr int kTaps = 4;
@@ -112,4 +112,4 @@ Image resize_plain(const Image& image, int width, int height) {
   return image.height == height ? narrow : resize_vertically(narrow, height);
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

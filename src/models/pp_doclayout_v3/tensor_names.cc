@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/pp_doclayout_v3/tensor_names.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 void replace(std::string& text, const std::string& from, const std::string& to) {
@@ -22,4 +22,4 @@ std::string transformers_name(const std::string& published) {
   return name == published ? "" : name;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -7,7 +7,7 @@
 
 #include "models/pp_doclayout_v3/tensor_names.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 namespace {
 
 using Values = std::vector<double>;
@@ -19,7 +19,8 @@ struct Kernel {
 
 class Loader {
  public:
-  Loader(WeightLoader& load, const LayoutConfig& config) : load_(load), config_(config) {}
+  Loader(WeightLoader& load, const LayoutConfig& config, DType compute)
+      : load_(load), config_(config), compute_(compute) {}
 
   BackboneWeights backbone();
   EncoderWeights encoder();
@@ -35,7 +36,7 @@ class Loader {
   static constexpr Names kListed{".0", ".1"};                      // of projections
 
   Kernel folded(const std::string& prefix, const Names& names, const Shape& kernel);
-  Convolution prepared(const Kernel& folded, const Shape& kernel, const Window& window);
+  Convolution prepared(const Kernel& folded, const Shape& kernel, const Window& window, DType dtype);
   Convolution convolution(const std::string& prefix, const Names& names, std::int64_t in, std::int64_t out,
                           int size, int stride = 1);
   DepthwiseConvolution depthwise(const std::string& prefix, std::int64_t channels, int size, int stride);
@@ -51,6 +52,7 @@ class Loader {
 
   WeightLoader& load_;
   const LayoutConfig& config_;
+  DType compute_;  // of the maps
 };
 
 Window centred(int size, int stride) {
@@ -80,7 +82,7 @@ Kernel Loader::folded(const std::string& prefix, const Names& names, const Shape
 }
 
 // The columns of a convolution's matrix run over the window, then over channels.
-Convolution Loader::prepared(const Kernel& folded, const Shape& kernel, const Window& window) {
+Convolution Loader::prepared(const Kernel& folded, const Shape& kernel, const Window& window, DType dtype) {
   if (folded.weight.empty()) return {};
   const std::int64_t out = kernel[0], in = kernel[1], taps = kernel[2] * kernel[3];
   std::vector<float> matrix(folded.weight.size());
@@ -93,7 +95,7 @@ Convolution Loader::prepared(const Kernel& folded, const Shape& kernel, const Wi
   }
   Convolution c;
   c.window = window;
-  c.weight = load_.keep_matrix(matrix, out, taps * in, WeightUse::convolution);
+  c.weight = load_.keep_matrix(matrix, out, taps * in, WeightUse::convolution, dtype);
   c.weight.bias = load_.keep_vector(std::vector<float>(folded.bias.begin(), folded.bias.end()), {out});
   return c;
 }
@@ -101,7 +103,7 @@ Convolution Loader::prepared(const Kernel& folded, const Shape& kernel, const Wi
 Convolution Loader::convolution(const std::string& prefix, const Names& names, std::int64_t in,
                                 std::int64_t out, int size, int stride) {
   const Shape kernel{out, in, size, size};
-  return prepared(folded(prefix, names, kernel), kernel, centred(size, stride));
+  return prepared(folded(prefix, names, kernel), kernel, centred(size, stride), compute_);
 }
 
 DepthwiseConvolution Loader::depthwise(const std::string& prefix, std::int64_t channels, int size,
@@ -130,7 +132,7 @@ Convolution Loader::rep_vgg(const std::string& prefix, std::int64_t channels) {
   constexpr std::int64_t kTaps = 9, kMiddle = 4;
   for (std::size_t i = 0; i < point.weight.size(); ++i) sum.weight[i * kTaps + kMiddle] += point.weight[i];
   for (std::size_t i = 0; i < point.bias.size(); ++i) sum.bias[i] += point.bias[i];
-  return prepared(sum, kernel, centred(3, 1));
+  return prepared(sum, kernel, centred(3, 1), compute_);
 }
 
 BackboneStage Loader::stage(int index) {
@@ -236,7 +238,7 @@ EncoderWeights Loader::encoder() {
   const Shape kernel{c.prototypes, mask, 1, 1};
   Kernel plain{load_.values(output + ".weight", kernel), load_.values(output + ".bias", {c.prototypes})};
   if (plain.bias.empty()) plain.weight.clear();
-  w.mask_output = prepared(plain, kernel, {});
+  w.mask_output = prepared(plain, kernel, {}, DType::f32);  // its results are f32
   return w;
 }
 
@@ -269,7 +271,9 @@ DecoderWeights Loader::decoder() {
   const std::int64_t width = c.width, classes = std::ssize(config_.labels);
   DecoderWeights w;
   for (int i = 0; i < 3; ++i) {
-    w.input[i] = convolution(cat("model.decoder_input_proj.", i), kListed, config_.encoder.hidden, width, 1);
+    const Shape kernel{width, config_.encoder.hidden, 1, 1};  // its results are f32
+    w.input[i] =
+        prepared(folded(cat("model.decoder_input_proj.", i), kListed, kernel), kernel, {}, DType::f32);
   }
   w.selection = load_.linear("model.enc_output.0", width, width, true);
   w.selection_norm = layer_norm("model.enc_output.1", width);
@@ -297,11 +301,12 @@ DecoderWeights Loader::decoder() {
 
 }  // namespace
 
-LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device) {
+LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device,
+                           DType compute) {
   LayoutWeights weights;
   WeightLoader load(std::move(files), device, DType::f32, transformers_name);
   load.ignore_ending_in(".num_batches_tracked");
-  Loader loader(load, config);
+  Loader loader(load, config, compute);
   load.begin_group("backbone");
   weights.backbone = loader.backbone();
   load.begin_group("encoder");
@@ -313,4 +318,4 @@ LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, D
   return weights;
 }
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

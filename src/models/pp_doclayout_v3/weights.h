@@ -6,7 +6,7 @@
 #include "models/pp_doclayout_v3/config.h"
 #include "models/weight_loader.h"
 
-namespace glmocr::layout {
+namespace glmocr::doclayout {
 
 // A convolution with its batch normalisation, folded into weight and bias, and its window.
 struct Convolution {
@@ -99,8 +99,9 @@ struct LayoutWeights : LoadedTensors {
 };
 
 // Loads every tensor under the names of the published snapshot or those of transformers 5. Convolutions are folded
-// in double and kept as f32; matrices keep their stored type. Throws Error{model} that lists missing, misshapen
+// in double and kept in `compute`, the type of maps; matrices keep their stored type. Throws Error{model} that lists missing, misshapen
 // and unexpected tensors.
-LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device);
+LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device,
+                           DType compute = DType::f32);
 
-}  // namespace glmocr::layout
+}  // namespace glmocr::doclayout

@@ -185,6 +185,8 @@ TEST(Alto, Structure) {
           "<TextLine HPOS=\"100\" VPOS=\"10\" WIDTH=\"800\" HEIGHT=\"50\">"
           "<String CONTENT=\"A\" HPOS=\"100\" VPOS=\"10\" WIDTH=\"100\" HEIGHT=\"50\" WC=\"0.5\"/><SP/>"));
   EXPECT_THAT(alto, HasSubstr("<Illustration ID=\"block_1_2\""));
+  EXPECT_THAT(
+      alto, HasSubstr("TAGREFS=\"label_text\"><Shape><Polygon POINTS=\"1,2 3,4 5,6\"/></Shape>\n<TextLine"));
   EXPECT_THAT(write(Format::alto, {}), Not(HasSubstr("<Page")));
 }
 
@@ -278,7 +280,7 @@ TEST(Writers, ManyPagesOneByOne) {
 
 // Quadratic time would be minutes.
 TEST(Writers, LinearTime) {
-  constexpr std::size_t kLength = 100'000;
+  constexpr std::size_t kLength = 50'000;
   const std::vector<std::string> units = {
       "$",     "$$",    "$a",  "\\$",     "\\[",     "\\[\\]",
       "$$a$$", "<",     "<b>", "</b>",    "<table>", "<td colspan=200 rowspan=200>x<tr>",

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The layout detector against transformers: what tools/make_layout_golden.py writes, for the embedded model and for one
+// with random weights and other sizes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
+#include "glmocr/image.h"
+#include "glmocr/layout.h"
+
+namespace glmocr::golden {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+struct Seen {
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+};
+using Tensors = std::map<std::string, Seen>;
+
+class LayoutGolden : public testing::TestWithParam<const char*> {
+ protected:
+  LayoutGolden()
+      : golden_(Json::parse(
+            read_file(fs::path(GLMOCR_TEST_DATA) / "golden/layout" / (GetParam() + std::string(".json"))))),
+        path_((fs::path(GLMOCR_SOURCE_DIR) / golden_.at("snapshot").get<std::string>()).string()) {}
+
+  static Image picture(const Json& test) {
+    return load_image((fs::path(GLMOCR_SOURCE_DIR) / test.at("picture").get<std::string>()).string());
+  }
+
+  float threshold() const { return golden_.at("threshold").get<float>(); }
+
+  const Json golden_;
+  const std::string path_;
+};
+
+// s_ij of the pairs i < j, row after row.
+std::vector<float> order_logits(const Seen& points) {
+  const std::int64_t n = points.shape[0], head = points.shape[1] / 2;
+  std::vector<float> all;
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = i + 1; j < n; ++j) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < head; ++c) {
+        sum += double{points.values[i * 2 * head + c]} * points.values[(j * 2 + 1) * head + c];
+      }
+      all.push_back(static_cast<float>(sum / std::sqrt(static_cast<double>(head))));
+    }
+  }
+  return all;
+}
+
+// Every step-th of the masks' logits: there are too many for plain loops.
+std::vector<float> mask_logits(const Seen& queries, const Seen& map, std::int64_t step) {
+  const std::int64_t width = queries.shape[1], pixels = std::ssize(map.values) / width;
+  std::vector<float> some;
+  for (std::int64_t i = 0; i < queries.shape[0] * pixels; i += step) {
+    double sum = 0;
+    for (std::int64_t c = 0; c < width; ++c) {
+      sum += double{queries.values[i / pixels * width + c]} * map.values[i % pixels * width + c];
+    }
+    some.push_back(static_cast<float>(sum));
+  }
+  return some;
+}
+
+// fp32 sums in another order: off by some units of the largest value. Measured: 2e-5 of it at most.
+constexpr double kTolerance = 1e-4;
+
+void expect_tensor(const std::string& name, const Json& expected, const std::vector<float>& actual) {
+  const auto step = expected.at("step").get<std::int64_t>();
+  const double limit = kTolerance * expected.at("largest").get<double>();
+  const auto& values = expected.at("values");
+  ASSERT_EQ(std::ssize(values), (std::ssize(actual) + step - 1) / step) << name;
+  for (std::int64_t i = 0; i < std::ssize(values); ++i) {
+    ASSERT_NEAR(actual[i * step], values[i].get<double>(), limit) << name << "[" << i * step << "]";
+  }
+}
+
+void expect_regions(const std::vector<Region>& regions, const Json& expected) {
+  ASSERT_EQ(regions.size(), expected.size());
+  // Labels of one query have equal boxes; transformers leaves their order open.
+  std::vector<bool> taken(regions.size(), false);
+  for (const Json& e : expected) {
+    std::size_t at = 0;
+    while (at < regions.size() &&
+           (taken[at] || to_string(regions[at].label) != e["label"].get<std::string>()))
+      ++at;
+    ASSERT_LT(at, regions.size()) << e.dump();
+    const Region& region = regions[at];
+    std::size_t first = 0;
+    while (taken[first]) ++first;
+    EXPECT_NEAR(region.box.x0, regions[first].box.x0, 1e-3) << "out of order: " << e.dump();
+    taken[at] = true;
+    EXPECT_NEAR(region.score, e["score"].get<double>(), 1e-4);
+    const double box[] = {region.box.x0, region.box.y0, region.box.x1, region.box.y1};
+    for (int i = 0; i < 4; ++i) EXPECT_NEAR(box[i], e["box"][i].get<double>(), 0.02) << e.dump();
+    ASSERT_EQ(region.polygon.size(), e["polygon"].size()) << e.dump();
+    for (std::size_t i = 0; i < region.polygon.size(); ++i) {
+      EXPECT_NEAR(region.polygon[i].x, e["polygon"][i][0].get<double>(), 1e-3) << e.dump();
+      EXPECT_NEAR(region.polygon[i].y, e["polygon"][i][1].get<double>(), 1e-3) << e.dump();
+    }
+  }
+}
+
+TEST_P(LayoutGolden, EveryTensorAndRegionIsThatOfTransformers) {
+  const LayoutModel model = LayoutModel::load(path_, {.dtype = ComputeType::fp32});
+  for (const Json& test : golden_.at("cases")) {
+    SCOPED_TRACE(test.at("picture").get<std::string>());
+    Tensors seen;
+    const Image image = picture(test);
+    const auto regions = model.detect(
+        {&image, 1}, {.threshold = threshold()},
+        [&](const std::string& name, std::span<const std::int64_t> shape, std::span<const float> values) {
+          seen[name] = {{shape.begin(), shape.end()}, {values.begin(), values.end()}};
+        });
+    const std::vector<float> selected(test["selected"].begin(), test["selected"].end());
+    EXPECT_EQ(seen["decoder.selected"].values, selected);
+    for (const auto& [name, expected] : test.at("tensors").items()) {
+      if (name == "order_logits") {
+        expect_tensor(name, expected, order_logits(seen["order_points"]));
+      } else if (name == "out_masks") {
+        Json some = expected;
+        some["step"] = 1;
+        expect_tensor(name, some, mask_logits(seen["mask_queries"], seen["encoder.masks"], expected["step"]));
+      } else {
+        expect_tensor(name, expected, seen[name].values);
+      }
+    }
+    expect_regions(regions.at(0), test.at("regions"));
+  }
+}
+
+TEST_P(LayoutGolden, PagesTogetherGiveWhatEachGivesAlone) {
+  const LayoutModel model = LayoutModel::load(path_);
+  std::vector<Image> images;
+  for (const Json& test : golden_.at("cases")) images.push_back(picture(test));
+  const auto together =
+      model.detect(images, {.threshold = threshold(), .pages_at_once = static_cast<int>(images.size())});
+  for (std::size_t i = 0; i < images.size(); ++i) expect_regions(together[i], golden_["cases"][i]["regions"]);
+}
+
+// Products are rounded to bf16 in backbone and encoder: regions stay, numbers move.
+TEST(LayoutBf16, FindsTheSameRegions) {
+  const std::string path = (fs::path(GLMOCR_SOURCE_DIR) / "models/mini-layout").string();
+  const Image page = load_image(GLMOCR_TEST_DATA "/samples/demo-page.png");
+  const auto find = [&](ComputeType type) {
+    return LayoutModel::load(path, {.dtype = type}).detect({&page, 1}, {.threshold = 0.5f})[0];
+  };
+  const std::vector<Region> exact = find(ComputeType::fp32), rounded = find(ComputeType::bf16);
+  ASSERT_EQ(exact.size(), rounded.size());
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_EQ(exact[i].label, rounded[i].label);
+    EXPECT_NEAR(exact[i].box.x0, rounded[i].box.x0, 4);
+    EXPECT_NEAR(exact[i].box.y1, rounded[i].box.y1, 4);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Snapshots, LayoutGolden, testing::Values("mini-layout", "small"),
+                         [](const auto& info) {
+                           return std::string(info.param) == "small" ? "small" : "mini_layout";
+                         });
+
+}  // namespace
+}  // namespace glmocr::golden
