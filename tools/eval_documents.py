@@ -123,7 +123,8 @@ class Pdfium:
         pdfium.FPDFBitmap_Destroy(bitmap)
         pdfium.FPDF_ClosePage(page)
         pdfium.FPDF_CloseDocument(document)
-        rows = (pixels.raw[row * stride:row * stride + 3 * width] for row in range(height))
+        raw = pixels.raw
+        rows = (raw[row * stride:row * stride + 3 * width] for row in range(height))
         return f"P6 {width} {height} 255\n".encode() + b"".join(rows)
 
 
