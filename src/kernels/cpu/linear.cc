@@ -165,24 +165,24 @@ void CpuOps::dense_pairs(const Product& p) {
   }
 }
 
-void CpuOps::multiply_packed(const Product& p, const Slice& all, const std::byte* groups,
+void CpuOps::multiply_packed(const Product& p, const Slice& slice, const std::byte* groups,
                              const std::byte* panels) {
   const std::int64_t depth_bytes = round_up(p.in, kernels_.pair_depth) * 2;
-  const std::int64_t rows = part_size(all.rows, 128, kernels_.pair_rows),
-                     row_parts = divide_up(all.rows, rows);
-  std::int64_t columns = part_size(all.columns, 128, kernels_.pair_columns);
+  const std::int64_t rows = part_size(slice.rows, 128, kernels_.pair_rows),
+                     row_parts = divide_up(slice.rows, rows);
+  std::int64_t columns = part_size(slice.columns, 128, kernels_.pair_columns);
   while (columns > kernels_.pair_columns &&
-         row_parts * divide_up(all.columns, columns) < 3 * device_.threads()) {
+         row_parts * divide_up(slice.columns, columns) < 3 * device_.threads()) {
     columns = part_size(columns, divide_up<std::int64_t>(columns, 2), kernels_.pair_columns);
   }
-  const std::int64_t column_parts = divide_up(all.columns, columns);
+  const std::int64_t column_parts = divide_up(slice.columns, columns);
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / column_parts * rows, column = task % column_parts * columns;
-      const std::int64_t m = std::min(rows, all.rows - row), n = std::min(columns, all.columns - column);
+      const std::int64_t m = std::min(rows, slice.rows - row), n = std::min(columns, slice.columns - column);
       float* tile = thread_floats(rows * columns);
       kernels_.pairs({groups + row * depth_bytes, panels + column * depth_bytes, m, n, p.in, tile, columns});
-      kernels_.epilogue(p.epilogue(all.row + row, all.column + column, m, n, {tile, columns, Type::f32}));
+      kernels_.epilogue(p.epilogue(slice.row + row, slice.column + column, m, n, {tile, columns, Type::f32}));
     }
   };
   device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));

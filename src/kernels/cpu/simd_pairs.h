@@ -118,7 +118,9 @@ struct Panel {
 class TilesInUse {};  // vectors need no preparation
 
 GLMOCR_INLINE Pairs broadcast_pair(const Bf16* p) {
-  return reinterpret_cast<Pairs>(_mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)));
+  int32_t pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  return reinterpret_cast<Pairs>(_mm512_set1_epi32(pair));
 }
 
 template <class Stride, class Step, class CStride>

@@ -22,14 +22,15 @@ constexpr float kMostAbove = 8;
 static_assert(kPairDepth == kPairColumns);
 int64_t width_of(int64_t dim) { return round_up(dim, kPairDepth); }
 
-// Pieces of one block of memory, each 64-byte aligned. The first pass, from null, counts.
+// Pieces of one block of memory, each 64-byte aligned. Without a block it counts.
 struct Carver {
-  char* at;
+  char* block;
+  int64_t used = 0;
 
   template <class T>
   T* take(int64_t count) {
-    char* piece = at;
-    at += round_up(count * static_cast<int64_t>(sizeof(T)), 64);
+    char* piece = block ? block + used : nullptr;
+    used += round_up(count * static_cast<int64_t>(sizeof(T)), 64);
     return reinterpret_cast<T*>(piece);
   }
 };
@@ -56,7 +57,7 @@ struct Memory {
     values = carver.take<Bf16>(kBlockKeys * width);
     scores = carver.take<float>(kPairRows * kBlockKeys);
     weights = carver.take<Bf16>(kPairRows * kBlockKeys);
-    bytes = carver.at - static_cast<char*>(from);
+    bytes = carver.used;
   }
 };
 
