@@ -27,7 +27,7 @@ DEVICE_SWITCH = re.compile(
     r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*\b(CUDA\w*|__CUDA\w*|GLMOCR_(?:CUDA|ONEDNN|CPU)\w*|__AVX\w*|__SSE\w*|__AMX\w*|"
     r"__ARM_\w+|_OPENMP)\b")
 # Headers of C, C++ and Linux that any .cc file may include; a public header only those without a slash or ".h".
-SYSTEM = re.compile(r"^[a-z_]+$|^(stdint|stddef|string|math|errno|fcntl|poll|unistd|sched|signal|spawn|pthread|dlfcn|glob)\.h$|"
+SYSTEM = re.compile(r"^[a-z_]+$|^(stdint|stddef|string|math|errno|fcntl|malloc|poll|unistd|sched|signal|spawn|pthread|dlfcn|glob)\.h$|"
                     r"^(sys|linux)/\w+\.h$")
 
 

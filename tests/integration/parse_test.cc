@@ -554,8 +554,7 @@ TEST_F(Parse, MemoryDoesNotGrowWithThePages) {
   for (int i = 1; i <= count; ++i)
     pages.push_back({pdf_text("Page number " + std::to_string(i)), "0 0 595 842", ""});
   const std::string file = write("large.pdf", pdf_of(pages));
-  Process process(
-      command({"--regions", "classical", "--text-layer", "only", "-f", "txt,json", "-o", out(), file}), {});
+  Process process(command({"--text-layer", "only", "-f", "txt,json", "-o", out(), file}), {});
   std::int64_t early = 0, late = 0, most = 0;
   while (process.running()) {
     ::usleep(20'000);
