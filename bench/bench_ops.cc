@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed of the kernels as a share of what the machine can do, measured in the same run: dense products and
-// attention against a loop of fused multiply-adds in registers, one-row products against reading memory.
+// Speed of the operations as a share of what the machine can do, measured in the same run (peaks.h): the larger
+// of two times, that of their arithmetic and that of reading their operands from memory, over the time they take.
 //
-//   bench_ops [DEVICE] [THREADS]      (cpu, all threads)
+//   bench_ops [DEVICE] [THREADS] [NAME]      (cpu, all threads; only operations whose line contains NAME)
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -19,89 +18,16 @@
 #include "base/numbers.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
+#include "peaks.h"
+#include "seconds.h"
 
 namespace glmocr {
 namespace {
 
-// The time of the shortest of several runs that together take at least a quarter of a second, after one to
-// warm up.
-double seconds(const std::function<void()>& run) {
-  using Clock = std::chrono::steady_clock;
-  run();
-  double best = 1e30, total = 0;
-  for (int i = 0; i < 3 || total < 0.25; ++i) {
-    const auto start = Clock::now();
-    run();
-    const double taken = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, taken);
-    total += taken;
-  }
-  return best;
-}
-
-// Registers of so many bytes; twelve chains hide the latency of a fused multiply-add on current processors.
-template <int Bytes>
-struct Chains {
-  typedef float V __attribute__((vector_size(Bytes)));
-  static constexpr int kCount = 12;
-};
-constexpr int kSteps = 1 << 20;
-
-template <int Bytes>
-__attribute__((always_inline)) inline float multiply_add_loop() {
-  using V = typename Chains<Bytes>::V;
-  V sums[Chains<Bytes>::kCount];
-  volatile float start = 1;  // unknown to the compiler: no two chains are one
-  for (V& sum : sums) sum = V{} + start;
-  const V a = V{} + 0.999f, b = V{} + 1e-3f;
-  for (int step = 0; step < kSteps; ++step) {
-    for (V& sum : sums) sum = sum * a + b;
-  }
-  V total = {};
-  for (const V& sum : sums) total += sum;
-  return total[0];
-}
-
-float loop_baseline() { return multiply_add_loop<16>(); }
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) float loop_avx2() { return multiply_add_loop<32>(); }
-__attribute__((target("avx512f"))) float loop_avx512() { return multiply_add_loop<64>(); }
-#endif
-
-// fp32 operations per second over all threads, with the vectors of the device.
-double peak_flops(ThreadPool& pool, const std::string& isa) {
-  float (*loop)() = loop_baseline;
-  int lanes = 4;
-#if defined(__x86_64__)
-  if (isa == "avx2") loop = loop_avx2, lanes = 8;
-  if (isa.starts_with("avx512") || isa == "amx") loop = loop_avx512, lanes = 16;
-#else
-  (void)isa;
-#endif
-  volatile float sink = 0;
-  const double time = seconds([&] { pool.parallel_for(pool.size(), 1, [&](auto, auto) { sink = loop(); }); });
-  return 2.0 * 12 * lanes * kSteps * pool.size() / time;
-}
-
-double peak_bytes(ThreadPool& pool) {
-  std::vector<std::uint64_t> words(32 << 20, 1);  // 256 MB: larger than every cache
-  volatile std::uint64_t sink = 0;
-  const auto count = std::ssize(words);
-  const double time = seconds([&] {
-    pool.parallel_for(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-      std::uint64_t sums[8] = {};
-      for (std::int64_t i = begin; i < end; i += 8) {
-        for (int lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
-      }
-      sink = sums[0] + sums[3];
-    });
-  });
-  return 8.0 * count / time;
-}
-
 struct Bench {
   std::unique_ptr<Device> device;
-  double flops, bytes;
+  Peaks peaks;
+  std::string filter;
 
   Tensor numbers(const Shape& shape, DType dtype) {
     const Tensor t = device->scratch(shape, dtype);
@@ -126,16 +52,28 @@ struct Bench {
     });
   }
 
-  void report(const std::string& what, double time, double operations, double read) const {
-    std::printf("%-58s %9.3f ms %8.1f GFLOP/s (%3.0f %%) %7.1f GB/s (%3.0f %%)\n", what.c_str(), time * 1e3,
-                operations / time / 1e9, 100 * operations / time / flops, read / time / 1e9,
-                100 * read / time / bytes);
+  bool wanted(const std::string& what) const { return what.find(filter) != std::string::npos; }
+
+  // Of products with operands of a type.
+  double flops(DType compute) const {
+    if (compute != DType::bf16 || peaks.pairs == 0) return peaks.fp32;
+    return std::max(peaks.pairs, peaks.tiles);
+  }
+
+  void report(const std::string& what, double time, double operations, double read, DType compute) const {
+    const double bound = std::max(operations / flops(compute), read / peaks.bytes);
+    std::printf("%-58s %9.3f ms %8.1f GFLOP/s %7.1f GB/s %5.1f %% of %s\n", what.c_str(), time * 1e3,
+                operations / time / 1e9, read / time / 1e9, 100 * bound / time,
+                bound * peaks.bytes > read ? "arithmetic" : "memory");
     std::fflush(stdout);
   }
 
   // Weights in bf16 as stored. Few rows must read them from memory, so they come from a set larger than the
   // caches.
   void linear(std::int64_t rows, std::int64_t in, std::int64_t out, DType compute) {
+    const std::string what = "linear " + std::to_string(rows) + " × " + std::to_string(in) + " → " +
+                             std::to_string(out) + " " + std::string(to_string(compute));
+    if (!wanted(what)) return;
     const ArenaScope scope(*device);
     const Tensor x = numbers({rows, in}, compute);
     const std::int64_t copies =
@@ -154,12 +92,14 @@ struct Bench {
       }
     };
     const double time = seconds(all) / copies;
-    report("linear " + std::to_string(rows) + " × " + std::to_string(in) + " → " + std::to_string(out) + " " +
-               std::string(to_string(compute)),
-           time, 2.0 * rows * in * out, 2.0 * in * out);
+    const double activations = 1.0 * (in + out) * rows * size_of(compute);
+    report(what, time, 2.0 * rows * in * out, 2.0 * in * out + activations, compute);
   }
 
   void attention(std::int32_t n, std::int64_t heads, std::int64_t dim, DType compute) {
+    const std::string what = "attention n " + std::to_string(n) + ", " + std::to_string(heads) + " × " +
+                             std::to_string(dim) + " " + std::string(to_string(compute));
+    if (!wanted(what)) return;
     const ArenaScope scope(*device);
     const Tensor qkv = numbers({n, 3 * heads, dim}, compute);
     const std::vector<std::int32_t> segments{0, n};
@@ -170,13 +110,15 @@ struct Bench {
       device->ops().attention(qkv.slice(1, 0, heads), qkv.slice(1, heads, 2 * heads),
                               qkv.slice(1, 2 * heads, 3 * heads), options);
     });
-    report("attention n " + std::to_string(n) + ", " + std::to_string(heads) + " × " + std::to_string(dim) +
-               " " + std::string(to_string(compute)),
-           taken, 4.0 * n * n * heads * dim, 0);
+    report(what, taken, 4.0 * n * n * heads * dim, 0, compute);
   }
 
   void attention_paged(std::int32_t rows, std::int32_t context, std::int64_t heads, int kv_heads, int dim,
                        DType compute) {
+    const std::string what = "attention_paged " + std::to_string(rows) + " of " + std::to_string(context) +
+                             ", " + std::to_string(heads) + "/" + std::to_string(kv_heads) + " × " +
+                             std::to_string(dim) + " " + std::string(to_string(compute));
+    if (!wanted(what)) return;
     const ArenaScope scope(*device);
     constexpr int kPage = 64;
     const std::int32_t pages = divide_up(context, kPage);
@@ -197,10 +139,7 @@ struct Bench {
     const float scale = 1 / std::sqrt(dim);
     const double taken = time([&] { device->ops().attention_paged(q, *store, 0, batch, scale); });
     const double seen = rows * (context - (rows - 1) / 2.0);
-    report("attention_paged " + std::to_string(rows) + " of " + std::to_string(context) + ", " +
-               std::to_string(heads) + "/" + std::to_string(kv_heads) + " × " + std::to_string(dim) + " " +
-               std::string(to_string(compute)),
-           taken, 4.0 * seen * heads * dim, 2.0 * context * kv_heads * dim * size_of(compute));
+    report(what, taken, 4.0 * seen * heads * dim, 2.0 * context * kv_heads * dim * size_of(compute), compute);
   }
 
   void elementwise(DType compute) {
@@ -209,27 +148,39 @@ struct Bench {
     const Tensor x = numbers({rows, 2 * width}, compute), w = numbers({2 * width}, DType::f32);
     const double bytes = 1.0 * rows * width * size_of(compute);
     Ops& ops = device->ops();
-    const std::string type(to_string(compute));
-    report("swiglu 1024 × 4096 " + type,
-           time([&] { ops.swiglu(x.slice(1, 0, width), x.slice(1, width, 2 * width)); }), 0, 3 * bytes);
-    report("gelu 1024 × 8192 " + type, time([&] { ops.activate(x, Activation::gelu); }), 0, 4 * bytes);
-    report("rms_norm 1024 × 8192 " + type, time([&] { ops.rms_norm(x, w); }), 0, 4 * bytes);
-    report("layer_norm 1024 × 8192 " + type, time([&] { ops.layer_norm(x, w, w); }), 0, 4 * bytes);
+    const auto one = [&](std::string what, double moved, const std::function<void()>& op) {
+      what += std::string(" ") + std::string(to_string(compute));
+      if (wanted(what)) report(what, time(op), 0, moved, compute);
+    };
+    one("swiglu 1024 × 4096", 3 * bytes,
+        [&] { ops.swiglu(x.slice(1, 0, width), x.slice(1, width, 2 * width)); });
+    one("gelu 1024 × 8192", 4 * bytes, [&] { ops.activate(x, Activation::gelu); });
+    one("rms_norm 1024 × 8192", 4 * bytes, [&] { ops.rms_norm(x, w); });
+    one("layer_norm 1024 × 8192", 4 * bytes, [&] { ops.layer_norm(x, w, w); });
+    const Tensor heads = x.reshape({rows, 2 * width / 64, 64});
+    one("rms_norm 131072 × 64", 4 * bytes, [&] { ops.rms_norm(heads, w.slice(0, 0, 64)); });
+    const Tensor table = numbers({2, rows, 32}, DType::f32);
+    one("rope 1024 × 128 × 64", 4 * bytes, [&] { ops.rope(heads, table, RopeStyle::half_split); });
   }
 
   // A picture of 4096 patches.
   void patchify(DType compute) {
+    const std::string what = "patchify 896 × 896 " + std::string(to_string(compute));
+    if (!wanted(what)) return;
     const ArenaScope scope(*device);
     const std::int64_t side = 64 * 14;
     const Tensor picture = upload(std::vector<std::uint8_t>(side * side * 3, 99), {side, side, 3});
     const Tensor normalized = numbers({3, 256}, DType::f32);
     const double written = 3.0 * side * side * 2 * size_of(compute);
-    report("patchify 896 × 896 " + std::string(to_string(compute)),
-           time([&] { device->ops().patchify(picture, normalized, {}, compute); }), 0, written);
+    report(what, time([&] { device->ops().patchify(picture, normalized, {}, compute); }), 0, written,
+           compute);
   }
 
   // Rows of logits over the published vocabulary.
-  void sample(const std::string& what, const SamplingRow& row, std::int64_t rows, DType compute) {
+  void sample(const std::string& how, const SamplingRow& row, std::int64_t rows, DType compute) {
+    const std::string what =
+        "sample " + std::to_string(rows) + " × 59392, " + how + " " + std::string(to_string(compute));
+    if (!wanted(what)) return;
     const ArenaScope scope(*device);
     const std::int64_t vocab = 59392, most = 8;
     SamplingTables tables;
@@ -241,55 +192,83 @@ struct Bench {
     tables.top_ids = device->scratch({rows, most}, DType::i32);
     tables.top_logprobs = device->scratch({rows, most}, DType::f32);
     const Tensor logits = numbers({rows, vocab}, compute);
-    report("sample " + std::to_string(rows) + " × 59392, " + what + " " + std::string(to_string(compute)),
-           time([&] { device->ops().sample(logits, tables); }), 0, logits.bytes());
+    report(what, time([&] { device->ops().sample(logits, tables); }), 0, logits.bytes(), compute);
   }
 };
+
+void print_peaks(int threads, const Peaks& peaks) {
+  std::printf("%d threads: fp32 %.1f GFLOP/s, memory %.1f GB/s", threads, peaks.fp32 / 1e9,
+              peaks.bytes / 1e9);
+  if (peaks.pairs > 0) std::printf(", vdpbf16ps %.1f GFLOP/s", peaks.pairs / 1e9);
+  if (peaks.tiles > 0) std::printf(", AMX tiles %.1f GFLOP/s", peaks.tiles / 1e9);
+  if (peaks.int8 > 0) std::printf(", vpdpbusd %.1f GOP/s", peaks.int8 / 1e9);
+  std::printf("\n");
+}
+
+// The published sizes: vision of 560×560 and 1120×812 pixels, prompts of 1,000 tokens, decoding.
+void published(Bench& bench, DType type) {
+  for (const std::int64_t patches : {1600, 4640}) {
+    bench.linear(patches, 1176, 1024, type);
+    bench.linear(patches, 1024, 1024, type);
+    bench.linear(patches, 1024, 4096, type);
+    bench.linear(patches, 4096, 1024, type);
+    bench.attention(static_cast<std::int32_t>(patches), 16, 64, type);
+  }
+  for (const std::int64_t rows : {1, 8, 9, 16, 1000}) {
+    bench.linear(rows, 1536, 1024, type);
+    bench.linear(rows, 1536, 2048, type);
+    bench.linear(rows, 2048, 1536, type);
+    bench.linear(rows, 1536, 9216, type);
+    bench.linear(rows, 4608, 1536, type);
+  }
+  bench.linear(1, 1536, 59392, type);
+  bench.attention_paged(1, 150, 16, 8, 128, type);
+  bench.attention_paged(1, 8192, 16, 8, 128, type);
+  bench.attention_paged(1000, 1000, 16, 8, 128, type);
+}
+
+// The embedded model's.
+void embedded(Bench& bench, DType type) {
+  for (const std::int64_t rows : {1, 16, 64, 4608}) {
+    bench.linear(rows, 320, 1024, type);
+    bench.linear(rows, 256, 1024, type);
+  }
+  bench.attention(4608, 4, 64, type);
+  bench.attention_paged(1, 1024, 6, 2, 64, type);
+}
+
+void sampling(Bench& bench, DType type) {
+  for (const std::int64_t rows : {1, 16}) {
+    SamplingRow row;
+    bench.sample("greedy", row, rows, type);
+    row.top_logprobs = 5;
+    bench.sample("5 logprobs", row, rows, type);
+    row = {};
+    row.temperature = 0.8f;
+    row.top_k = 50;
+    bench.sample("top_k 50", row, rows, type);
+    row.top_k = 0;
+    row.top_p = 0.9f;
+    bench.sample("top_p 0.9", row, rows, type);
+  }
+}
 
 int run(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "cpu";
   const int threads = argc > 2 ? std::atoi(argv[2]) : default_thread_count();
-  Bench bench{open_device(name, {.threads = threads}), 0, 0};
-  const std::shared_ptr<ThreadPool> pool = shared_thread_pool(threads);
-  bench.flops = peak_flops(*pool, bench.device->isa());
-  bench.bytes = peak_bytes(*pool);
-  std::printf("%s %s, %d threads; fp32 multiply-add loop %.1f GFLOP/s, memory read %.1f GB/s\n",
-              bench.device->name().c_str(), bench.device->isa().c_str(), threads, bench.flops / 1e9,
-              bench.bytes / 1e9);
+  Bench bench{open_device(name, {.threads = threads}), {}, argc > 3 ? argv[3] : ""};
+  std::printf("%s %s\n", bench.device->name().c_str(), bench.device->isa().c_str());
+  bench.peaks = measure_peaks(*shared_thread_pool(threads), bench.device->isa());
+  if (threads > 1) print_peaks(1, measure_peaks(*shared_thread_pool(1), bench.device->isa()));
+  print_peaks(threads, bench.peaks);
   std::vector<DType> types{DType::f32};
   if (bench.device->prefers_bf16()) types.push_back(DType::bf16);
   for (const DType type : types) {
-    for (const std::int64_t rows : {1, 4, 8, 16, 64, 1024}) {
-      bench.linear(rows, 320, 1024, type);  // the embedded model
-      bench.linear(rows, 256, 1024, type);
-      bench.linear(rows, 1024, 3072, type);  // the published one: vision, then text
-      bench.linear(rows, 4096, 1024, type);
-      bench.linear(rows, 1536, 9216, type);
-      bench.linear(rows, 4608, 1536, type);
-    }
-    for (const std::int32_t n : {1024, 4096}) {
-      bench.attention(n, 4, 64, type);
-      bench.attention(n, 16, 64, type);
-    }
-    bench.attention_paged(1, 1024, 16, 8, 128, type);
-    bench.attention_paged(1, 8192, 16, 8, 128, type);
-    bench.attention_paged(1, 1024, 6, 2, 64, type);
-    bench.attention_paged(1024, 1024, 16, 8, 128, type);
+    published(bench, type);
+    embedded(bench, type);
     bench.elementwise(type);
     bench.patchify(type);
-    for (const std::int64_t rows : {1, 16}) {
-      SamplingRow row;
-      bench.sample("greedy", row, rows, type);
-      row.top_logprobs = 5;
-      bench.sample("5 logprobs", row, rows, type);
-      row = {};
-      row.temperature = 0.8f;
-      row.top_k = 50;
-      bench.sample("top_k 50", row, rows, type);
-      row.top_k = 0;
-      row.top_p = 0.9f;
-      bench.sample("top_p 0.9", row, rows, type);
-    }
+    sampling(bench, type);
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds the program and reads a sample page with the embedded model.
-# The text goes to stdout, everything else to stderr.
+# Installs what is missing, builds the program and reads a sample page, and a document into Markdown, with the embedded
+# models. The text goes to stdout, everything else to stderr.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,3 +15,8 @@ compile "$build" glm-ocr
 
 echo "demo: glm-ocr $picture" >&2
 "$build/bin/glm-ocr" "$picture"
+
+document=tests/data/samples/demo-document.pdf
+echo "demo: glm-ocr parse --text-layer off $document" >&2
+echo
+"$build/bin/glm-ocr" parse --text-layer off "$document"

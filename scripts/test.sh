@@ -5,7 +5,8 @@
 #   scripts/test.sh --sanitize   under AddressSanitizer and UndefinedBehaviorSanitizer, without the label "slow"
 #   scripts/test.sh --threads    under ThreadSanitizer, the label "threads"
 #   scripts/test.sh --fuzz [S]   each fuzzer of tests/fuzz for S seconds (10)
-#   scripts/test.sh --long       what takes long: 60 seconds per fuzzer, 10,000 requests, kill -9 at 50 moments
+#   scripts/test.sh --long       what takes long: 60 seconds per fuzzer, 10,000 requests, kill -9 at 50 moments,
+#                                a document of 1,000 pages
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,9 +21,9 @@ case "${1:-}" in
   --fuzz) fuzz_all "${2:-10}"; exit ;;
   --long)
     fuzz_all 60
-    export GLMOCR_SOAK_REQUESTS=10000 GLMOCR_KILLS=50
+    export GLMOCR_SOAK_REQUESTS=10000 GLMOCR_KILLS=50 GLMOCR_PAGES=1000
     targets=(soak_test integration_test)
-    selection=(--tests-regex 'Soak|KillNine' --timeout 3600)
+    selection=(--tests-regex 'Soak|KillNine|MemoryDoesNotGrow' --timeout 3600)
     ;;
   *) echo "usage: scripts/test.sh [--sanitize | --threads | --fuzz [SECONDS] | --long]" >&2; exit 2 ;;
 esac

@@ -56,7 +56,7 @@ struct DocumentReaderOptions {
   // The most bytes that decoding pictures takes together; a picture that takes more fails. 0: no limit.
   std::int64_t decoding_memory = 0;
   // Pages that are not wanted, by the index of their input and their number. It is asked for number 0 before an input is
-  // opened, which stands for all its pages.
+  // opened, which stands for all its pages. On other threads; must not throw.
   std::function<bool(std::int64_t input, std::int64_t number)> skip;
 };
 

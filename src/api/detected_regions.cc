@@ -3,6 +3,7 @@
 
 #include "glmocr/document.h"
 #include "regions/filter.h"
+#include "regions/order_regions.h"
 #include "regions/split_page.h"
 
 namespace glmocr {
@@ -22,6 +23,12 @@ std::vector<Detection> detections(const std::vector<Region>& regions) {
   return result;
 }
 
+// The small detector sees seals where there are none; the text there is found without it.
+bool is_doubtful(const Region& region) {
+  constexpr float kSure = 0.7f;
+  return region.label == RegionLabel::seal && region.score < kSure;
+}
+
 }  // namespace
 
 RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, bool compat) {
@@ -31,7 +38,10 @@ RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, b
     filter.compat = compat;
     filter.threshold = options.threshold;
     std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
-    return compat ? regions : uncovered_text(page, regions);
+    if (compat) return regions;
+    std::erase_if(regions, is_doubtful);
+    regions = columns_from_above(std::move(regions), page.width);
+    return uncovered_text(page, regions);
   };
 }
 

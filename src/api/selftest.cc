@@ -177,6 +177,27 @@ void run_rope(Operands& o, RopeStyle style) {
   o.result(o.ops().rope(o.activations({3, 2, 48}), table, style));
 }
 
+// Rotated keys in the first two slots, a row without one, and what a query finds there.
+void run_rope_kv_write(Operands& o) {
+  const KvSpec spec{
+      .layers = 1, .kv_heads = 2, .head_dim = 48, .pages = 1, .page_size = 16, .dtype = o.compute()};
+  KvStore& store = o.store(spec);
+  const Tensor table = o.ops().rotary_table(o.indices({0, 5, 900}, {1, 3}), o.vector(24),
+                                            o.indices(Ids(24), {24}), DType::f32);
+  const Tensor q = o.activations({3, 4, 48}), k = o.activations({3, 2, 48}), v = o.activations({3, 2, 48});
+  const Tensor turned =
+      o.ops().rope_kv_write(q, k, v, table, RopeStyle::interleaved, {store, 0, o.indices({1, 0, -1}, {3})});
+  PagedBatch batch;
+  batch.row_starts = o.indices({0, 3}, {2});
+  batch.context_lens = o.indices({16}, {1});
+  batch.page_table = o.indices({0}, {1, 1});
+  batch.max_rows = 3;
+  batch.max_context = 16;
+  batch.rows = RowClass::few;
+  o.result(turned);
+  o.result(o.ops().attention_paged(turned, store, 0, batch, 0.1f));
+}
+
 void run_attention(Operands& o, std::int64_t dim) {
   const Ids segments{0, 1, 150};
   const Tensor q = o.activations({150, 2, dim}), k = o.activations(q.shape), v = o.activations(q.shape);
@@ -250,6 +271,21 @@ std::vector<OpCheck> op_checks() {
     const Tensor x = o.activations({9, 200});
     o.result(o.ops().rms_norm(x, o.vector(200), options));
   });
+  add("add_norm", Rounding::sums, 1536, [](Operands& o) {
+    const Tensor x = o.activations({3, 1536}), y = o.activations(x.shape), out = o.activations(x.shape);
+    const Tensor weight = o.vector(1536);
+    o.ops().add_norm(x, y, weight, o.vector(1536), 1e-5f, out);
+    o.result(x);
+    o.result(out);
+  });
+  for (const std::int64_t rows : {3, 70}) {
+    add(cat("gated_linear of ", rows, " rows"), Rounding::sums, 1 << 14, [rows](Operands& o) {
+      const Tensor x = o.activations({rows, 256});
+      const Weight gate = o.weight(64, 256, DType::bf16, WeightUse::linear, false);
+      const Weight up = o.weight(64, 256, DType::bf16, WeightUse::linear, false);
+      o.result(o.ops().gated_linear(x, gate, up, rows <= kFewRows ? RowClass::few : RowClass::many));
+    });
+  }
   add("layer_norm", Rounding::sums, 200, [](Operands& o) {
     const NormOptions options{.eps = 1e-5f, .residual = o.activations({9, 200}), .out = {}};
     const Tensor x = o.activations({9, 200}), weight = o.vector(200);
@@ -266,6 +302,7 @@ std::vector<OpCheck> op_checks() {
     add(style == RopeStyle::half_split ? "rope half_split" : "rope interleaved", Rounding::sums, 2,
         [style](Operands& o) { run_rope(o, style); });
   }
+  add("rope_kv_write", Rounding::sums, 48, run_rope_kv_write);
   for (const int dim : {48, 64}) {
     add(cat("attention head_dim ", dim), Rounding::sums, dim, [dim](Operands& o) { run_attention(o, dim); });
     for (const RowClass rows : {RowClass::few, RowClass::many}) {

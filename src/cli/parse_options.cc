@@ -77,6 +77,7 @@ void add_outputs(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) 
          "(the pages with\nboxes); several, separated by commas, with -o")
       ->option_text("LIST")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows is an input
       ->group(group);
   app.add_option("-o,--output", arguments.output,
                  "a folder, made if necessary: DIR/NAME.FORMAT for each\ninput NAME, with pictures in "

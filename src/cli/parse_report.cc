@@ -62,7 +62,7 @@ void ParseReport::add_unwritten(const std::string& why) {
 
 int ParseReport::exit_code() const {
   if (failed_ + unwritten_ == 0) return kOk;
-  return read_ + finished_ + unwritten_ > 0 ? int{kSomeFailed} : cli::exit_code(first_failure_);
+  return read_ + finished_ + kept_ + unwritten_ > 0 ? int{kSomeFailed} : cli::exit_code(first_failure_);
 }
 
 std::string ParseReport::summary(const EngineStats& engine, double seconds) const {

@@ -4,13 +4,13 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "document/page.h"
+#include "document/page_turns.h"
 #include "image/exif.h"
 #include "pdf/picture_pdf.h"
 
@@ -130,22 +130,23 @@ class PdfDocument : public Document {
   std::int64_t page_count() const override { return page_count_; }
   bool numbered() const override { return true; }
   DecodedImage decode(std::int64_t page, const SizeCallback& on_size) override {
-    const std::lock_guard lock(mutex_);
+    const PageTurns::Turn turn(turns_, page);
     return {file_.render(page - 1, on_size), "PDF", {}};
   }
   std::optional<TextLayer> text_layer(std::int64_t page) override {
-    const std::lock_guard lock(mutex_);
+    const PageTurns::Turn turn(turns_, page);
     return file_.text_layer(page - 1);
   }
+  std::shared_ptr<void> claim(std::int64_t page) override { return turns_.claim(page); }
   std::unique_ptr<SearchableWriter> searchable(ByteSink sink) override {
-    const std::lock_guard lock(mutex_);
+    const PageTurns::Turn turn(turns_, 0);
     return file_.searchable(std::move(sink));
   }
 
  private:
   const std::int64_t page_count_;
-  std::mutex mutex_;
-  PdfFile file_;  // guarded by mutex_
+  PageTurns turns_;
+  PdfFile file_;  // guarded by turns_
 };
 
 bool is_pdf(std::string_view content) {

@@ -30,6 +30,9 @@ class Document : public std::enable_shared_from_this<Document> {
   // The page's own text, at the size of its picture; nullopt for pictures, and where the renderer cannot tell. Throws as
   // decode().
   virtual std::optional<TextLayer> text_layer(std::int64_t page) = 0;
+  // Where a document gives one page at a time: until the claim is dropped or the page was asked for, later pages wait for it
+  // (PageTurns). Others return nullptr.
+  virtual std::shared_ptr<void> claim(std::int64_t) { return nullptr; }
   // The document as a PDF file with text over its pages, which goes to `sink`. The writer may outlive the document. Throws
   // Error{device} where the renderer cannot write.
   virtual std::unique_ptr<SearchableWriter> searchable(ByteSink sink) = 0;

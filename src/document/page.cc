@@ -20,6 +20,8 @@ Error current_error() {
     return Error(ErrorCode::memory, "not enough memory");
   } catch (const std::exception& error) {
     return Error(ErrorCode::internal, error.what());
+  } catch (...) {
+    return Error(ErrorCode::internal, "an exception that is no std::exception");
   }
 }
 

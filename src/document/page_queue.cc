@@ -88,6 +88,7 @@ void PageQueue::load_pages() {
       changed_.wait(lock, [&] { return cancelled_ || exhausted_ || may_load(); });
       if (cancelled_ || exhausted_) return;
       ++pages_waiting_;
+      ++beginning_;
     }
     if (!load_next()) return;
   }
@@ -101,6 +102,7 @@ bool PageQueue::load_next() {
     const std::lock_guard order(order_mutex_);
     source = source_.next();  // may open a document, which takes time
     const std::lock_guard lock(mutex_);
+    --beginning_;
     if (!source || cancelled_) {
       exhausted_ = !source;
       --pages_waiting_;
@@ -334,7 +336,7 @@ void PageQueue::finish_regions(Page& page, const std::vector<Part>& parts) {
 // Whether another page may be loaded.
 bool PageQueue::may_load() const {
   return pages_waiting_ < options_.pages_ahead &&
-         (options_.window == 0 || std::ssize(slots_) - next_to_take_ < options_.window);
+         (options_.window == 0 || std::ssize(slots_) + beginning_ - next_to_take_ < options_.window);
 }
 
 // The first input of which no page is known, as one page that is waiting. False where there is none.

@@ -132,6 +132,7 @@ class PageQueue {
   std::deque<Slot> slots_;               // guarded by mutex_; one per page that is known
   bool exhausted_ = false;               // guarded by mutex_; source_ has no page left
   std::int64_t next_to_take_ = 0;        // guarded by mutex_
+  int beginning_ = 0;                    // guarded by mutex_; loaders whose page has no slot yet
   int pages_waiting_ = 0;                // guarded by mutex_; loading, or submitted and not begun
   std::int64_t bytes_waiting_ = 0;       // guarded by mutex_
   std::int64_t bytes_decoding_ = 0;      // guarded by mutex_

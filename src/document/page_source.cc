@@ -54,7 +54,6 @@ std::optional<SourcePage> PageSource::open(std::int64_t input) {
     missing_ = std::make_shared<std::atomic<int>>(0);
     const std::int64_t count = document_->page_count();
     if (options_.pages.next(1, count) == 0) {
-      document_.reset();
       fail(ErrorCode::input, cat(display_name(files_[input]), ": has ", count,
                                  count == 1 ? " page" : " pages", "; asked for: ", options_.pages.text()));
     }
@@ -65,6 +64,7 @@ std::optional<SourcePage> PageSource::open(std::int64_t input) {
     }
     return current_page();
   } catch (...) {
+    close();
     failed.page.error = current_error();
     return failed;
   }
@@ -79,6 +79,7 @@ SourcePage PageSource::current_page() {
   result.document = document_;
   result.missing = missing_;
   result.index = next_page_;
+  result.claim = document_->claim(next_page_);
   next_page_ = next_page_ < count ? next_wanted(result.page.input, next_page_ + 1) : 0;
   pages_left_ = next_page_ == 0 ? 0 : options_.pages.size(next_page_, count);
   result.page.last = next_page_ == 0;

@@ -21,6 +21,7 @@ struct SourcePage {
 
   // Decodes it, as Document::decode.
   DecodedImage decode(const SizeCallback& on_size) const;
+  std::shared_ptr<void> claim;                // of its turn: pages are decoded in their order
   std::shared_ptr<std::atomic<int>> missing;  // pages of the document that are missing, one after the other
 };
 

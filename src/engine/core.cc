@@ -365,7 +365,10 @@ void Core::collect() {
 }
 
 void Core::take_results(const InFlight& step, std::span<const SampledToken> tokens) {
-  const std::chrono::duration<double> seconds = Clock::now() - step.begin;
+  // A step that was launched while another ran is counted from the end of that one.
+  const Clock::time_point now = Clock::now();
+  const std::chrono::duration<double> seconds = now - std::max(step.begin, results_taken_);
+  results_taken_ = now;
   bool decodes_only = true, texts_ran = false;
   std::int64_t next = 0, generated = 0;
   for (const StepRows& r : step.rows) {

@@ -94,8 +94,9 @@ class Core {
   MemoryShare encoding_;                              // of all batches_, where there is a limit
   std::vector<PictureBatch> batches_;                 // that are being encoded
   TextPace pace_;
-  int overtaken_ = 0;               // steps in a row in which Plan::oldest_waits
-  std::deque<InFlight> in_flight_;  // steps that were launched and not collected, oldest first
+  Sequence::Clock::time_point results_taken_{};  // of the last step
+  int overtaken_ = 0;                            // steps in a row in which Plan::oldest_waits
+  std::deque<InFlight> in_flight_;               // steps that were launched and not collected, oldest first
   EngineStats counters_;
 
   mutable std::mutex mutex_;

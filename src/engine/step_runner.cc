@@ -134,6 +134,8 @@ bool StepRunner::encode(PictureBatch& batch, double flop, const Observer& observ
     complete = model_.vision().run(batch.pass, patches, flop, observer);
     if (complete) keep_features(batch);
   });
+  // The caller measures slices. A slice takes a thousand times longer than the gap that waiting leaves.
+  model_.device().wait();
   return complete;
 }
 
@@ -178,7 +180,7 @@ StepRunner::Ticket StepRunner::launch(std::span<const StepRows> rows, SequenceLi
   const StepKey key =
       next ? few_.tables.stage_next(few_.rows, sequences) : few_.tables.stage(few_.rows, sequences);
   run(few_, key);
-  if (!kept_.empty()) keep_results(key, ticket.slot);
+  if (!kept_.empty()) keep_results(key, ticket);
   next_slot_ = kept_.empty() ? 0 : (next_slot_ + 1) % static_cast<int>(kept_.size());
   if (key.advance) {
     continued_ = few_.rows;
@@ -217,7 +219,8 @@ Tensor StepRunner::run_decoder(const Pass& pass, const StepKey& key, const Obser
   return model_.decoder().forward(input, observer);
 }
 
-void StepRunner::keep_results(const StepKey& key, int slot) {
+void StepRunner::keep_results(const StepKey& key, const Ticket& ticket) {
+  const int slot = ticket.slot;
   const SamplingTables from = few_.tables.sampling(key);
   const std::int64_t count = std::min<std::int64_t>(key.logit_rows, kept_[slot].ids.size(0));
   const auto copy = [&](const Tensor& source, const Tensor& to) {
@@ -226,6 +229,7 @@ void StepRunner::keep_results(const StepKey& key, int slot) {
   if (count == 0) return;
   copy(from.ids, kept_[slot].ids);
   copy(from.logprobs, kept_[slot].logprobs);
+  if (!ticket.alternatives) return;
   copy(from.top_ids, kept_[slot].top_ids);
   copy(from.top_logprobs, kept_[slot].top_logprobs);
 }

@@ -94,7 +94,7 @@ class StepRunner {
   void split(std::span<const StepRows> rows);
   void run(const Pass& pass, const StepKey& key);
   Tensor run_decoder(const Pass& pass, const StepKey& key, const Observer& observer) const;
-  void keep_results(const StepKey& key, int slot);
+  void keep_results(const StepKey& key, const Ticket& ticket);
   void make_kept_results(std::int64_t logit_rows, int depth);
   void fetch(const SamplingTables& results, std::int64_t first, std::int64_t count, bool alternatives);
 

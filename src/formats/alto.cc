@@ -21,6 +21,17 @@ std::string position(const Box& box) {
   return cat(" HPOS=\"", left, "\" VPOS=\"", top, "\" WIDTH=\"", width, "\" HEIGHT=\"", height, "\"");
 }
 
+// The outline of a region that is no rectangle.
+std::string shape(const Region& region) {
+  if (region.polygon.empty()) return "";
+  std::string points;
+  for (const Point& point : region.polygon) {
+    if (!points.empty()) points += ' ';
+    points += cat(std::lround(point.x), ",", std::lround(point.y));
+  }
+  return "<Shape><Polygon POINTS=\"" + points + "\"/></Shape>";
+}
+
 std::string confidence_text(double confidence) { return cat(std::round(confidence * 1000) / 1000); }
 
 class AltoWriter final : public DocumentWriter {
@@ -60,12 +71,15 @@ class AltoWriter final : public DocumentWriter {
 
   std::string region(const DocumentPage& page, std::size_t index) const {
     const Region& region = page.regions[index];
-    const std::string attributes = cat(" ID=\"block_", pages_, "_", index + 1, "\"", position(region.box),
-                                       " TAGREFS=\"label_", to_string(region.label), "\"");
-    if (region.task == RegionTask::picture) return "<Illustration" + attributes + "/>\n";
+    const std::string attributes =
+        cat(" ID=\"block_", pages_, "_", index + 1, "\"", position(on_page(region.box, page)),
+            " TAGREFS=\"label_", to_string(region.label), "\"");
+    if (region.task == RegionTask::picture) {
+      return "<Illustration" + attributes + ">" + shape(region) + "</Illustration>\n";
+    }
     const std::vector<PlacedText> lines = placed_lines(page, index, options_);
     if (lines.empty()) return "";
-    std::string out = "<TextBlock" + attributes + ">\n";
+    std::string out = "<TextBlock" + attributes + ">" + shape(region) + "\n";
     const std::string confidence = confidence_text(word_confidence(region));
     for (const PlacedText& text : lines) out += line(text, confidence);
     return out + "</TextBlock>\n";

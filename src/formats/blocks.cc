@@ -40,6 +40,12 @@ std::size_t numbered_formula(const DocumentPage& page, const std::vector<Block>&
   return kNone;
 }
 
+// "1" for "(1)", but "(1) (2)" as it is.
+std::string number_text(const std::string& utf8) {
+  const Text text = to_text(utf8), inner = sdk_formula_number(text);
+  return to_utf8(inner.find_first_of(U"()") == Text::npos ? inner : text);
+}
+
 // Formula numbers become tags; those without a formula stay as paragraphs.
 void add_tags(const DocumentPage& page, std::vector<Block>& blocks) {
   std::vector<bool> merged(blocks.size());
@@ -49,7 +55,7 @@ void add_tags(const DocumentPage& page, std::vector<Block>& blocks) {
     if (formula >= blocks.size() || blocks[formula].text.find("\\tag") != std::string::npos) continue;
     std::string& tag = blocks[formula].tag;
     if (!tag.empty()) tag += ", ";
-    tag += to_utf8(sdk_formula_number(to_text(blocks[i].text)));
+    tag += number_text(blocks[i].text);
     merged[i] = true;
   }
   std::vector<Block> kept;
@@ -123,25 +129,25 @@ bool is_divided(const Block& block) { return is_prose(block) && ends_inside_word
 // Puts words together that are divided at the end of a paragraph. The paragraph that brings the rest is joined to it.
 void join_words(std::vector<Block>& blocks) {
   std::vector<Block> joined;
-  std::size_t open = 0;  // the paragraph that may go on, in `joined`
-  bool is_open = false;
+  std::size_t open = 0;  // the paragraph whose last word may go on, in `joined`
+  Text text;             // of that paragraph; empty: there is none
   for (Block& block : blocks) {
-    const bool rest =
-        is_open && block.kind == BlockKind::paragraph && begins_inside_word(to_text(block.text));
-    if (rest) {
-      Text text = to_text(joined[open].text);
-      append_line(text, to_text(block.text));
-      joined[open].text = to_utf8(text);
+    const Text next = is_prose(block) ? to_text(block.text) : Text();
+    if (!text.empty() && block.kind == BlockKind::paragraph && begins_inside_word(next)) {
+      append_line(text, next);
       joined[open].notes.insert(joined[open].notes.end(), block.notes.begin(), block.notes.end());
-      is_open = is_divided(joined[open]);
+      if (ends_inside_word(text)) continue;
+      joined[open].text = to_utf8(text);
+      text.clear();
       continue;
     }
-    const bool over = is_open && (is_aside(block) || block.kind == BlockKind::table);
     joined.push_back(std::move(block));
-    if (over) continue;
-    is_open = is_divided(joined.back());
+    if (is_aside(joined.back()) || joined.back().kind == BlockKind::table) continue;
+    if (!text.empty()) joined[open].text = to_utf8(text);
+    text = ends_inside_word(next) ? next : Text();
     open = joined.size() - 1;
   }
+  if (!text.empty()) joined[open].text = to_utf8(text);
   blocks = std::move(joined);
 }
 

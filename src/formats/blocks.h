@@ -43,8 +43,8 @@ struct Block {
   bool apart = false;   // furniture that is written behind the page's text
 };
 
-// The blocks of one region by itself; none where it was not read, unless it is a picture.
-std::vector<Block> region_blocks(const DocumentPage& page, std::size_t region, const FormatOptions& options);
+// The blocks of one region (of DocumentPage::regions) by itself; none where it was not read, unless it is a picture.
+std::vector<Block> region_blocks(const DocumentPage& page, std::size_t index, const FormatOptions& options);
 
 // Makes the blocks of a document, page by page. Needs more than one page: words hyphenated and tables continued over a page
 // (the last block of a page that may go on is held back until then), numbers of footnotes (counted), levels of

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "formats/characters.h"
 #include "formats/unicode_classes.h"
 
 namespace glmocr::formats {
@@ -74,8 +73,10 @@ std::optional<Mark> enclosed_mark(TextView text, std::size_t at, TextView open, 
 // "¹²" or "†".
 std::optional<Mark> character_mark(TextView text, std::size_t at) {
   Mark mark{at, at, {}};
-  while (mark.end < text.size() && superscript_digit(text[mark.end]) != 0)
+  while (mark.end < text.size() && mark.name.size() <= kLongestMark &&
+         superscript_digit(text[mark.end]) != 0) {
     mark.name += superscript_digit(text[mark.end++]);
+  }
   if (mark.name.empty() && is_symbol(text[at])) mark.name = text[mark.end++];
   return mark.name.empty() || mark.name.size() > kLongestMark ? std::nullopt : std::optional(mark);
 }
@@ -108,7 +109,7 @@ std::optional<Mark> find_reference(TextView text, const Mark& note) {
     const bool begins = text[at] == U'$' || text[at] == U'<' || text[at] == U'[' || is_symbol(text[at]) ||
                         superscript_digit(text[at]) != 0;
     if (!begins) continue;
-    const auto mark = mark_at(text, at);
+    auto mark = mark_at(text, at);
     if (!mark) continue;
     const bool plain_symbol = is_symbol(text[at]);
     const bool behind_word = !is_space(text[at - 1]) && text[at - 1] != U'*';
@@ -139,6 +140,11 @@ bool link(std::vector<Block>& blocks, const Mark& mark, int number) {
 }
 
 }  // namespace
+
+Text note_name(TextView line) {
+  const auto mark = note_mark(stripped(line));
+  return mark ? mark->name : Text();
+}
 
 int link_footnotes(std::vector<Block>& blocks, int last) {
   for (Block& note : blocks) {

@@ -56,7 +56,7 @@ class HocrWriter final : public DocumentWriter {
   std::string region(const DocumentPage& page, std::size_t index) const {
     const Region& region = page.regions[index];
     const std::string id = cat(pages_ + 1, "_", index + 1);
-    const std::string title = bbox(region.box);
+    const std::string title = bbox(on_page(region.box, page));
     if (region.task == RegionTask::picture) {
       return cat("<div class=\"ocr_photo\" id=\"photo_", id, "\" title=\"", title, "\"></div>\n");
     }

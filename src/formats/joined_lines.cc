@@ -28,8 +28,9 @@ bool makes_compound(TextView word, TextView rest) {
 }
 
 bool keeps_hyphen(TextView text, TextView line) {
+  constexpr std::size_t kLongestWord = 64;  // of a longer one the end is looked at
   if (!begins_inside_word(line)) return true;
-  TextView word = last_word(text);
+  TextView word = last_word(text.substr(text.size() - std::min(text.size(), kLongestWord)));
   word.remove_suffix(1);
   return word.find(U'-') != TextView::npos || makes_compound(word, first_word(line));
 }

@@ -6,9 +6,11 @@
 #include "base/error.h"
 #include "formats/blocks.h"
 #include "formats/characters.h"
+#include "formats/footnotes.h"
 #include "formats/inline_maths.h"
 #include "formats/joined_lines.h"
 #include "formats/sdk_rules.h"
+#include "formats/text_width.h"
 #include "formats/unicode_classes.h"
 
 namespace glmocr::formats {
@@ -17,7 +19,7 @@ namespace {
 constexpr std::size_t kNone = TextView::npos;
 constexpr std::size_t kDeepestHeading = 6;
 constexpr std::size_t kLongestListNumber = 3;  // digits: "2024. gada" is no list item
-constexpr std::size_t kShortestColumn = 30;    // characters of the longest line, for lines to be wrapped
+constexpr std::size_t kShortestColumn = 24;    // characters of the longest line, for lines to be wrapped
 
 bool is_ascii_letter(char32_t c) { return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z'); }
 
@@ -93,26 +95,57 @@ Text formula_text(TextView text) {
   return Text(stripped(out));
 }
 
+// Which newlines do not end a paragraph.
+enum class Wrapped { none, after_full_lines, all };
+
+// Some models write a line for each that is printed, others for each paragraph: the room in the box tells which. Lines of
+// the text layer are printed ones, of a paragraph.
+Wrapped wrapped_lines(const Region& region, TextView text) {
+  if (region.source == TextSource::text_layer) return Wrapped::all;
+  constexpr int kFewest = 70;  // percent of the lines that the text takes
+  int lines = 0;
+  for (const TextView line : split(text, U'\n')) lines += stripped(line).empty() ? 0 : 1;
+  const bool printed = lines * 100 >= estimated_lines(*region.content, region.box) * kFewest;
+  return printed ? Wrapped::after_full_lines : Wrapped::none;
+}
+
+// "[12] " as in lists of references: a line that begins so continues none.
+bool begins_entry(TextView line) {
+  std::size_t digits = 1;
+  while (digits < line.size() && is_decimal(line[digits])) ++digits;
+  return line.starts_with(U'[') && digits > 1 && digits < line.size() && line[digits] == U']';
+}
+
+// The length of lines that fill a column: of five lines the second longest, as one may stand across two columns.
+std::size_t full_length(const std::vector<TextView>& lines) {
+  std::vector<std::size_t> lengths;
+  for (const TextView line : lines) lengths.push_back(stripped(line).size());
+  if (lengths.empty()) return 0;
+  const auto full = lengths.begin() + (std::ssize(lengths) * 4 - 1) / 5;
+  std::nth_element(lengths.begin(), full, lengths.end());
+  return *full;
+}
+
+// Whether a title may begin behind a full line: a short line with a capital in front and no stop at the end.
+bool begins_title(TextView line, TextView next, std::size_t full) {
+  if (line.empty() || next.empty() || TextView(U",;-").find(line.back()) != kNone) return false;
+  return is_upper(next[0]) && next.size() * 5 < full * 3 && TextView(U".,;:!?").find(next.back()) == kNone;
+}
+
 // Cuts a text into paragraphs, headings, list items, formulas, tables and code.
 class Splitter {
  public:
-  Splitter(Block base, bool text_layer) : base_(std::move(base)), text_layer_(text_layer) {}
+  Splitter(Block base, Wrapped wrapped) : base_(std::move(base)), wrapped_(wrapped) {}
 
   std::vector<Block> split_text(TextView text) {
     last_bracket_ = text.rfind(U"\\]") == kNone ? nullptr : text.data() + text.rfind(U"\\]");
     while (!text.empty()) {
-      const TextView line = text.substr(0, text.find(U'\n'));
+      const TextView line = first_line(text);
       const TextView begin = left_stripped(line);
       if (begin.starts_with(U"```")) {
         take_code(text);
-      } else if (begin.starts_with(U"$$") && take_formula(text, U"$$")) {
-      } else if (begin.starts_with(U"\\[") && is_closed(begin) && take_formula(text, U"\\]")) {
-      } else if (line.find(U"<table") != kNone) {
-        take_table(text);
-      } else {
-        if (begin.empty()) end_paragraph();
-        if (!begin.empty()) lines_.push_back(line);
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
+      } else if (!take_displayed(text, begin)) {
+        take_line(text, line);
       }
     }
     end_paragraph();
@@ -120,12 +153,13 @@ class Splitter {
   }
 
  private:
-  void add(BlockKind kind, TextView text, std::string marker = "") {
+  void add(BlockKind kind, TextView text, std::string marker = "", std::size_t level = 0) {
     if (stripped(text).empty()) return;
     Block block = base_;
     block.kind = kind;
     block.text = to_utf8(text);
     block.marker = std::move(marker);
+    block.level = static_cast<int>(level);
     blocks_.push_back(std::move(block));
   }
 
@@ -140,8 +174,36 @@ class Splitter {
     text = end == kNone ? TextView() : text.substr(end + (at_once ? 3 : 4));
   }
 
+  // The text up to its first newline, which is looked for once, however many formulas and tables stand in front of it.
+  TextView first_line(TextView text) {
+    if (line_end_ == nullptr || line_end_ < text.data()) {
+      line_end_ = text.data() + std::min(text.find(U'\n'), text.size());
+    }
+    return text.substr(0, static_cast<std::size_t>(line_end_ - text.data()));
+  }
+
   // Whether a \] follows: looking for one from every \[ would take quadratic time.
   bool is_closed(TextView from) const { return last_bracket_ != nullptr && last_bracket_ > from.data(); }
+
+  // A formula on lines of its own: $$ … $$ or \[ … \]. False: there is none.
+  bool take_displayed(TextView& text, TextView begin) {
+    if (begin.starts_with(U"$$")) return take_formula(text, U"$$");
+    return begin.starts_with(U"\\[") && is_closed(begin) && take_formula(text, U"\\]");
+  }
+
+  // A line of a paragraph, or a table with what stands in front of it.
+  void take_line(TextView& text, TextView line) {
+    if (line.find(U"<table") != kNone) {
+      take_table(text);
+      return;
+    }
+    if (left_stripped(line).empty()) {
+      end_paragraph();
+    } else {
+      lines_.push_back(line);
+    }
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
 
   // False: it does not end.
   bool take_formula(TextView& text, TextView close) {
@@ -164,46 +226,47 @@ class Splitter {
     text = end == kNone ? TextView() : text.substr(end + 8);
   }
 
-  // Lines that the page's width has wrapped are joined; a line that ends early is a paragraph of its own.
+  // Whether a line goes on in the next one.
+  bool is_wrapped(TextView line, TextView next, std::size_t full) const {
+    if (begins_entry(next)) return false;
+    if (wrapped_ == Wrapped::all || ends_inside_word(line)) return true;
+    const bool is_full = full >= kShortestColumn && line.size() * 4 >= full * 3;
+    return wrapped_ == Wrapped::after_full_lines && is_full && !begins_title(line, next, full);
+  }
+
+  // Makes blocks of the lines that have come: wrapped ones are joined, one that ends early is a paragraph of its own.
   void end_paragraph() {
-    std::size_t longest = 0;
-    for (const TextView line : lines_) longest = std::max(longest, stripped(line).size());
-    Text current;
-    Marked marked;
-    std::size_t last = 0;  // length of the last line
-    const auto flush = [&] {
-      const BlockKind kind = marked.marker.empty() ? BlockKind::paragraph : BlockKind::list_item;
-      const Text text = cleaned(current);
-      add(kind, kind == BlockKind::paragraph ? with_spaced_parentheses(text) : text, marked.marker);
-      current.clear();
-      marked = {};
-    };
+    const std::size_t full = full_length(lines_);
+    TextView last;
     for (const TextView whole : lines_) {
       const TextView line = stripped(whole);
       const Marked found = list_marker(line);
       const std::size_t level = written_level(line);
-      const bool wrapped =
-          text_layer_ || (longest >= kShortestColumn && last * 4 >= longest * 3) || ends_inside_word(current);
-      if (!found.marker.empty() || level > 0 || !wrapped) flush();
-      last = line.size();
-      if (level > 0) {
-        add(BlockKind::heading, cleaned(line.substr(level)));
-        if (!blocks_.empty() && blocks_.back().kind == BlockKind::heading)
-          blocks_.back().level = static_cast<int>(level);
-        last = 0;
-        continue;
-      }
-      if (!found.marker.empty()) marked.marker = found.marker;
-      append_line(current, found.marker.empty() ? line : found.text);
+      if (!found.marker.empty() || level > 0 || !is_wrapped(last, line, full)) end_current();
+      if (level > 0) add(BlockKind::heading, cleaned(line.substr(level)), "", level);
+      if (level == 0) append_line(current_, found.text);
+      if (!found.marker.empty()) marker_ = found.marker;
+      last = level > 0 ? TextView() : line;
     }
-    flush();
+    end_current();
     lines_.clear();
   }
 
+  // The paragraph or list item that the last lines belong to is complete.
+  void end_current() {
+    const Text text = cleaned(std::exchange(current_, {}));
+    const std::string marker = std::exchange(marker_, {});
+    if (marker.empty()) add(BlockKind::paragraph, with_spaced_parentheses(text));
+    if (!marker.empty()) add(BlockKind::list_item, text, marker);
+  }
+
   Block base_;
-  bool text_layer_;
+  Wrapped wrapped_;
+  const char32_t* line_end_ = nullptr;      // the next newline, or the end
   const char32_t* last_bracket_ = nullptr;  // the last \]
-  std::vector<TextView> lines_;             // of the paragraph that is open
+  std::vector<TextView> lines_;             // since the last blank line
+  Text current_;                            // the paragraph or list item that is open
+  std::string marker_;                      // of that item
   std::vector<Block> blocks_;
 };
 
@@ -248,6 +311,32 @@ bool is_furniture(RegionLabel label) {
   }
 }
 
+// Whether a note begins behind that of the name `last`: numbers follow one another, so that "12 of them" in a note is none.
+bool begins_next_note(const Text& name, const Text& last) {
+  if (name.empty() || last.empty()) return false;
+  const bool numbers = is_decimal(name[0]) && is_decimal(last[0]);
+  return numbers ? std::stoi(to_utf8(name)) == std::stoi(to_utf8(last)) + 1 : !is_decimal(name[0]);
+}
+
+// Notes that a region holds together are blocks of their own.
+std::vector<Block> footnote_blocks(Block block, TextView text) {
+  std::vector<Text> notes(1);
+  Text last;
+  for (const TextView line : split(text, U'\n')) {
+    const Text name = note_name(line);
+    if (begins_next_note(name, last)) notes.emplace_back();
+    if (notes.back().empty()) last = name;
+    append_line(notes.back(), line);
+  }
+  block.kind = BlockKind::footnote;
+  std::vector<Block> blocks;
+  for (const Text& note : notes) {
+    block.text = to_utf8(cleaned(note));
+    if (!block.text.empty()) blocks.push_back(block);
+  }
+  return blocks;
+}
+
 std::vector<Block> one_block(Block block, BlockKind kind, const Text& text) {
   if (text.empty()) return {};
   block.kind = kind;
@@ -270,7 +359,7 @@ std::vector<Block> text_blocks(const Region& region, Block block, int level) {
     case RegionLabel::figure_title:
       return one_block(block, BlockKind::caption, cleaned(on_one_line(text)));
     case RegionLabel::footnote:
-      return one_block(block, BlockKind::footnote, cleaned(on_one_line(text)));
+      return footnote_blocks(std::move(block), text);
     case RegionLabel::algorithm:
     case RegionLabel::content:
       if (text.starts_with(U"```")) break;
@@ -282,7 +371,7 @@ std::vector<Block> text_blocks(const Region& region, Block block, int level) {
     default:
       break;
   }
-  return Splitter(std::move(block), region.source == TextSource::text_layer).split_text(text);
+  return Splitter(std::move(block), wrapped_lines(region, text)).split_text(text);
 }
 
 }  // namespace

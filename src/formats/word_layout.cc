@@ -103,12 +103,6 @@ std::vector<PlacedText> spread_down(const std::string& utf8, const Box& box) {
   return lines;
 }
 
-Box within(const Box& box, const DocumentPage& page) {
-  const auto inside = [](double value, double most) { return value >= 0 ? std::min(value, most) : 0; };
-  return {inside(box.x0, page.width), inside(box.y0, page.height), inside(box.x1, page.width),
-          inside(box.y1, page.height)};
-}
-
 // Lines that are known, with the words of those that have none.
 std::vector<PlacedText> known_lines(const std::vector<PlacedText>& lines) {
   std::vector<PlacedText> placed;
@@ -144,10 +138,16 @@ std::vector<PlacedText> placed_lines(const DocumentPage& page, std::size_t index
         region.label == RegionLabel::vertical_text ? spread_down(text, region.box) : spread(text, region.box);
   }
   for (PlacedText& line : lines) {
-    line.box = within(line.box, page);
-    for (PlacedText& word : line.words) word.box = within(word.box, page);
+    line.box = on_page(line.box, page);
+    for (PlacedText& word : line.words) word.box = on_page(word.box, page);
   }
   return lines;
+}
+
+Box on_page(const Box& box, const DocumentPage& page) {
+  const auto inside = [](double value, double most) { return value >= 0 ? std::min(value, most) : 0; };
+  return {inside(box.x0, page.width), inside(box.y0, page.height), inside(box.x1, page.width),
+          inside(box.y1, page.height)};
 }
 
 double word_confidence(const Region& region) {

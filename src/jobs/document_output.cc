@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <system_error>
 
@@ -101,17 +102,24 @@ formats::SdkOutput sdk_output(OutputKind kind) {
   return kind == OutputKind::json ? formats::SdkOutput::json : formats::SdkOutput::markdown;
 }
 
-// Crops were written under names that no other page changes; the SDK counts them over the document.
+// Crops were written under names that no other page changes; the SDK counts them over the document. While pages are
+// missing, whose crops will change the others' numbers, the first names stay as well.
 void rename_crops(const PageJournal& journal, const fs::path& folder) {
   formats::SdkFormatter formatter;
+  const bool complete = journal.failed_pages() == 0;
   journal.for_each([&](const DocumentPage& page) {
     if (page.error) return;
     for (const formats::PictureFile& picture : formatter.page(page).pictures) {
       const fs::path from = folder / formats::picture_name(page, picture.region);
       std::error_code error;
       if (!fs::exists(from, error)) continue;  // renamed before an earlier run was stopped
-      fs::rename(from, folder / picture.name, error);
-      if (error) fail(ErrorCode::input, cat(from.string(), ": cannot be renamed: ", error.message()));
+      const fs::path to = folder / picture.name;
+      if (complete) {
+        fs::rename(from, to, error);
+      } else {
+        fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+      }
+      if (error) fail(ErrorCode::input, cat(to.string(), ": cannot be written: ", error.message()));
     }
   });
 }
@@ -157,6 +165,16 @@ fs::path OutputNames::layout_picture(std::int64_t page) const {
   if (!compat_) return layout_ / cat("page", std::max<std::int64_t>(page, 1), ".png");
   const std::string stem = base_.filename().string();
   return layout_ / (page == 0 ? stem + ".png" : cat(stem, "_page", page - 1, ".png"));
+}
+
+void check_names(const std::vector<JobInput>& inputs, const OutputSettings& settings) {
+  std::map<fs::path, std::string> paths;
+  for (const JobInput& input : inputs) {
+    const auto [place, added] = paths.emplace(OutputNames(input, settings).crops(), input.path);
+    if (!added)
+      fail(ErrorCode::usage, cat(input.path, ": would have the same output as ", place->second,
+                                 " with --compat sdk, which leaves out the extension"));
+  }
 }
 
 void write_page_pictures(const ReadPage& page, const OutputNames& names, const OutputSettings& settings,

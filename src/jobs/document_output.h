@@ -47,6 +47,10 @@ struct OutputNames {
   bool compat_ = false;
 };
 
+// Throws Error{usage} where two inputs would have the same outputs: list_inputs tells their names apart, but compat leaves
+// out the extension.
+void check_names(const std::vector<JobInput>& inputs, const OutputSettings& settings);
+
 // Writes the crops of a page's pictures and, if wanted, its picture with boxes: when the page is read, because its
 // picture is not kept. Throws Error{input} naming the file.
 void write_page_pictures(const ReadPage& page, const OutputNames& names, const OutputSettings& settings,

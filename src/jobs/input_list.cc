@@ -129,6 +129,9 @@ std::vector<JobInput> list_inputs(const std::vector<std::string>& arguments, con
     if (argument == "-") {
       inputs.add(argument, "stdin");
     } else if (fs::is_directory(argument, error)) {
+      if (is_same_folder(argument, output))
+        fail(ErrorCode::usage,
+             cat(argument, ": is the folder of outputs as well; the next run would read them"));
       for (const fs::path& file : folder_files(argument, output))
         inputs.add(file.string(), file.lexically_relative(argument).string());
     } else {

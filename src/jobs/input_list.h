@@ -37,7 +37,9 @@ std::vector<std::filesystem::path> folder_files(const std::filesystem::path& fol
 // Puts the documents of each folder among the files in its place. Throws Error{input} for a folder without any.
 void expand_folders(std::vector<std::string>& files, const std::filesystem::path& output);
 
-// The files named, and those of the folders named (folder_files), named relative to the folder. Throws Error{usage} where two inputs would have the same name, Error{input} for a folder that cannot be read.
+// The files named, and those of the folders named (folder_files), named relative to the folder. Throws Error{usage} where two
+// inputs would have the same name, or where `output` is one of the folders: outputs of a first run would be inputs of a
+// second one. Throws Error{input} for a folder that cannot be read.
 std::vector<JobInput> list_inputs(const std::vector<std::string>& arguments,
                                   const std::filesystem::path& output);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <system_error>
@@ -29,13 +30,26 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
+// Names that are not UTF-8 may look alike.
+std::string id_of(const JobInput& input) { return hex(name_hash(input.name)); }
+
+// No other process has it.
+std::string this_run() {
+  static const std::string id =
+      cat(::getpid(), "-", std::chrono::system_clock::now().time_since_epoch().count());
+  return id;
+}
+
 // What tells a document from another one with its name: size and time of the last change.
-std::string identity(const JobInput& input) {
+std::string identity_of(const JobInput& input) {
   struct stat status {};
-  Json json = {{"name", to_valid_utf8(input.name)}};
-  if (input.path != "-" && ::stat(input.path.c_str(), &status) == 0) {
+  const bool exists = input.path != "-" && ::stat(input.path.c_str(), &status) == 0;
+  Json json = {{"name", to_valid_utf8(input.name)}, {"id", id_of(input)}};
+  if (exists && S_ISREG(status.st_mode)) {
     json["bytes"] = status.st_size;
     json["changed"] = cat(status.st_mtim.tv_sec, ".", status.st_mtim.tv_nsec);
+  } else if (exists || input.path == "-") {
+    json["run"] = this_run();
   }
   return json.dump();
 }
@@ -47,9 +61,13 @@ void make_folder(const fs::path& folder) {
 }
 
 void append_line(const fs::path& file, const std::string& line) {
+  std::error_code error;
+  const std::uintmax_t size = fs::exists(file, error) ? fs::file_size(file, error) : 0;
   std::ofstream stream(file, std::ios::app | std::ios::binary);
   stream << line << '\n' << std::flush;
-  if (!stream) fail(ErrorCode::input, cat(file.string(), ": cannot be written"));
+  if (stream) return;
+  if (!error) fs::resize_file(file, size, error);  // the next line shall not follow half a one
+  fail(ErrorCode::input, cat(file.string(), ": cannot be written"));
 }
 
 std::string options_text(const JobOptions& options) {
@@ -79,28 +97,34 @@ JobFolder::JobFolder(const fs::path& output, const Shard& shard, const JobOption
     check_options(options);
     read_finished();
   } else {
-    std::error_code error;
-    fs::remove_all(folder_ / "pages", error);
-    for (const char* name : {"options.json", "finished.jsonl", "failed.jsonl"})
-      fs::remove(folder_ / name, error);
+    forget();
   }
   make_folder(folder_ / "pages");
   write_file_atomically(folder_ / "options.json", options_text(options));
   write_file_atomically(folder_ / "failed.jsonl", "");
 }
 
-JobFolder::~JobFolder() {
-  if (lock_ >= 0) ::close(lock_);
+JobFolder::LockFile::~LockFile() {
+  if (descriptor >= 0) ::close(descriptor);
 }
 
 void JobFolder::lock() {
   const fs::path file = folder_ / "lock";
-  lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) fail(ErrorCode::usage, cat(file.string(), ": cannot be opened: ", std::strerror(errno)));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    ::close(lock_);
-    lock_ = -1;
+  lock_.descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_.descriptor < 0)
+    fail(ErrorCode::usage, cat(file.string(), ": cannot be opened: ", std::strerror(errno)));
+  // File systems without locks go without.
+  if (::flock(lock_.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     fail(ErrorCode::usage, cat(folder_.parent_path().string(), ": another run is writing there"));
+}
+
+// The options last: what is left belongs to them if this is interrupted.
+void JobFolder::forget() {
+  for (const char* name : {"pages", "finished.jsonl", "failed.jsonl", "options.json"}) {
+    std::error_code error;
+    fs::remove_all(folder_ / name, error);
+    if (error)
+      fail(ErrorCode::usage, cat((folder_ / name).string(), ": cannot be removed: ", error.message()));
   }
 }
 
@@ -124,18 +148,18 @@ void JobFolder::read_finished() {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("document") || !json["document"].is_object()) continue;
     const Json& document = json["document"];
-    if (document.contains("name") && document["name"].is_string())
-      finished_[document["name"].get<std::string>()] = document.dump();
+    if (document.contains("id") && document["id"].is_string())
+      finished_[document["id"].get<std::string>()] = document.dump();
   }
 }
 
 bool JobFolder::finished(const JobInput& input) const {
-  const auto found = finished_.find(to_valid_utf8(input.name));
-  return found != finished_.end() && found->second == identity(input);
+  const auto found = finished_.find(id_of(input));
+  return found != finished_.end() && found->second == identity_of(input);
 }
 
 fs::path JobFolder::journal_file(const JobInput& input) const {
-  return folder_ / "pages" / (hex(name_hash(input.name)) + ".jsonl");
+  return folder_ / "pages" / (id_of(input) + ".jsonl");
 }
 
 bool JobFolder::has_journal(const JobInput& input) const {
@@ -144,12 +168,12 @@ bool JobFolder::has_journal(const JobInput& input) const {
 }
 
 PageJournal JobFolder::journal(const JobInput& input) const {
-  return PageJournal(journal_file(input), identity(input));
+  return PageJournal(journal_file(input), identity_of(input));
 }
 
 void JobFolder::finish(const JobInput& input, const PageJournal& journal) {
-  if (journal.failed_pages() > 0) return;
-  const Json line = {{"document", Json::parse(identity(input))}, {"pages", journal.pages()}};
+  if (journal.failed_pages() > 0 || journal.pages() == 0) return;
+  const Json line = {{"document", Json::parse(journal.identity())}, {"pages", journal.pages()}};
   append_line(folder_ / "finished.jsonl", line.dump());
   std::error_code error;
   fs::remove(journal_file(input), error);

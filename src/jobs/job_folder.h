@@ -26,28 +26,34 @@ class JobFolder {
   // Throws Error{usage} where another process works there, or where `resume` is asked for with other options than before,
   // naming them. Without `resume` what was kept is deleted.
   JobFolder(const std::filesystem::path& output, const Shard& shard, const JobOptions& options, bool resume);
-  ~JobFolder();
-  JobFolder(const JobFolder&) = delete;
-  JobFolder& operator=(const JobFolder&) = delete;
 
-  // Whether all outputs of a document are complete, without failures, and the file has not changed since.
+  // Whether all outputs of a document are complete, without failures, and the file has not changed since. Never for what
+  // can be read only once: standard input, pipes.
   bool finished(const JobInput& input) const;
   PageJournal journal(const JobInput& input) const;
   bool has_journal(const JobInput& input) const;
-  // Its outputs are written: the journal goes, unless pages failed.
+  // Its outputs are written: the journal goes, unless pages failed or it has none.
   void finish(const JobInput& input, const PageJournal& journal);
   // All pages and documents that failed in this run.
   void add_failed(const DocumentPage& page);
 
  private:
+  struct LockFile {
+    LockFile() = default;
+    ~LockFile();
+    LockFile(const LockFile&) = delete;
+    LockFile& operator=(const LockFile&) = delete;
+    int descriptor = -1;
+  };
+  void forget();
   std::filesystem::path journal_file(const JobInput& input) const;
   void lock();
   void check_options(const JobOptions& options);
   void read_finished();
 
   std::filesystem::path folder_;
-  int lock_ = -1;
-  std::map<std::string, std::string> finished_;  // name → identity
+  LockFile lock_;
+  std::map<std::string, std::string> finished_;  // identities, by the hash of the name
 };
 
 }  // namespace glmocr

@@ -34,12 +34,12 @@ bool has_failed(const DocumentPage& page) {
 }
 
 PageJournal::PageJournal(const std::filesystem::path& file, const std::string& identity)
-    : name_(file.string()) {
+    : name_(file.string()), identity_(identity) {
   const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) fail_io("cannot be opened");
-  file_.reset(::fdopen(descriptor, "r+"));
+  file_.reset(::fdopen(descriptor, "r"));
   if (!file_) fail_io("cannot be opened");
-  read_lines(identity + "\n");
+  read_lines();
 }
 
 PageJournal::PageJournal() : name_("temporary file"), file_(std::tmpfile()) {
@@ -51,25 +51,44 @@ void PageJournal::fail_io(const char* what) const {
 }
 
 // Finds the pages of an earlier run and cuts off what is not whole.
-void PageJournal::read_lines(const std::string& head) {
+void PageJournal::read_lines() {
+  const std::string head = identity_ + "\n";
   std::string line;
-  long end = 0;
   if (read_line(file_.get(), line) && line == head) {
-    end = std::ftell(file_.get());
+    end_ = std::ssize(line);
     while (read_line(file_.get(), line)) {
       try {
-        const DocumentPage page = formats::parse_page_record(line, name_);
-        lines_[page.number] = {end, has_failed(page), page.error.has_value()};
+        note(formats::parse_page_record(line, name_), end_);
       } catch (const Error&) {
         break;  // written while the machine stopped
       }
-      end = std::ftell(file_.get());
+      end_ += std::ssize(line);
     }
   }
-  if (std::fseek(file_.get(), end, SEEK_SET) != 0 || ::ftruncate(::fileno(file_.get()), end) != 0)
-    fail_io("cannot be cut");
-  if (end == 0 && (std::fputs(head.c_str(), file_.get()) < 0 || std::fflush(file_.get()) != 0))
-    fail_io("cannot be written");
+  if (::ftruncate(::fileno(file_.get()), end_) != 0) fail_io("cannot be cut");
+  if (end_ == 0) append(head);
+}
+
+void PageJournal::note(const DocumentPage& page, std::int64_t offset) {
+  if (page.number > 0) lines_.erase(0);
+  lines_[page.number] = {offset, has_failed(page), page.error.has_value()};
+}
+
+// Past the stream, whose buffer would keep what a full disk refuses and write it later.
+void PageJournal::append(const std::string& line) {
+  const int file = ::fileno(file_.get());
+  for (std::size_t done = 0; done < line.size();) {
+    const ssize_t put =
+        ::pwrite(file, line.data() + done, line.size() - done, end_ + static_cast<off_t>(done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const int error = errno;
+      if (::ftruncate(file, end_) == 0) errno = error;
+      fail_io("cannot be written");
+    }
+    done += static_cast<std::size_t>(put);
+  }
+  end_ += std::ssize(line);
 }
 
 bool PageJournal::has(std::int64_t number) const {
@@ -78,28 +97,28 @@ bool PageJournal::has(std::int64_t number) const {
 }
 
 void PageJournal::add(const DocumentPage& page) {
-  std::FILE* file = file_.get();
-  if (std::fseek(file, 0, SEEK_END) != 0) fail_io("cannot be written");
-  const long offset = std::ftell(file);
-  const std::string line = formats::page_record(page) + "\n";
-  if (std::fwrite(line.data(), 1, line.size(), file) != line.size() || std::fflush(file) != 0) {
-    const int error = errno;
-    if (::ftruncate(::fileno(file), offset) == 0) std::clearerr(file);
-    errno = error;
-    fail_io("cannot be written");
-  }
-  lines_[page.number] = {offset, has_failed(page), page.error.has_value()};
+  const std::int64_t offset = end_;
+  append(formats::page_record(page) + "\n");
+  note(page, offset);
 }
 
-std::string PageJournal::line_at(long offset) const {
+std::string PageJournal::line_at(std::int64_t offset) const {
   std::string line;
-  if (std::fseek(file_.get(), offset, SEEK_SET) != 0 || !read_line(file_.get(), line))
+  if (::fseeko(file_.get(), offset, SEEK_SET) != 0 || !read_line(file_.get(), line))
     fail_io("cannot be read");
   return line;
 }
 
 void PageJournal::for_each(const std::function<void(const DocumentPage& page)>& action) const {
   for (const auto& [number, line] : lines_) action(formats::parse_page_record(line_at(line.offset), name_));
+}
+
+std::set<std::int64_t> PageJournal::read_pages() const {
+  std::set<std::int64_t> numbers;
+  for (const auto& [number, line] : lines_) {
+    if (!line.failed) numbers.insert(number);
+  }
+  return numbers;
 }
 
 std::int64_t PageJournal::failed_pages() const {

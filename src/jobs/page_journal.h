@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "glmocr/region.h"
@@ -23,9 +24,14 @@ class PageJournal {
   // One that is in no folder and ends with the object.
   PageJournal();
 
+  const std::string& identity() const { return identity_; }
+
   // Whether the page was read, all its regions included.
   bool has(std::int64_t number) const;
-  // A page that was there before is replaced.
+  // The numbers of all such pages.
+  std::set<std::int64_t> read_pages() const;
+  // A page that was there before is replaced; so is number 0, that the document could not be opened, by a page of it.
+  // Throws Error{input} where it cannot be written; the journal is then as it was.
   void add(const DocumentPage& page);
   // The pages in the order of their numbers.
   void for_each(const std::function<void(const DocumentPage& page)>& action) const;
@@ -36,7 +42,7 @@ class PageJournal {
 
  private:
   struct Line {
-    long offset = 0;
+    std::int64_t offset = 0;
     bool failed = false;
     bool unread = false;
   };
@@ -44,11 +50,14 @@ class PageJournal {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   [[noreturn]] void fail_io(const char* what) const;
-  void read_lines(const std::string& head);
-  std::string line_at(long offset) const;
+  void read_lines();
+  void append(const std::string& line);
+  void note(const DocumentPage& page, std::int64_t offset);
+  std::string line_at(std::int64_t offset) const;
 
-  std::string name_;
+  std::string name_, identity_;
   std::unique_ptr<std::FILE, Close> file_;
+  std::int64_t end_ = 0;                // of the last whole line
   std::map<std::int64_t, Line> lines_;  // by the page's number
 };
 

@@ -21,6 +21,7 @@ PdfFile PdfFile::open_bytes(std::string, const std::string& name, const PdfOptio
 std::int64_t PdfFile::page_count() const { return 0; }
 Image PdfFile::render(std::int64_t, const std::function<void(std::int64_t pixels)>&) { return {}; }
 std::optional<TextLayer> PdfFile::text_layer(std::int64_t) { return std::nullopt; }
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as the other implementation
 std::unique_ptr<SearchableWriter> PdfFile::searchable(ByteSink) const { return nullptr; }
 std::string PdfFile::renderer_name() const { return ""; }
 int PdfFile::worker_pid() const { return -1; }

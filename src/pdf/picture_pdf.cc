@@ -16,6 +16,7 @@ using namespace pdf;
 
 namespace {
 
+constexpr double kEdge = 1e-3;          // pixels
 constexpr double kMostPoints = 14'400;  // of a page's side (ISO 32000-1, annex C)
 
 struct JpegHeader {
@@ -95,7 +96,10 @@ struct PicturePdf::State {
     const double scale =
         std::min(72 / dpi, kMostPoints / std::max(size.width, size.height));  // points per pixel
     const double width = size.width * scale, height = size.height * scale;
-    std::string content = cat("q ", number(width), " 0 0 ", number(height), " 0 0 cm /P Do Q\n");
+    // A trifle inside the page: a renderer that finds it a trifle larger would stretch it by a pixel.
+    const double edge = kEdge * scale;
+    std::string content = cat("q ", number(width - 2 * edge), " 0 0 ", number(height - 2 * edge), " ",
+                              number(edge), " ", number(edge), " cm /P Do Q\n");
     std::string fonts;
     if (!page.lines.empty()) {
       const InvisibleText text = invisible_text(page);

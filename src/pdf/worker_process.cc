@@ -14,10 +14,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -61,6 +64,45 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   list.push_back(nullptr);
   return list;
 }
+
+// Of all workers of this process as many are at work at a time as there are cores.
+class Cores {
+ public:
+  // Waits for one. Throws Error{cancelled}.
+  explicit Cores(const std::function<bool()>& cancelled) {
+    std::unique_lock lock(mutex());
+    while (used() >= count()) {
+      changed().wait_for(lock, kCancelInterval);
+      if (used() >= count() && cancelled && cancelled()) fail(ErrorCode::cancelled, "interrupted");
+    }
+    ++used();
+  }
+  ~Cores() {
+    const std::lock_guard lock(mutex());
+    --used();
+    changed().notify_one();
+  }
+  Cores(const Cores&) = delete;
+  Cores& operator=(const Cores&) = delete;
+
+ private:
+  static int count() {
+    static const int cores = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+    return cores;
+  }
+  static std::mutex& mutex() {
+    static std::mutex guard;
+    return guard;
+  }
+  static std::condition_variable& changed() {
+    static std::condition_variable condition;
+    return condition;
+  }
+  static int& used() {  // guarded by mutex()
+    static int workers = 0;
+    return workers;
+  }
+};
 
 // posix_spawn's two objects.
 class SpawnPlan {
@@ -208,6 +250,7 @@ void WorkerProcess::start(const std::string& program, const char* choice, int do
 
 Reply WorkerProcess::ask(Request request, std::chrono::milliseconds limit,
                          const std::function<bool()>& cancelled) {
+  const Cores core(cancelled);
   request.time_limit_s =
       static_cast<std::int32_t>(std::chrono::ceil<std::chrono::seconds>(limit + kGrace).count());
   const ssize_t put = ::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL);

@@ -42,9 +42,9 @@ class WorkerProcess {
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
-  // Sends the request and waits for its reply, for `limit` at most. A reply's sizes are positive and fit the shared
-  // memory, and its texts are ended and printable. Throws WorkerLost, after which the object is of no use, and
-  // Error{cancelled}.
+  // Sends the request, once no other worker needs the core, and waits for its reply, for `limit` at most. A reply's sizes
+  // are positive and fit the shared memory, and its texts are ended and printable. Throws WorkerLost, after which the object
+  // is of no use, and Error{cancelled}.
   Reply ask(Request request, std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
 
   // The shared memory. The worker can write it at any time; it does so while it answers.

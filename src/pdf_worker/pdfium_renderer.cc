@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "pdf_worker/jail.h"
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLibrary = "libpdfium.so";
 constexpr std::int64_t kPagesPerLoad = 100;
+constexpr std::size_t kOpenPages = 2;
 
 void* open_library() {
   constexpr int kMode = RTLD_NOW | RTLD_LOCAL;
@@ -335,7 +337,7 @@ class PdfiumRenderer : public Renderer {
     }
     if (form != nullptr) pdfium_.CloseXObject(form);
     if (text != nullptr) pdfium_.CloseDocument(text);
-    close_page();
+    close_pages();
     if (!done) throw Failure{Status::bad_page, "text cannot be put over the page"};
   }
 
@@ -361,25 +363,30 @@ class PdfiumRenderer : public Renderer {
     if (pdfium_.GetFormType(document_) != 0) form_ = pdfium_.InitFormFillEnvironment(document_, &form_info_);
   }
 
-  // The page, kept until another one is asked for: its picture and its text are wanted one after the other.
+  // The page. The last two stay open: the picture and the text of a page are wanted one after the other, by two threads.
   FpdfPage* load_page(std::int64_t page) {
-    if (page == loaded_page_) return loaded_;
-    close_page();
+    for (const auto& [number, loaded] : open_) {
+      if (number == page) return loaded;
+    }
+    if (open_.size() == kOpenPages) {
+      pdfium_.ClosePage(open_.front().second);
+      open_.erase(open_.begin());
+    }
     if (++loads_ % kPagesPerLoad == 0 && !changed_) reload();
-    loaded_ = pdfium_.LoadPage(document_, static_cast<int>(page));
-    if (loaded_ == nullptr) throw Failure{Status::no_page, "the page cannot be loaded"};
-    loaded_page_ = page;
-    return loaded_;
+    FpdfPage* loaded = pdfium_.LoadPage(document_, static_cast<int>(page));
+    if (loaded == nullptr) throw Failure{Status::no_page, "the page cannot be loaded"};
+    open_.emplace_back(page, loaded);
+    return loaded;
   }
 
-  void close_page() {
-    if (loaded_ != nullptr) pdfium_.ClosePage(loaded_);
-    loaded_ = nullptr;
-    loaded_page_ = -1;
+  void close_pages() {
+    for (const auto& [number, loaded] : open_) pdfium_.ClosePage(loaded);
+    open_.clear();
   }
 
   // PDFium keeps every object that a page needed until the document is closed.
   void reload() {
+    close_pages();
     if (form_ != nullptr) pdfium_.ExitFormFillEnvironment(form_);
     form_ = nullptr;
     pdfium_.CloseDocument(document_);
@@ -419,8 +426,7 @@ class PdfiumRenderer : public Renderer {
   FpdfFormFillInfo form_info_{1, {}};
   FpdfForm* form_ = nullptr;
   std::string password_;
-  FpdfPage* loaded_ = nullptr;
-  std::int64_t loaded_page_ = -1;
+  std::vector<std::pair<std::int64_t, FpdfPage*>> open_;
   std::int64_t loads_ = 0;
   bool changed_ = false;  // text was added: the document must not be loaded anew
 };

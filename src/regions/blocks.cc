@@ -2,6 +2,7 @@
 #include "regions/blocks.h"
 
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "regions/row_index.h"
@@ -12,16 +13,18 @@ namespace {
 // In heights of letters:
 constexpr double kLargestPitch = 2.35;  // of lines that belong together, whatever is usual on the page
 constexpr double kLeastIndent = 0.6, kMostIndent = 5;
-constexpr double kNarrow = 9;   // columns of numbers, markers
-constexpr double kCell = 12;    // the mean width of the lines of a column of a table; twice, of a program
-constexpr double kRowGap = 14;  // between what stands in one row: markers, numbers, single lines
-constexpr double kCellGap = 6;  // the same for several lines
-constexpr double kColumn = 12;  // the width of a column of running text, at least
+constexpr double kNarrow = 9;      // columns of numbers, markers
+constexpr double kShortLine = 24;  // the mean width of lines of programs and tables, at most
+constexpr double kRowGap = 14;     // between what stands in one row: markers, numbers, single lines
+constexpr double kCellGap = 6;     // the same for several lines
+constexpr double kPartOfColumn = 7;
+constexpr double kColumn = 15;  // the width of a column of running text, at least
 
 constexpr double kWidePitch = 1.35;  // of the usual one: a new paragraph
 constexpr double kOtherSize = 1.14;  // ratio of heights of letters in one paragraph
 constexpr double kOtherStroke = 1.06;
 constexpr double kOtherWeight = 1.32;
+constexpr std::size_t kManyRows = 15, kMostRows = 400, kMostWideLines = 3000;
 constexpr int kMostLinesBelow = 300;  // looked at for each line
 
 // The lines right below a line: those of nearly the same baseline, nearest first.
@@ -109,11 +112,13 @@ void split_paragraphs(const Block& column, const PageMeasures& page, std::vector
 
 // How many lines of `few` have a line of `many` in their row.
 int rows_shared(const Block& few, const Block& many, int letter_height) {
+  const int near = letter_height / 3;
   int shared = 0;
   for (const TextLine& line : few.lines) {
-    shared += std::any_of(many.lines.begin(), many.lines.end(), [&](const TextLine& other) {
-      return std::abs(other.baseline - line.baseline) <= letter_height / 3;
-    });
+    const auto other =
+        std::lower_bound(many.lines.begin(), many.lines.end(), line.baseline - near,
+                         [](const TextLine& p, int baseline) { return p.baseline < baseline; });
+    shared += other != many.lines.end() && other->baseline <= line.baseline + near;
   }
   return shared;
 }
@@ -124,11 +129,18 @@ double mean_line_width(const Block& block) {
   return sum / std::max<double>(1, double(block.lines.size()));
 }
 
+int widest_line(const Block& block) {
+  int widest = 0;
+  for (const TextLine& line : block.lines) widest = std::max(widest, line.box.width());
+  return widest;
+}
+
 // A column of numbers or markers beside what they belong to.
 bool goes_with(const Block& narrow, const Block& other, const PageMeasures& page) {
-  const int count = static_cast<int>(narrow.lines.size());
-  if (rows_shared(narrow, other, page.letter_height) < 0.8 * count) return false;
-  return narrow.box.width() <= kNarrow * page.letter_height && std::ssize(other.lines) >= count;
+  if (narrow.box.width() > kNarrow * page.letter_height) return false;
+  const bool is_fewer = narrow.lines.size() <= other.lines.size();
+  const Block &few = is_fewer ? narrow : other, &many = is_fewer ? other : narrow;
+  return rows_shared(few, many, page.letter_height) >= 0.8 * double(few.lines.size());
 }
 
 bool is_text(const Block& block) { return block.label == RegionLabel::text && !block.lines.empty(); }
@@ -184,43 +196,61 @@ std::vector<Block> find_blocks(std::vector<TextLine> lines, const std::vector<Ru
   return blocks;
 }
 
-Block joined(const Block& a, const Block& b) {
-  Block block = a;
-  block.box = united(a.box, b.box);
-  block.braces += b.braces;
-  block.lines.insert(block.lines.end(), b.lines.begin(), b.lines.end());
+namespace {
+
+void add(Block& block, Block other) {
+  block.box = united(block.box, other.box);
+  block.braces += other.braces;
+  block.lines.insert(block.lines.end(), std::make_move_iterator(other.lines.begin()),
+                     std::make_move_iterator(other.lines.end()));
+}
+
+void sort_lines(Block& block) {
   std::stable_sort(block.lines.begin(), block.lines.end(),
                    [](const TextLine& p, const TextLine& q) { return p.baseline < q.baseline; });
-  return block;
+}
+
+}  // namespace
+
+Block joined(Block a, Block b) {
+  add(a, std::move(b));
+  sort_lines(a);
+  return a;
 }
 
 namespace {
 
-// The white between columns of running text that stand side by side, as high as these.
+// The white on the left of a column of running text, as high as this: where several wide lines begin at one place, and as
+// much stands on the left of it.
 std::vector<Rect> find_gutters(const std::vector<Block>& blocks, const PageMeasures& page) {
-  std::vector<const Block*> columns;
-  for (const Block& block : blocks) {
-    if (is_text(block) && block.lines.size() >= 3 && mean_line_width(block) >= kColumn * page.letter_height)
-      columns.push_back(&block);
-  }
+  std::vector<Rect> lines;
+  for (const Block& block : blocks)
+    if (is_text(block))
+      for (const TextLine& line : block.lines)
+        if (line.box.width() >= kPartOfColumn * page.letter_height) lines.push_back(line.box);
+  std::sort(lines.begin(), lines.end(), [](const Rect& a, const Rect& b) { return a.x0 < b.x0; });
   std::vector<Rect> gutters;
-  constexpr std::size_t kMostColumns = 400;
-  if (columns.size() > kMostColumns) columns.resize(kMostColumns);
-  for (const Block* left : columns) {
-    for (const Block* right : columns) {
-      const int gap = right->box.x0 - left->box.x1;
-      if (gap < 0 || gap > kRowGap * page.letter_height || overlap_y(left->box, right->box) <= 0) continue;
-      Rect gutter{left->box.x1, std::min(left->box.y0, right->box.y0), right->box.x0,
-                  std::max(left->box.y1, right->box.y1)};
-      const auto same = std::find_if(gutters.begin(), gutters.end(),
-                                     [&](const Rect& other) { return overlap_x(other, gutter) > 0; });
-      if (same == gutters.end()) {
-        gutters.push_back(gutter);
-      } else {
-        *same = {std::max(same->x0, gutter.x0), std::min(same->y0, gutter.y0), std::min(same->x1, gutter.x1),
-                 std::max(same->y1, gutter.y1)};
-      }
+  if (lines.size() > kMostWideLines) return gutters;
+  for (std::size_t i = 0; i < lines.size();) {
+    // Lines that begin here.
+    std::size_t end = i;
+    Rect column = lines[i];
+    int wide = 0;
+    for (; end < lines.size() && lines[end].x0 <= lines[i].x0 + page.letter_height / 2; ++end) {
+      column = united(column, lines[end]);
+      wide += lines[end].width() >= kColumn * page.letter_height;
     }
+    int left = 0, left_end = 0, crossing = 0;
+    for (const Rect& line : lines) {
+      if (overlap_y(line, column) <= 0 || line.x0 >= column.x0 - page.letter_height) continue;
+      crossing += line.x1 > column.x0;
+      if (line.x1 > column.x0) continue;
+      ++left;
+      left_end = std::max(left_end, line.x1);
+    }
+    if (wide >= 4 && left >= 3 && 2 * left >= static_cast<int>(end - i) && 8 * crossing <= left)
+      gutters.push_back({left_end, column.y0, column.x0, column.y1});
+    i = end;
   }
   return gutters;
 }
@@ -280,9 +310,10 @@ void join_pairs(std::vector<Block>& blocks, const PageMeasures& page, int reach,
         place[root] = static_cast<int>(result.size());
         result.push_back(std::move(blocks[i]));
       } else {
-        result[place[root]] = joined(result[place[root]], blocks[i]);
+        add(result[place[root]], std::move(blocks[i]));
       }
     }
+    for (Block& block : result) sort_lines(block);
     blocks = std::move(result);
   }
 }
@@ -309,17 +340,21 @@ void join_rows(std::vector<Block>& blocks, const PageMeasures& page) {
   extend(gutters, blocks, page);
   join_pairs(blocks, page, 0, [&](const Block& a, const Block& b) {
     if (!is_text(a) || !is_text(b) || overlap_y(a.box, b.box) <= 0) return false;
+    if (a.lines.size() + b.lines.size() > kMostRows) return false;
     const double gap = -overlap_x(a.box, b.box);
     if (gap < 0 || gap > kRowGap * page.letter_height || has_gutter_between(a.box, b.box, gutters))
       return false;
     if (goes_with(a, b, page) || goes_with(b, a, page)) return true;
+    if (std::min(a.lines.size(), b.lines.size()) >= kManyRows) return false;  // columns of an index
     // Short lines that share their rows, without being columns of running text.
     const bool a_is_fewer = a.lines.size() <= b.lines.size();
     const Block &few = a_is_fewer ? a : b, &many = a_is_fewer ? b : a;
     if (rows_shared(few, many, page.letter_height) < 0.8 * double(few.lines.size())) return false;
     if (many.lines.size() > 1 && gap > kCellGap * page.letter_height) return false;
-    return mean_line_width(few) <= 2 * kCell * page.letter_height &&
-           mean_line_width(many) <= 2 * kCell * page.letter_height;
+    if (widest_line(few) >= kColumn * page.letter_height && widest_line(many) >= kColumn * page.letter_height)
+      return false;
+    return mean_line_width(few) <= kShortLine * page.letter_height &&
+           mean_line_width(many) <= kShortLine * page.letter_height;
   });
 }
 

@@ -39,6 +39,6 @@ void join_rows(std::vector<Block>& blocks, const PageMeasures& page);
 void join_overlaps(std::vector<Block>& blocks, const PageMeasures& page);
 
 // One block of two.
-Block joined(const Block& a, const Block& b);
+Block joined(Block a, Block b);
 
 }  // namespace glmocr::layout

@@ -32,7 +32,8 @@ struct UnclipRatio {
 struct FilterOptions {
   // The answer of the official SDK (glmocr 0.1.5), quirks included: near twins of two classes remove each other, a box
   // around a reference is removed, a twin may get the other one's polygon, what is not read is dropped, and boxes and
-  // polygons are what they are in thousandths. Equal scores or ranks are taken in a stable order, as there up to 16.
+  // polygons are what they are there before they become thousandths. Of equal scores the later comes first, of equal ranks
+  // the one with the higher score; there that depends on the processor.
   bool compat = false;
   float threshold = 0.3f;
   std::array<std::optional<float>, kRegionLabels> class_thresholds;

@@ -14,8 +14,8 @@ constexpr int kTile = 24;
 constexpr double kPaperOfTile = 0.75;         // quantile of the pixels of a tile
 constexpr int kDarkPage = 110;                // pages with a darker median are light on dark
 constexpr double kSuddenChange = 0.8;         // of one tile to the next
-constexpr double kFaintestInk = 0.3;          // of the contrast of the darkest ink
-constexpr int kLeastInk = 30, kMostInk = 70;  // of 255, darker than paper: what ink is at least
+constexpr double kFaintestInk = 0.2;          // of the contrast of the darkest ink
+constexpr int kLeastInk = 30, kMostInk = 54;  // of 255, darker than paper: what ink is at least
 constexpr int kFewestInkPixels = 64;          // from which its level is estimated
 
 using Histogram = std::array<std::int64_t, 256>;

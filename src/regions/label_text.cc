@@ -9,9 +9,12 @@ namespace glmocr::layout {
 namespace {
 
 // Ratios to the letters of most text:
-constexpr double kHeading = 1.13;  // the height of both capitals and small letters
+constexpr double kHeading = 1.13;    // the height of both capitals and small letters
+constexpr double kFurniture = 1.35;  // the most
 constexpr double kDocTitle = 1.4;
-constexpr double kBold = 1.3;            // thickness of strokes
+constexpr double kBold = 1.3;  // thickness of strokes
+constexpr double kTypewriter =
+    0.6;  // the share of letters at equal distances, in typewriter letters, whose strokes are thick
 constexpr double kHeavier = 1.08;        // the same, of larger letters at least
 constexpr double kFootnote = 0.93;       // at most
 constexpr double kTallInHeading = 1.45;  // of its own letters
@@ -27,6 +30,8 @@ constexpr double kFormulaIndent = 2;
 constexpr double kNumberWidth = 5;
 constexpr double kFootnoteRule = 6;
 constexpr double kCaptionGap = 3;
+
+constexpr int kMostInFormula = 110, kMostInLine = 45;  // letters
 
 struct Usual {
   double letter_height = 0, low_height = 0, stroke = 0;
@@ -126,7 +131,7 @@ void label_furniture(std::vector<Block>& blocks, const std::vector<Rule>& rules,
     const int gap = gap_to_next(blocks, block, top, page);
     const bool ruled = has_rule(rules, block.box, top, page);
     const bool far = gap >= kHeaderGap * usual.letter_height;
-    const bool small = block.lines[0].letter_height <= kHeading * usual.letter_height;
+    const bool small = block.lines[0].letter_height <= kFurniture * usual.letter_height;
     // Two of: a number in its row, a rule towards the text, several parts far from each other.
     const bool spread = row.size() > 1 || block.lines[0].widest_gap > 4 * page.letter_height;
     if (!far || !small || !(has_number || (ruled && top) || (spread && ruled))) continue;
@@ -174,7 +179,7 @@ bool is_heading(const std::vector<Block>& blocks, const Block& block, const Usua
                      own.low_height >= kHeading * usual.low_height && own.stroke >= kHeavier * usual.stroke;
   // In the letters of the text it must be bold from end to end.
   const bool bold = std::all_of(block.lines.begin(), block.lines.end(), [&](const TextLine& line) {
-    return line.stroke >= kBold * usual.stroke && line.letters >= 3;
+    return line.stroke >= kBold * usual.stroke && line.letters >= 3 && line.even_pitch < kTypewriter;
   });
   // Formulas have letters of many heights.
   const bool even = std::all_of(block.lines.begin(), block.lines.end(), [&](const TextLine& line) {
@@ -246,18 +251,21 @@ const Block* column_around(const std::vector<Block>& blocks, const Block& block,
 bool is_formula(const std::vector<Block>& blocks, const Block& block, const Usual& usual,
                 const PageMeasures& page) {
   if (block.box.height() > 12 * page.letter_height) return false;
-  int tallest = 0, stacked = 0, long_words = 0, letters = 0;
+  int tallest = 0, stacked = 0, long_words = 0, letters = 0, most_in_line = 0;
   for (std::size_t i = 0; i < block.lines.size(); ++i) {
     const TextLine& line = block.lines[i];
     tallest = std::max(tallest, line.tallest);
     letters += line.letters;
+    most_in_line = std::max(most_in_line, line.letters);
     for (const Rect& word : line.words) long_words += word.width() > 12 * page.letter_height;
     if (i == 0 || line.letters < 2 || block.lines[i - 1].letters < 2) continue;
     const Rect& before = block.lines[i - 1].box;
     stacked += 3 * overlap_y(line.box, before) > std::min(line.box.height(), before.height());
   }
   const bool tall = tallest >= kTallSign * usual.letter_height || block.braces > 0;
-  if (letters < 3 || long_words > 0 || !(tall || stacked >= 2)) return false;
+  if (letters < 3 || letters > kMostInFormula || most_in_line > kMostInLine || long_words > 0 ||
+      !(tall || stacked >= 2))
+    return false;
   const Block* column = column_around(blocks, block, page);
   if (column == nullptr) return false;
   const double left = block.box.x0 - column->box.x0, right = column->box.x1 - block.box.x1;

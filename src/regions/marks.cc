@@ -286,10 +286,15 @@ std::vector<Rule> take_rules(Plane& ink, int shortest, int thickest) {
 }
 
 int letter_height(const std::vector<Mark>& marks) {
-  std::vector<int> heights;
-  for (const Mark& mark : marks)
-    if (mark.box.height() >= 3 && mark.box.width() <= 12 * mark.box.height())
-      heights.push_back(mark.box.height());
+  std::vector<int> heights, dots;
+  for (const Mark& mark : marks) {
+    const int width = mark.box.width(), height = mark.box.height();
+    if (height < 3 || width > 12 * height) continue;
+    // Leaders may have more dots than a page has letters.
+    const bool dot = std::abs(width - height) <= 1 && 10 * mark.ink > 7 * width * height;
+    (dot ? dots : heights).push_back(height);
+  }
+  if (20 * heights.size() < dots.size()) heights.insert(heights.end(), dots.begin(), dots.end());
   if (heights.empty()) return 0;
   std::sort(heights.begin(), heights.end());
   const std::int64_t total = std::accumulate(heights.begin(), heights.end(), std::int64_t{0});

@@ -8,7 +8,9 @@
 namespace glmocr::layout {
 namespace {
 
-constexpr std::size_t kMostRules = 4000;  // more are a hatched drawing
+constexpr std::size_t kMostRules = 4000;           // more are a hatched drawing
+constexpr std::size_t kMostAcross = 400;           // horizontal rules that tables are looked for between
+constexpr std::int64_t kMostLabelPairs = 4000000;  // of a figure and what may be its label
 
 // In heights of letters:
 constexpr double kLeastTable = 3;
@@ -168,6 +170,7 @@ std::vector<Block> tables_between_rules(std::vector<TextLine>& lines, const std:
       across.push_back(static_cast<int>(i));
   std::sort(across.begin(), across.end(), [&](int a, int b) { return rules[a].box.y0 < rules[b].box.y0; });
   std::vector<Block> tables;
+  if (across.size() > kMostAcross) return tables;
   for (std::size_t i = 0; i < across.size(); ++i) {
     if (used[across[i]]) continue;
     const Rect& top = rules[across[i]].box;
@@ -256,14 +259,27 @@ std::int64_t area_of_text(const Rect& box, const std::vector<TextLine>& lines) {
   return area;
 }
 
+bool holds_drawings(const Rect& box, const std::vector<Mark>& drawings) {
+  std::int64_t area = 0;
+  for (const Mark& mark : drawings) area += common(mark.box, box).area();
+  return 4 * area > box.area();
+}
+
 bool is_figure(const Block& block) {
   return block.label == RegionLabel::image || block.label == RegionLabel::chart;
 }
 
+// Dashes and ticks may make lines of their own.
+int rows_of_text(const Block& block) {
+  return static_cast<int>(std::count_if(block.lines.begin(), block.lines.end(),
+                                        [](const TextLine& line) { return line.letters >= 3; }));
+}
+
 }  // namespace
 
-std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Rule>& rules,
-                               std::vector<char>& used, const PageMeasures& page) {
+std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings,
+                               const std::vector<Rule>& rules, std::vector<char>& used,
+                               const PageMeasures& page) {
   std::vector<Block> tables;
   used.assign(rules.size(), 0);
   if (rules.size() > kMostRules) return tables;
@@ -271,7 +287,7 @@ std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<R
   for (const Cluster& cluster : clusters_of(rules, page)) {
     if (cluster.down >= 2)
       for (const int rule : cluster.rules) framed[rule] = 1;
-    if (!is_grid(cluster, rules, lines, page)) continue;
+    if (!is_grid(cluster, rules, lines, page) || holds_drawings(cluster.box, drawings)) continue;
     Block table;
     table.label = RegionLabel::table;
     table.box = cluster.box;
@@ -314,8 +330,9 @@ std::vector<Block> find_figures(std::vector<Mark>& drawings, const std::vector<R
     figures.push_back(std::move(figure));
   }
   std::erase_if(drawings, [&](const Mark& mark) {
-    return std::any_of(figures.begin(), figures.end(),
-                       [&](const Block& figure) { return inside(mark.box, figure.box); });
+    return std::any_of(figures.begin(), figures.end(), [&](const Block& figure) {
+      return meet(mark.box, grown(figure.box, page.letter_height));
+    });
   });
   return figures;
 }
@@ -323,6 +340,7 @@ std::vector<Block> find_figures(std::vector<Mark>& drawings, const std::vector<R
 void take_labels(std::vector<Block>& blocks, const PageMeasures& page) {
   const int near = static_cast<int>(1.5 * page.letter_height);
   constexpr int kRounds = 3;
+  if (std::count_if(blocks.begin(), blocks.end(), is_figure) * std::ssize(blocks) > kMostLabelPairs) return;
   std::vector<char> taken(blocks.size(), 0);
   for (std::size_t f = 0; f < blocks.size(); ++f) {
     Block& figure = blocks[f];
@@ -333,9 +351,10 @@ void take_labels(std::vector<Block>& blocks, const PageMeasures& page) {
       for (std::size_t i = 0; i < blocks.size(); ++i) {
         const Block& block = blocks[i];
         if (taken[i] || block.label != RegionLabel::text || !meet(block.box, reach)) continue;
-        const bool within = inside(block.box, figure.box);
+        // Wide text inside may be written over a picture, or a watermark lies below it.
+        const bool within = inside(block.box, figure.box) && 2 * block.box.width() < core.width();
         const bool paragraph = block.lines.size() >= 3 && block.box.width() > 12 * page.letter_height;
-        const bool label = figure.label == RegionLabel::chart && block.lines.size() <= 2 &&
+        const bool label = figure.label == RegionLabel::chart && rows_of_text(block) <= 2 &&
                            2 * block.box.width() < core.width() && block.box.height() < core.height();
         const bool column = figure.label == RegionLabel::chart &&
                             block.box.width() < 5 * page.letter_height && block.box.height() < core.height();

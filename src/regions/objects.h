@@ -8,10 +8,11 @@
 
 namespace glmocr::layout {
 
-// Ruled tables: grids whose cells hold text, and columns between horizontal rules. Takes their lines from `lines`; `used` tells
-// which rules belong to one.
-std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Rule>& rules,
-                               std::vector<char>& used, const PageMeasures& page);
+// Ruled tables: grids whose cells hold text and hardly any drawing, and columns between horizontal rules. Takes their lines
+// from `lines`; `used` tells which rules belong to one.
+std::vector<Block> take_tables(std::vector<TextLine>& lines, const std::vector<Mark>& drawings,
+                               const std::vector<Rule>& rules, std::vector<char>& used,
+                               const PageMeasures& page);
 
 // Drawings, plots and photographs from marks too large for letters and from the rules that belong to no table. Marks among
 // them that may be brackets are left in `drawings`.

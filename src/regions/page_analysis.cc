@@ -26,6 +26,8 @@ constexpr double kPanelInk = 0.5;    // share of its box that is dark
 constexpr double kPanelLevel = 0.5;  // share of its box that has one level of grey
 constexpr int kSameLevel = 14, kOtherLevel = 45;
 constexpr int kFewestPanelLetters = 4;
+constexpr std::size_t kMostBraces = 200;
+constexpr std::size_t kMostBlocks = 3000;  // of a document; more are grain, or a picture
 
 bool is_letter(const Mark& mark, int height) {
   const double filled = double(mark.ink) / double(mark.box.area());
@@ -116,19 +118,24 @@ bool is_surround(const Mark& mark, const PageMeasures& page) {
 
 // Large brackets join the blocks that they stand beside; what stands alone is a small drawing.
 void give_braces(const std::vector<Mark>& braces, std::vector<Block>& blocks, const PageMeasures& page) {
-  for (const Mark& brace : braces) {
+  for (std::size_t i = 0; i < braces.size(); ++i) {
+    const Mark& brace = braces[i];
     const Rect reach{brace.box.x0 - page.letter_height, brace.box.y0, brace.box.x1 + page.letter_height,
                      brace.box.y1};
     Block found;
     found.box = brace.box;
     found.braces = 1;
+    if (i >= kMostBraces) {  // no formula has so many
+      blocks.push_back(std::move(found));
+      continue;
+    }
     std::vector<Block> rest;
     bool is_paragraph = false;
     for (const Block& block : blocks) is_paragraph |= meet(block.box, reach) && block.lines.size() > 8;
     for (Block& block : blocks) {
       const bool joins = !is_paragraph && block.label == RegionLabel::text && meet(block.box, reach);
       if (joins) {
-        found = joined(found, block);
+        found = joined(std::move(found), std::move(block));
       } else {
         rest.push_back(std::move(block));
       }
@@ -189,7 +196,7 @@ PageAnalysis analyse_page(const Image& page, const SplitOptions& options) {
   measures.pitch = usual_pitch(lines, height);
 
   std::vector<char> used;
-  std::vector<Block> tables = take_tables(lines, rules, used, measures);
+  std::vector<Block> tables = take_tables(lines, marks.drawings, rules, used, measures);
   std::vector<Block> figures = find_figures(marks.drawings, rules, used, lines, measures);
   std::vector<Block> blocks = find_blocks(std::move(lines), rules, measures);
   for (Block& table : tables) blocks.push_back(std::move(table));
@@ -198,7 +205,7 @@ PageAnalysis analyse_page(const Image& page, const SplitOptions& options) {
   join_rows(blocks, measures);
   join_overlaps(blocks, measures);
   give_braces(marks.drawings, blocks, measures);
-  label_text(blocks, rules, measures, options);
+  if (blocks.size() <= kMostBlocks) label_text(blocks, rules, measures, options);
   analysis.blocks = in_reading_order(std::move(blocks), measures);
   return analysis;
 }

@@ -21,8 +21,8 @@ struct SplitOptions {
 // linear in the pixels, and memory below 4 bytes per pixel, at most some 32 MiB.
 std::vector<Region> split_page(const Image& page, const SplitOptions& options = {});
 
-// The regions that were given, in their order, and text regions for whatever none of them covers, each put at its place
-// in that order. For a detector's answer after filter_regions.
+// The regions that were given, in their order, with edges that do not cut through lines of text, and text regions for
+// whatever none of them covers, each put at its place in that order. For a detector's answer after filter_regions.
 std::vector<Region> uncovered_text(const Image& page, std::span<const Region> regions,
                                    const SplitOptions& options = {});
 

@@ -4,7 +4,6 @@
 #include "regions/text_lines.h"
 
 #include <cstddef>
-#include <optional>
 
 #include "base/numbers.h"
 #include "regions/row_index.h"
@@ -17,7 +16,8 @@ constexpr double kWordGap = 0.75;       // bridged everywhere
 constexpr double kWideGap = 2.2;        // bridged where there is no corridor
 constexpr double kSmallMark = 0.52;     // lower marks are dots and accents, which join no lines
 constexpr double kCorridorWidth = 1.0;  // at least
-constexpr double kCorridorHeight = 7;
+constexpr double kCorridorHeight = 6;
+constexpr double kCorridorBreak = 4;   // where no text is on one side, it ends
 constexpr double kCorridorText = 3.4;  // height of the text that it separates, at least
 constexpr double kCorridorReach = 14;  // how far that may be away on each side
 constexpr int kCellsPerLetter = 3;
@@ -96,9 +96,9 @@ std::vector<Piece> close_pieces(const std::vector<Mark>& marks, const std::vecto
   for (const int id : ids) boxes.push_back(marks[id].box);
   Sets sets(boxes.size());
   chain(boxes, page_height, height, sets, [&](const Rect& a, const Rect& b) {
-    const int larger = std::max(a.height(), b.height());
     if (is_other_size(a, b, height)) return false;
-    const double size = std::clamp<double>(larger, 0.8 * height, 6.0 * height);
+    // The lower one counts: a bracket or a frame is no larger letter.
+    const double size = std::max(0.8 * height, double(std::min(a.height(), b.height())));
     return b.x0 - a.x1 <= gap * size && on_one_line(a, b, 0.4);
   });
   return pieces_of(boxes, ids, sets);
@@ -127,6 +127,10 @@ class Corridors {
   }
 
  private:
+  // Rows of cells, the first and the last of which separate text, and how many of them do.
+  struct Stretch {
+    int first, last, rows;
+  };
   static constexpr std::uint8_t kWhite = 0, kInk = 1, kCorridor = 2;
 
   void fill(const Rect& box, std::uint8_t value) {
@@ -157,21 +161,29 @@ class Corridors {
     const int white = std::max(1, wide - 1);
     const auto cells = [&](double letters) { return static_cast<int>(letters * height / cell_); };
     const int high = cells(kCorridorHeight), text = cells(kCorridorText), reach = cells(kCorridorReach);
-    std::vector<int> above(columns_, 0);      // how many rows the gap that ends in this column goes up
-    std::vector<int> separates(columns_, 0);  // in how many of them there is text on both sides
+    const int apart = cells(kCorridorBreak);
+    std::vector<std::vector<Stretch>> stretches(columns_);  // of the gap that ends in each column
     std::vector<char> separating;
+    const auto end = [&](int x) {
+      const auto is_high = [&](const Stretch& part) { return part.last + 1 - part.first >= high; };
+      const bool is_gutter = std::any_of(stretches[x].begin(), stretches[x].end(), [&](const Stretch& part) {
+        return part.rows >= 2 * text && is_high(part);
+      });
+      for (const Stretch& part : stretches[x])
+        if ((part.rows >= text && is_high(part)) || (is_gutter && 2 * part.rows >= text))
+          fill_cells(x - white + 1, part.first, x, part.last + 1);
+      stretches[x].clear();
+    };
     for (int y = 0; y <= rows_; ++y) {
       int run = 0;
       if (y < rows_) find_separating(y, reach, separating);
       for (int x = 0; x < columns_; ++x) {
         run = y < rows_ && cells_[std::int64_t{y} * columns_ + x] == kWhite ? run + 1 : 0;
-        if (run >= white) {
-          ++above[x];
-          separates[x] += separating[x];
-          continue;
-        }
-        if (above[x] >= high && separates[x] >= text) fill_cells(x - white + 1, y - above[x], x, y);
-        above[x] = separates[x] = 0;
+        if (run < white) end(x);
+        if (run < white || !separating[x]) continue;
+        if (stretches[x].empty() || y - stretches[x].back().last > apart) stretches[x].push_back({y, y, 0});
+        stretches[x].back().last = y;
+        ++stretches[x].back().rows;
       }
     }
   }
@@ -196,18 +208,31 @@ T quantile(std::vector<T>& values, double share) {
   return *at;
 }
 
+// The share of distances between neighbours that are nearly the middle one.
+double even_share(std::vector<int> middles) {
+  constexpr int kFewest = 6;
+  if (std::ssize(middles) < kFewest) return 0;
+  std::sort(middles.begin(), middles.end());
+  std::vector<int> distances;
+  for (std::size_t i = 1; i < middles.size(); ++i) distances.push_back(middles[i] - middles[i - 1]);
+  const int usual = quantile(distances, 0.5);
+  const auto near = std::count_if(distances.begin(), distances.end(),
+                                  [&](int distance) { return 7 * std::abs(distance - usual) <= usual; });
+  return double(near) / double(distances.size());
+}
+
 TextLine measured(const Piece& piece, const std::vector<Mark>& marks) {
   TextLine line;
   line.box = piece.box;
-  line.words = {piece.box};
   for (const int id : piece.marks) line.tallest = std::max(line.tallest, marks[id].box.height());
-  std::vector<int> heights, bottoms;
+  std::vector<int> heights, bottoms, middles;  // the latter doubled
   std::vector<double> strokes;
   for (const int id : piece.marks) {
     const Mark& mark = marks[id];
     if (3 * mark.box.height() < line.tallest) continue;
     heights.push_back(mark.box.height());
     bottoms.push_back(mark.box.y1);
+    middles.push_back(mark.box.x0 + mark.box.x1);
     strokes.push_back(double(mark.ink) / std::max(1, mark.runs));
     ++line.letters;
     line.letters_width += mark.box.width();
@@ -215,6 +240,7 @@ TextLine measured(const Piece& piece, const std::vector<Mark>& marks) {
   line.letter_height = quantile(heights, 0.88);
   line.low_height = quantile(heights, 0.4);
   line.baseline = quantile(bottoms, 0.5);
+  line.even_pitch = even_share(std::move(middles));
   line.stroke = quantile(strokes, 0.4);
   return line;
 }
@@ -284,6 +310,25 @@ std::vector<Piece> merged_overlaps(std::vector<Piece> pieces, int height, int pa
   return result;
 }
 
+// The line of these pieces, from the left.
+TextLine line_of(const std::vector<Piece>& pieces, const std::vector<int>& parts,
+                 const std::vector<Mark>& marks) {
+  Piece whole{pieces[parts[0]].box, {}};
+  std::vector<Rect> words;
+  int widest_gap = 0;
+  for (const int part : parts) {
+    const Piece& piece = pieces[part];
+    if (!words.empty()) widest_gap = std::max(widest_gap, piece.box.x0 - whole.box.x1);
+    whole.box = united(whole.box, piece.box);
+    whole.marks.insert(whole.marks.end(), piece.marks.begin(), piece.marks.end());
+    words.push_back(piece.box);
+  }
+  TextLine line = measured(whole, marks);
+  line.words = std::move(words);
+  line.widest_gap = widest_gap;
+  return line;
+}
+
 // Gives a line the small parts that stand inside it: signs between wide spaces, accents.
 std::vector<TextLine> merged_lines(std::vector<TextLine> lines, int height, int page_height) {
   const int slack = std::max(1, height / 5);
@@ -312,23 +357,6 @@ std::vector<TextLine> merged_lines(std::vector<TextLine> lines, int height, int 
 
 }  // namespace
 
-TextLine joined(const TextLine& left, const TextLine& right) {
-  TextLine line = left;
-  line.box = united(left.box, right.box);
-  const bool left_leads = left.letters_width >= right.letters_width;
-  line.baseline = left_leads ? left.baseline : right.baseline;
-  line.letter_height = left_leads ? left.letter_height : right.letter_height;
-  line.low_height = left_leads ? left.low_height : right.low_height;
-  const double letters = std::max(1, left.letters + right.letters);
-  line.stroke = (left.stroke * left.letters + right.stroke * right.letters) / letters;
-  line.letters += right.letters;
-  line.letters_width += right.letters_width;
-  line.tallest = std::max(left.tallest, right.tallest);
-  line.widest_gap = std::max({left.widest_gap, right.widest_gap, right.box.x0 - left.box.x1});
-  line.words.insert(line.words.end(), right.words.begin(), right.words.end());
-  return line;
-}
-
 std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vector<Rule>& rules, int height,
                                  int width, int page_height) {
   std::vector<int> letters, small;
@@ -339,13 +367,9 @@ std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vect
   pieces = merged_overlaps(std::move(pieces), height, page_height);
 
   const Corridors corridors(pieces, rules, height, width, page_height);
-  std::vector<TextLine> parts;
   std::vector<Rect> boxes;
-  for (const Piece& piece : pieces) {
-    parts.push_back(measured(piece, marks));
-    boxes.push_back(piece.box);
-  }
-  Sets sets(parts.size());
+  for (const Piece& piece : pieces) boxes.push_back(piece.box);
+  Sets sets(pieces.size());
   chain(boxes, page_height, height, sets, [&](const Rect& a, const Rect& b) {
     const int larger = std::max(a.height(), b.height());
     const double gap = std::max<double>(kWideGap * height, std::min<double>(1.3 * larger, 4.0 * height));
@@ -354,14 +378,11 @@ std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vect
     const int y = (std::max(a.y0, b.y0) + std::min(a.y1, b.y1)) / 2;
     return b.x0 <= a.x1 || !corridors.between(a.x1, b.x0, y);
   });
-  std::vector<std::optional<TextLine>> by_root(parts.size());
-  for (const int i : from_left(boxes)) {
-    std::optional<TextLine>& line = by_root[sets.root(i)];
-    line = line ? joined(*line, parts[i]) : parts[i];
-  }
+  std::vector<std::vector<int>> parts(pieces.size());
+  for (const int i : from_left(boxes)) parts[sets.root(i)].push_back(i);
   std::vector<TextLine> lines;
-  for (std::optional<TextLine>& line : by_root)
-    if (line) lines.push_back(std::move(*line));
+  for (const std::vector<int>& of_line : parts)
+    if (!of_line.empty()) lines.push_back(line_of(pieces, of_line, marks));
   lines = merged_lines(std::move(lines), height, page_height);
   std::sort(lines.begin(), lines.end(), [](const TextLine& a, const TextLine& b) {
     return a.baseline != b.baseline ? a.baseline < b.baseline : a.box.x0 < b.box.x0;

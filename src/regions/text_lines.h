@@ -15,6 +15,7 @@ struct TextLine {
   int letters = 0;
   int letters_width = 0;    // the sum of their widths
   double stroke = 0;        // thickness of the strokes of most letters, in pixels
+  double even_pitch = 0;    // the share of letters whose distance to the next is the usual one
   int widest_gap = 0;       // between neighbouring letters
   int tallest = 0;          // the height of the tallest mark
   std::vector<Rect> words;  // the pieces it was joined from, from the left
@@ -24,8 +25,5 @@ struct TextLine {
 // columns. Vertical rules separate too.
 std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vector<Rule>& rules, int height,
                                  int width, int page_height);
-
-// One line of two.
-TextLine joined(const TextLine& left, const TextLine& right);
 
 }  // namespace glmocr::layout

@@ -54,12 +54,88 @@ std::size_t place_of(const Box& box, const std::vector<Region>& regions) {
   return below ? *below : by_height;
 }
 
+double overlap(double a0, double a1, double b0, double b1) { return std::min(a1, b1) - std::max(a0, b0); }
+
+bool holds_lines(const Region& region) {
+  return region.label != RegionLabel::reference && region.task != RegionTask::picture &&
+         region.task != RegionTask::table && region.task != RegionTask::formula;
+}
+
+double held(const Box& line, const Box& box) {
+  const double width = overlap(box.x0, box.x1, line.x0, line.x1);
+  const double height = overlap(box.y0, box.y1, line.y0, line.y1);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
+// Takes a line in, if a good part of it is inside already; else moves the edge off it, so that no letters are cut.
+void take_line(Box& box, const Box& line) {
+  constexpr double kBeside =
+      0.6;  // of the line's length inside the region: it belongs to the region's column
+  constexpr double kInside = 0.35;  // of its height: the line is the region's own
+  const double width = line.x1 - line.x0, height = line.y1 - line.y0;
+  const double inside = overlap(box.y0, box.y1, line.y0, line.y1) / height;
+  if (inside <= 0 || overlap(box.x0, box.x1, line.x0, line.x1) < kBeside * width) return;
+  if (inside >= kInside) {
+    box = {std::min(box.x0, line.x0), std::min(box.y0, line.y0), std::max(box.x1, line.x1),
+           std::max(box.y1, line.y1)};
+  } else if (box.y1 - box.y0 > 2 * height) {
+    if (line.y0 < box.y0) box.y0 = line.y1;
+    if (line.y1 > box.y1) box.y1 = line.y0;
+  }
+}
+
+// Moves the upper or lower edge behind a line that belongs to another region, if that is near the edge.
+void leave_line(Box& box, const Box& line) {
+  constexpr double kNear = 2.5;  // lines
+  const double near = kNear * (line.y1 - line.y0);
+  const double from_above = line.y1 - box.y0, from_below = box.y1 - line.y0;
+  if (from_above <= from_below && from_above <= near) box.y0 = std::max(box.y0, line.y1);
+  if (from_below < from_above && from_below <= near) box.y1 = std::min(box.y1, line.y0);
+}
+
+// Each line belongs to the region that holds most of it, of equals to the surer one: the others end before it. So no line is
+// cut, or read twice.
+void share_out_lines(std::vector<Region>& regions, const PageAnalysis& analysis, const Image& page) {
+  constexpr double kAlike = 0.9;
+  const std::vector<Region> before = regions;
+  for (const Block& block : analysis.blocks) {
+    for (const TextLine& text : block.lines) {
+      const Box line = layout::page_box(text.box, analysis, page, 0);
+      std::ptrdiff_t owner = -1;
+      for (std::ptrdiff_t i = 0; i < std::ssize(before); ++i) {
+        const double holds = held(line, before[i].box);
+        if (holds == 0) continue;
+        const double most = owner < 0 ? 0 : held(line, before[owner].box);
+        const bool surer = owner < 0 || before[i].score > before[owner].score;
+        if (holds * kAlike > most || (holds > kAlike * most && surer)) owner = i;
+      }
+      if (owner < 0) continue;
+      if (holds_lines(regions[owner])) take_line(regions[owner].box, line);
+      for (std::ptrdiff_t i = 0; i < std::ssize(before); ++i) {
+        if (i != owner && holds_lines(regions[i]) && held(line, regions[i].box) > 0)
+          leave_line(regions[i].box, line);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < regions.size(); ++i) {
+    const Box &old = before[i].box, &box = regions[i].box;
+    if (old.x0 != box.x0 || old.y0 != box.y0 || old.x1 != box.x1 || old.y1 != box.y1)
+      regions[i].polygon.clear();
+  }
+  std::erase_if(regions, [](const Region& region) {
+    return region.box.x1 <= region.box.x0 || region.box.y1 <= region.box.y0;
+  });
+}
+
 }  // namespace
 
 std::vector<Region> uncovered_text(const Image& page, std::span<const Region> regions,
                                    const SplitOptions& options) {
   const PageAnalysis analysis = layout::analyse_page(page, options);
-  std::vector<Region> result(regions.begin(), regions.end());
+  std::vector<Region> moved(regions.begin(), regions.end());
+  share_out_lines(moved, analysis, page);
+  regions = moved;
+  std::vector<Region> result = moved;
   const auto add = [&](const Block& block) {
     Region region = layout::region_of(block, analysis, page, options);
     result.insert(result.begin() + static_cast<std::ptrdiff_t>(place_of(region.box, result)),

@@ -83,6 +83,9 @@ class Device {
   virtual void download(const Tensor& from, void* host) = 0;
   virtual void copy(const Tensor& from, const Tensor& to) = 0;
 
+  // Waits until the device has done what it was asked for, so that it can be timed.
+  virtual void wait() {}
+
   // A contiguous host tensor for the operations of the current step: the same memory where the device can
   // read it, otherwise a copy in the arena. The memory must not change until the step has ended.
   virtual Tensor borrow(const Tensor& host) = 0;

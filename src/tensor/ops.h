@@ -119,6 +119,13 @@ struct DecodeTables {
   int page_size = 0;
 };
 
+// Where keys and values of a step go: as the arguments of Ops::kv_write.
+struct KvTarget {
+  KvStore& store;
+  int layer = 0;
+  Tensor slots;  // [n]
+};
+
 struct PatchOptions {
   int patch_size = 14;
   int frames = 2;      // equal copies of the picture in a patch
@@ -183,12 +190,27 @@ class Ops {
   // [rows, width].
   virtual Tensor swiglu(const Tensor& gate, const Tensor& up) = 0;
 
+  // swiglu of two products, which a device may fuse: [rows, width].
+  virtual Tensor gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) {
+    LinearOptions options;
+    options.rows = rows;
+    const Tensor gates = linear(x, gate, options);
+    return swiglu(gates, linear(x, up, options));
+  }
+
   // Over the last dimension: round(w · round(x · rsqrt(mean(x²) + eps))).
   virtual Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options = {}) = 0;
 
   // Over the last dimension: round(weight · (x − mean) · rsqrt(variance + eps) + bias), population variance.
   virtual Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                             const NormOptions& options = {}) = 0;
+
+  // x = round(rms_norm(y, weight) + x), then out = rms_norm(x, next), which a device may fuse.
+  virtual void add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& next, float eps,
+                        const Tensor& out) {
+    rms_norm(y, weight, {.eps = eps, .residual = x, .out = x});
+    rms_norm(x, next, {.eps = eps, .residual = {}, .out = out});
+  }
 
   // x [rows, width] → [rows, width], one rounding.
   virtual Tensor activate(const Tensor& x, Activation activation) = 0;
@@ -203,13 +225,24 @@ class Ops {
   virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out = {}) = 0;
 
   // q [n, heads, head_dim], k and v [keys, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over
-  // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix.
+  // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix. In bf16 the weights are
+  // rounded before they multiply and are summed: round(2^(score · log2 e − m)), where m is whole, so it does
+  // not matter which m it is. A device may keep more digits of
+  // them, or round exp(score − largest so far), as fused kernels elsewhere do; so may attention_paged with
+  // RowClass::many.
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                            const AttentionOptions& options) = 0;
 
   // Writes k, v [n, kv_heads, head_dim] into the slots [n] of a layer of the store, which has their type.
   // Rows with slot -1 are not written.
   virtual void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) = 0;
+
+  // kv_write of rope(k) and v, which a device may fuse; returns rope(q).
+  virtual Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
+                               RopeStyle style, const KvTarget& target) {
+    kv_write(rope(k, table, style), v, target.store, target.layer, target.slots);
+    return rope(q, table, style);
+  }
 
   // q [rows, heads, head_dim] against a layer's pages → [rows, heads · head_dim]; query head j reads kv head
   // j / (heads / kv_heads). Padding rows become zeros.

@@ -80,9 +80,22 @@ def repetitions():
     yield bytes([40, 50, 5, 4, 11, 7, 5, 6, 1, 120, 4, 17])
 
 
+def documents():
+    text, title, table, formula, number, note = b"\x16\x04", b"\x06\x00", b"\x15\x08", b"\x05\x0c", b"\x0b\x0c", b"\x0a\x1c"
+    yield b"\x0c" + b"\0".join([
+        title + b"# A $ \\theta $ title", text + "an exam-\nple¹ of <b>it</b>, 1.5 GHz, divi-".encode(), text + b"ded",
+        formula + b"$$x$$", number + b"(1)", note + "¹ a note".encode(),
+        table + b"<table><tr><td colspan=2>a &lt; b<td rowspan=3>c</table>", b"",
+        table + b"<table><tr><th>a<td>b<td>c<tr><td>1</table>", text + b"- a\n- b\n1. c", b"\x01\x00```\ncode\n```",
+        b"\x0e\x00", b"\x0c\x00header", b"\x10\x007"])
+    yield b"\x01" + text + b"# Head\n\n$$\na\n$$\nb <table><tr><td>1</table> c\n\\[d\\]\n```py\ne\n```" + b"." * 9 + b"\\_" * 5
+    yield b"\x02" + text + b"0123456789ab" * 180
+
+
 SEEDS = {
     "safetensors": tensors, "index": indexes, "config": configurations, "tokenizer_json": tokenizers,
     "tokenizer": recipes, "command_line": command_lines, "repetition": repetitions,
+    "formats": documents,
 }
 SEEDS.update({name: lambda suffixes=suffixes: pictures(suffixes) for name, suffixes in PICTURES.items()})
 

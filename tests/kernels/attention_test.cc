@@ -16,8 +16,25 @@ Tolerance mean_of_values(DType dtype, std::int64_t dim, std::int64_t keys) {
   return t;
 }
 
+// Where a device rounds weights to bf16, as it may: each is off by 2^-9 of itself at most, values are `size` at most.
+Tolerance with_rounded_weights(Tolerance t, const Device& device, DType dtype, double size) {
+  if (dtype == DType::bf16 && device.name().starts_with("cuda")) {
+    t.absolute += 0x1p-9 * size;
+    t.may_flip = 1;
+  }
+  return t;
+}
+
 class AttentionTest : public KernelTest {
  protected:
+  // A weight near a rounding boundary may fall on its other side: 2^-8 of a value of at most `largest`. CUDA
+  // rounds other weights (ops.h), so there every weight may differ from ref's by that.
+  void allow_rounded_weights(Tolerance& tolerance, double largest) const {
+    const bool cuda = std::get<0>(GetParam()).starts_with("cuda");
+    tolerance.absolute += largest * kUnitBf16 / (cuda ? 1 : 2);
+    if (cuda) tolerance.may_flip = 1;
+  }
+
   void segments(const std::vector<std::int32_t>& starts, std::int64_t heads, std::int64_t dim,
                 float sharpness = 1) {
     const std::int64_t n = starts.back();
@@ -33,6 +50,7 @@ class AttentionTest : public KernelTest {
     };
     Tolerance t = mean_of_values(dtype_, dim, n);
     t.absolute *= sharpness * sharpness * sharpness;
+    if (dtype_ == DType::bf16) allow_rounded_weights(t, sharpness);
     compare(op, t,
             std::to_string(n) + " rows, " + std::to_string(starts.size() - 1) + " segments, heads " +
                 std::to_string(heads) + ", head_dim " + std::to_string(dim));
@@ -234,8 +252,9 @@ class PagedAttentionTest : public KernelTest {
                                           1 / std::sqrt(static_cast<float>(dim)));
     };
     for (const RowClass row_class : {RowClass::few, RowClass::many}) {
-      compare([&](Device& device) { return op(device, row_class); },
-              mean_of_values(dtype_, dim, batch.max_context),
+      Tolerance t = mean_of_values(dtype_, dim, batch.max_context);
+      if (row_class == RowClass::many) t = with_rounded_weights(t, *tested_, dtype_, 1);
+      compare([&](Device& device) { return op(device, row_class); }, t,
               std::string(row_class == RowClass::few ? "few, " : "many, ") +
                   std::to_string(sequences.size()) + " sequences, first " +
                   std::to_string(sequences[0].rows) + " of " + std::to_string(sequences[0].context) +

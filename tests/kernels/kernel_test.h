@@ -33,6 +33,7 @@ constexpr double kMayFlip = 0.02;
 struct Tolerance {
   double absolute = 0;
   double relative = 0;
+  double may_flip = kMayFlip;  // share of bf16 values
 };
 
 // For a reduction of n terms of at most `magnitude`, followed by `roundings` roundings to the compute type of
@@ -221,7 +222,7 @@ class KernelTest : public testing::TestWithParam<Param> {
     }
     EXPECT_EQ(bad, 0) << "of " << count << "; first " << first;
     if (dtype == DType::bf16) {
-      EXPECT_LE(different, 2 + kMayFlip * count)
+      EXPECT_LE(different, 2 + tolerance.may_flip * count)
           << "of " << count << " values are not ref's: a rounding point differs";
     }
   }

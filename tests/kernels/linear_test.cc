@@ -84,6 +84,45 @@ TEST_P(LinearTest, ManyRows) {
   run(1000, 24, 40, DType::bf16, {true, Activation::none, false, false, 0});
 }
 
+// Gates and what they let through: sums as of linear, whose product has the errors of one times the other.
+TEST_P(LinearTest, Gated) {
+  struct Size {
+    std::int64_t rows, in, out;
+  };
+  for (const Size& s : {Size{1, 64, 24},
+                        {1, 1536, 40},
+                        {7, 320, 96},
+                        {17, 64, 8},
+                        {33, 2104, 16},
+                        {40, 50, 13},
+                        {200, 320, 264}}) {
+    for (const bool bias : {false, true}) {
+      const Numbers x = random(s.rows * s.in), gate = random_grid(s.out * s.in),
+                    up = random_grid(s.out * s.in), gate_bias = random(s.out), up_bias = random(s.out);
+      const auto op = [&](Device& device, RowClass row_class) {
+        const Tensor xs = make(device, x, {s.rows, s.in}, dtype_, 8);
+        Weight gates = make_weight(device, gate, s.out, s.in, DType::bf16),
+               ups = make_weight(device, up, s.out, s.in, DType::bf16);
+        if (bias) {
+          gates.bias = make(device, gate_bias, {s.out}, DType::f32);
+          ups.bias = make(device, up_bias, {s.out}, DType::f32);
+        }
+        poison(device);
+        return device.ops().gated_linear(xs, gates, ups, row_class);
+      };
+      const double size = 1 + std::sqrt(static_cast<double>(s.in));
+      Tolerance t = reduction(dtype_, s.in + 2, 1, 3, size);
+      t.absolute *= size;
+      for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+        compare([&](Device& device) { return op(device, row_class); }, t,
+                std::string(row_class == RowClass::few ? "few" : "many") + " x [" + std::to_string(s.rows) +
+                    ", " + std::to_string(s.in) + "] · two weights [" + std::to_string(s.out) + ", " +
+                    std::to_string(s.in) + "]" + (bias ? " bias" : ""));
+      }
+    }
+  }
+}
+
 // A result goes where it was asked for and touches nothing else.
 TEST_P(LinearTest, WritesInsideOutOnly) {
   for (const std::int64_t rows : {2, 20}) {

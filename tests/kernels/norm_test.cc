@@ -59,6 +59,27 @@ TEST_P(NormTest, InPlaceOfResidual) {
   compare(op, reduction(dtype_, width, 1, 3, 4), "out is residual");
 }
 
+// A sum and its norm; both are results.
+TEST_P(NormTest, AddNorm) {
+  for (const Size& s :
+       {Size{1, 1536, 0}, {5, 1536, 8}, {3, 2056, 0}, {2, 64, 0}, {4, 1028, 0}, {40, 127, 0}}) {
+    const Numbers x = random(s.rows * s.width, -3, 3), y = random(s.rows * s.width, -3, 3),
+                  w = random(s.width, -2, 2), next = random(s.width, -2, 2);
+    for (const bool sum : {false, true}) {
+      const auto op = [&](Device& device) {
+        const Shape shape{s.rows, s.width};
+        const Tensor xs = make(device, x, shape, dtype_, s.gap), out = make(device, y, shape, dtype_);
+        device.ops().add_norm(xs, make(device, y, shape, dtype_), make(device, w, {s.width}, DType::f32),
+                              make(device, next, {s.width}, DType::f32), 1e-5f, out);
+        return sum ? xs : out;
+      };
+      Tolerance t = reduction(dtype_, 8, 8, sum ? 3 : 5, 8);
+      t.relative += 2 * s.width * kUnit32;
+      compare(op, t, (sum ? "sum " : "norm ") + std::to_string(s.rows) + " × " + std::to_string(s.width));
+    }
+  }
+}
+
 TEST_P(NormTest, LayerNorm) {
   for (const Size& s : kSizes) {
     for (const bool residual : {false, true}) {

@@ -56,6 +56,48 @@ TEST_P(RopeTest, BothStylesOverHeadDims) {
   }
 }
 
+// Queries, keys and values are those of rope and kv_write, bit by bit; a row without a slot writes nothing.
+TEST_P(RopeTest, WithTheWriteOfKeysItIsTheSame) {
+  Device& device = *tested_;
+  for (const std::int64_t dim : {6, 48, 128}) {
+    const ArenaScope scope(device);
+    const std::int64_t n = 5, heads = 6, kv_heads = 2, slots = 16;
+    const KvSpec spec{.layers = 1,
+                      .kv_heads = 2,
+                      .head_dim = static_cast<int>(dim),
+                      .pages = 4,
+                      .page_size = 4,
+                      .dtype = dtype_};
+    const Tensor all =
+        make(device, random(n * (heads + 2 * kv_heads) * dim), {n, heads + 2 * kv_heads, dim}, dtype_);
+    const Tensor q = all.slice(1, 0, heads), k = all.slice(1, heads, heads + kv_heads),
+                 v = all.slice(1, heads + kv_heads, heads + 2 * kv_heads);
+    const Tensor before = make(device, random(slots * kv_heads * dim), {slots, kv_heads, dim}, dtype_);
+    const Tensor query = make(device, random(heads * dim), {1, heads, dim}, dtype_);
+    std::vector<std::int32_t> everywhere(slots);
+    for (std::int32_t i = 0; i < slots; ++i) everywhere[i] = i;
+    PagedBatch batch{.max_rows = 1, .max_context = 16, .rows = RowClass::few};
+    batch.row_starts = make_ints(device, {0, 1}, {2});
+    batch.context_lens = make_ints(device, {16}, {1});
+    batch.page_table = make_ints(device, {0, 1, 2, 3}, {1, 4});
+    std::vector<Numbers> results;
+    for (const bool fused : {true, false}) {
+      const auto store = device.make_kv_store(spec);
+      device.ops().kv_write(before, before, *store, 0, make_ints(device, everywhere, {slots}));
+      const KvTarget target{*store, 0, make_ints(device, {3, -1, 15, 0, 6}, {n})};
+      const Tensor rotations = table(device, n, dim / 2, dtype_);
+      poison(device);
+      const Tensor turned =
+          fused ? device.ops().rope_kv_write(q, k, v, rotations, RopeStyle::interleaved, target)
+                : device.ops().Ops::rope_kv_write(q, k, v, rotations, RopeStyle::interleaved, target);
+      results.push_back(download(device, turned));
+      results.push_back(download(device, device.ops().attention_paged(query, *store, 0, batch, 0.3f)));
+    }
+    EXPECT_EQ(results[0], results[2]) << dim;
+    EXPECT_EQ(results[1], results[3]) << dim;
+  }
+}
+
 // The rows of a longer table.
 TEST_P(RopeTest, SomeRowsOfATable) {
   const std::int64_t n = 9, heads = 2, dim = 16, first = 3, last = 8;

@@ -55,8 +55,12 @@ TaskList make_tasks(HostDevice& device, Plan plan) {
   return list;
 }
 
-std::int64_t tile_rows(std::int64_t all_rows, std::int64_t threads) {
-  return std::clamp(all_rows / (2 * threads), kLeastTileRows, kTileRows);
+// The same where segments have a kernel of their own, which keeps less per row and packs keys again for every
+// task.
+constexpr std::int64_t kSegmentRows = 512;
+
+std::int64_t tile_rows(std::int64_t all_rows, std::int64_t threads, std::int64_t most = kTileRows) {
+  return std::clamp(all_rows / (2 * threads), kLeastTileRows, most);
 }
 
 // Keys and values of whole segments, in the rows of a matrix.
@@ -97,8 +101,9 @@ struct PagedKeys {
 class Runner {
  public:
   Runner(const KernelTable& kernels, const Tensor& q, std::int64_t group, RowClass row_class, const Tensor& y,
-         float scale)
+         float scale, bool rounds_weights = false)
       : kernels_(kernels),
+        rounds_weights_(rounds_weights),
         block_(row_class == RowClass::few ? kernels.attention_few : kernels.attention_many),
         q_(q),
         group_(group),
@@ -116,7 +121,8 @@ class Runner {
   void run(const Task& task, const Keys& keys, std::byte* states) const {
     const std::int64_t rows = task.rows * group_, own = task.parts > 1 ? 0 : state_bytes(task.rows);
     std::byte* memory = thread_scratch(own + kernels_.attention_work_bytes(rows, dim_));
-    const AttentionTile tile{rows, dim_, type_of(q_.dtype), own ? memory : states + task.state, memory + own};
+    const AttentionTile tile{
+        rows, dim_, type_of(q_.dtype), rounds_weights_, own ? memory : states + task.state, memory + own};
     const void* from[kTileRows];
     std::int64_t limits[kTileRows];
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -134,8 +140,12 @@ class Runner {
   // Merges the states of all parts into that of the first, which is `task`.
   void merge(const Task& task, std::byte* states) const {
     const auto tile_of = [&](std::int64_t part) {
-      return AttentionTile{task.rows * group_, dim_, type_of(q_.dtype),
-                           states + task.state + part * state_bytes(task.rows), nullptr};
+      return AttentionTile{task.rows * group_,
+                           dim_,
+                           type_of(q_.dtype),
+                           rounds_weights_,
+                           states + task.state + part * state_bytes(task.rows),
+                           nullptr};
     };
     const AttentionTile first = tile_of(0);
     for (std::int64_t part = 1; part < task.parts; ++part) kernels_.attention_merge(first, tile_of(part));
@@ -195,6 +205,7 @@ class Runner {
   }
 
   const KernelTable& kernels_;
+  bool rounds_weights_;
   void (*block_)(const AttentionTile& tile, const AttentionKeys& keys);
   const Tensor& q_;
   std::int64_t group_;
@@ -217,6 +228,27 @@ void plan_segments(const AttentionOptions& options, std::int64_t heads, std::int
       }
     }
   }
+}
+
+void run_segment(const KernelTable& kernels, const Task& task, const Tensor& q, const SegmentKeys& keys,
+                 const Tensor& y, float scale) {
+  const std::int64_t dim = q.size(2);
+  const KeyRun all = keys.run(task, task.key_begin, task.key_end - task.key_begin);
+  SegmentTask segment{};
+  segment.rows = task.rows;
+  segment.keys = all.count;
+  segment.dim = dim;
+  segment.q = at(q, task.row_begin * q.strides[0] + task.head * q.strides[1]);
+  segment.q_stride = q.strides[0];
+  segment.k = all.keys;
+  segment.k_stride = all.key_stride;
+  segment.v = all.values;
+  segment.v_stride = all.value_stride;
+  segment.scale = scale;
+  segment.out = at(y, task.row_begin * y.row_stride() + task.head * dim);
+  segment.out_stride = y.row_stride();
+  segment.work = thread_scratch(kernels.segment_work_bytes(task.rows, dim));
+  kernels.segment(segment);
 }
 
 // Divides the sequences of a step into tasks of at most `rows` rows.
@@ -275,13 +307,20 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   GLMOCR_CHECK(q.strides[2] == 1 && k.strides[2] == 1 && v.strides[2] == 1);
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const ArenaScope scope(device_);
-  const std::int64_t most_rows = tile_rows(n * heads, device_.threads());
+  const bool pairs = q.dtype == DType::bf16 && kernels_.segment;
+  const std::int64_t most_rows = tile_rows(n * heads, device_.threads(), pairs ? kSegmentRows : kTileRows);
   const TaskList list =
       make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, heads, most_rows, tasks); });
-  const Runner runner(kernels_, q, 1, RowClass::many, y, options.scale);
+  const Runner runner(kernels_, q, 1, RowClass::many, y, options.scale, q.dtype == DType::bf16);
   const SegmentKeys keys{k, v};
   const auto body = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) runner.run(list.tasks[i], keys, nullptr);
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (pairs) {
+        run_segment(kernels_, list.tasks[i], q, keys, y, options.scale);
+      } else {
+        runner.run(list.tasks[i], keys, nullptr);
+      }
+    }
   };
   device_.pool().parallel_for(list.count, 1, std::ref(body));
   return y;

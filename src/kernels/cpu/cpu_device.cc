@@ -15,7 +15,7 @@ class CpuDevice final : public HostDevice {
   std::string name() const override { return "cpu"; }
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
-  bool prefers_bf16() const override { return isa_.bf16_products && cpu::has_bf16_product(); }
+  bool prefers_bf16() const override { return isa_.table().pairs != nullptr; }
   Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
 
  private:
@@ -25,7 +25,7 @@ class CpuDevice final : public HostDevice {
 
 // Convolutions take their weights in panels, but those of oneDNN in rows.
 Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
-  const bool onednn = matrix.dtype == DType::bf16 && prefers_bf16();
+  const bool onednn = matrix.dtype == DType::bf16 && prefers_bf16() && cpu::has_bf16_product();
   if (use != WeightUse::convolution || onednn) return HostDevice::prepare(matrix, use, owner);
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
   const std::int64_t out = matrix.size(0), in = matrix.size(1), width = isa_.table().gemm_columns;

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/thread_scratch.h"
 #include "kernels/host/host_device.h"
 
 namespace glmocr::cpu {
@@ -68,6 +69,12 @@ class CpuOps final : public Ops {
                        const ConvolutionOptions& options, const Tensor& y);
   void convolve_onednn(const Tensor& x, const Weight& weight, const Window& window,
                        const ConvolutionOptions& options, const Tensor& y);
+  void dense_pairs(const Product& product);
+  struct Slice {
+    std::int64_t row, rows, column, columns;  // of a result
+  };
+  void multiply_packed(const Product& product, const Slice& slice, const std::byte* groups,
+                       const std::byte* panels);
 
   Tensor output(const Tensor& out, const Shape& shape, DType dtype) {
     GLMOCR_CHECK(!out || (out.shape == shape && out.dtype == dtype));
@@ -88,6 +95,7 @@ class CpuOps final : public Ops {
   const Isa& isa_;
   const KernelTable& kernels_;
   Bf16Products bf16_products_;
+  AlignedBlock packed_;  // slices of the operands of a product
 };
 
 // Into panels [out / width rounded up, in, width] f32 from a matrix [out, in]; columns beyond `out` are zeros.

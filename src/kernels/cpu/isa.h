@@ -12,7 +12,7 @@ struct Isa {
   std::string_view name;
   const KernelTable& (*table)();
   bool (*available)();
-  bool bf16_products;  // dense bf16 products go to oneDNN (onednn.h) where that is built in
+  bool onednn;  // dense bf16 products go to oneDNN (onednn.h) where that is built in
 };
 
 // Best first. In isa_x86.cc or isa_generic.cc, depending on the target.

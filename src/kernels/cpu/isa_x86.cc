@@ -21,6 +21,9 @@ const KernelTable& kernel_table();
 namespace avx512_bf16 {
 const KernelTable& kernel_table();
 }
+namespace amx {
+const KernelTable& kernel_table();
+}
 
 namespace {
 
@@ -92,9 +95,8 @@ bool always() { return true; }
 }  // namespace
 
 std::span<const Isa> compiled_isas() {
-  // amx: oneDNN multiplies in tiles; the other kernels are those of avx512_bf16.
   static constexpr Isa isas[] = {
-      {"amx", avx512_bf16::kernel_table, has_amx, true},
+      {"amx", amx::kernel_table, has_amx, false},
       {"avx512_bf16", avx512_bf16::kernel_table, has_avx512_bf16, true},
       {"avx512", avx512::kernel_table, has_avx512, false},
       {"avx2", avx2::kernel_table, has_avx2, false},

@@ -51,6 +51,17 @@ struct DotTask {
   int64_t c_stride;
 };
 
+// c [m, n] = x [m, k] · wᵀ in fp32, of bf16: m rows of x in groups as pack_rows makes them, n rows of w in panels
+// as pack_columns does. Rows of c are rounded up to pair_rows and have room for n rounded up to pair_columns; what
+// is beyond is overwritten. All memory is 64-byte aligned.
+struct PairsTask {
+  const void* groups;
+  const void* panels;
+  int64_t m, n, k;
+  float* c;
+  int64_t c_stride;
+};
+
 // out = round(round(act(round(product + bias))) + residual); an absent part has no rounding.
 struct EpilogueTask {
   int64_t rows, columns;
@@ -119,7 +130,8 @@ struct RopeTask {
 // dim). Both are 64-byte aligned.
 struct AttentionTile {
   int64_t rows, dim;
-  Type type;  // of q, keys, values and results
+  Type type;            // of q, keys, values and results
+  bool rounds_weights;  // to bf16, before they multiply and are summed
   void* state;
   void* work;  // for the block functions; merge and end do not use it
 };
@@ -141,6 +153,23 @@ struct AttentionKeys {
   const int32_t* visible;
 };
 
+// Rows of one head of bf16 against all keys of a segment: out = softmax(q · kᵀ · scale) · v, with weights
+// rounded as in Ops::attention. Strides count elements. work has segment_work_bytes(rows, dim) bytes, 64-byte
+// aligned. out may be q.
+struct SegmentTask {
+  int64_t rows, keys, dim;
+  const void* q;
+  int64_t q_stride;
+  const void* k;
+  int64_t k_stride;
+  const void* v;
+  int64_t v_stride;
+  float scale;
+  void* out;
+  int64_t out_stride;
+  void* work;
+};
+
 struct KernelTable {
   int64_t gemm_rows;     // rows of the micro-kernel: row blocks should be multiples of it
   int64_t gemm_columns;  // columns of the micro-kernel
@@ -152,6 +181,14 @@ struct KernelTable {
   void (*epilogue)(const EpilogueTask& task);
   void (*convolution)(const ConvolutionTask& task);
   void (*depthwise)(const DepthwiseTask& task);
+
+  // Products of bf16; null where the set has none.
+  int64_t pair_rows, pair_columns, pair_depth;
+  void (*pairs)(const PairsTask& task);
+  // At most pair_rows rows of bf16 become a group of so many, at most pair_columns rows a panel; each row has k
+  // rounded up to pair_depth values then.
+  void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
+  void (*pack_columns)(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 
   void (*rms_norm)(const NormTask& task);
   void (*layer_norm)(const NormTask& task);
@@ -175,6 +212,10 @@ struct KernelTable {
   void (*attention_merge)(const AttentionTile& tile, const AttentionTile& other);
   // rows[r] [dim] = acc / sum, rounded.
   void (*attention_end)(const AttentionTile& tile, void* const* rows);
+
+  // Null where the set has no products of bf16.
+  int64_t (*segment_work_bytes)(int64_t rows, int64_t dim);
+  void (*segment)(const SegmentTask& task);
 
   // The largest of n values, the lowest index of it, and Σ exp(value − largest). Index -1 and nothing else
   // where a value is NaN or infinite.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 
 #include "base/numbers.h"
@@ -44,6 +45,19 @@ std::int64_t part_size(std::int64_t count, std::int64_t most, std::int64_t unit)
   return round_up(divide_up(count, divide_up(count, most)), unit);
 }
 
+// Rows of a task of oneDNN's, so that all threads end together: the least time of the busiest one, where every
+// task costs some rows more than it has.
+std::int64_t balanced_rows(std::int64_t all, std::int64_t column_parts, std::int64_t threads) {
+  constexpr std::int64_t kMost = 8 * kBf16RowUnit, kCost = 16;
+  std::int64_t best = kMost, least = INT64_MAX;
+  for (std::int64_t rows = kMost; rows > 0; rows -= kBf16RowUnit) {
+    const std::int64_t turns = divide_up(divide_up(all, rows) * column_parts, threads);
+    const std::int64_t time = turns * (std::min(rows, all) + kCost);
+    if (time < least) best = rows, least = time;
+  }
+  return best;
+}
+
 }  // namespace
 
 Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions& options) {
@@ -57,11 +71,12 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   const ArenaScope scope(device_);
   if (options.rows == RowClass::few) {
     few_rows(product);
-  } else if (isa_.bf16_products && x.dtype == DType::bf16 && weight.data.dtype == DType::bf16 &&
-             has_bf16_product()) {
+  } else if (!kernels_.pairs || in == 0 || x.dtype != DType::bf16 || weight.data.dtype != DType::bf16) {
+    dense(product);
+  } else if (isa_.onednn && has_bf16_product()) {
     dense_onednn(product);
   } else {
-    dense(product);
+    dense_pairs(product);
   }
   return product.y;
 }
@@ -115,6 +130,64 @@ void CpuOps::dense(const Product& p) {
   device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
 }
 
+// bf16 by our own kernels, a slice of rows and of columns at a time: all threads pack them once, then multiply in
+// small tasks. Sums depend neither on slices nor on tasks.
+void CpuOps::dense_pairs(const Product& p) {
+  constexpr std::int64_t kPackedBytes = std::int64_t{8} << 20;  // of either operand
+  const std::int64_t row_unit = kernels_.pair_rows, column_unit = kernels_.pair_columns;
+  const std::int64_t depth_bytes = round_up(p.in, kernels_.pair_depth) * 2;
+  const auto slice = [&](std::int64_t count, std::int64_t unit) {
+    return part_size(count, std::max(kPackedBytes / depth_bytes / unit, std::int64_t{1}) * unit, unit);
+  };
+  const std::int64_t all_rows = slice(p.rows, row_unit), all_columns = slice(p.out, column_unit);
+  std::byte* panels = packed_.get((all_columns + all_rows) * depth_bytes);
+  std::byte* groups = panels + all_columns * depth_bytes;
+  for (std::int64_t column = 0; column < p.out; column += all_columns) {
+    const std::int64_t columns = std::min(all_columns, p.out - column);
+    for (std::int64_t row = 0; row < p.rows; row += all_rows) {
+      const std::int64_t rows = std::min(all_rows, p.rows - row);
+      const std::int64_t to_pack = row == 0 ? divide_up(columns, column_unit) : 0;
+      const auto pack = [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          if (const std::int64_t first = i * column_unit; i < to_pack) {
+            kernels_.pack_columns(p.weights(column + first), std::min(column_unit, columns - first), p.in,
+                                  panels + first * depth_bytes);
+          } else {
+            const std::int64_t from = (i - to_pack) * row_unit;
+            kernels_.pack_rows(const_rows(p.x, row + from), std::min(row_unit, rows - from), p.in,
+                               groups + from * depth_bytes);
+          }
+        }
+      };
+      device_.pool().parallel_for(to_pack + divide_up(rows, row_unit), 1, std::ref(pack));
+      multiply_packed(p, {row, rows, column, columns}, groups, panels);
+    }
+  }
+}
+
+void CpuOps::multiply_packed(const Product& p, const Slice& all, const std::byte* groups,
+                             const std::byte* panels) {
+  const std::int64_t depth_bytes = round_up(p.in, kernels_.pair_depth) * 2;
+  const std::int64_t rows = part_size(all.rows, 128, kernels_.pair_rows),
+                     row_parts = divide_up(all.rows, rows);
+  std::int64_t columns = part_size(all.columns, 128, kernels_.pair_columns);
+  while (columns > kernels_.pair_columns &&
+         row_parts * divide_up(all.columns, columns) < 3 * device_.threads()) {
+    columns = part_size(columns, divide_up<std::int64_t>(columns, 2), kernels_.pair_columns);
+  }
+  const std::int64_t column_parts = divide_up(all.columns, columns);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t row = task / column_parts * rows, column = task % column_parts * columns;
+      const std::int64_t m = std::min(rows, all.rows - row), n = std::min(columns, all.columns - column);
+      float* tile = thread_floats(rows * columns);
+      kernels_.pairs({groups + row * depth_bytes, panels + column * depth_bytes, m, n, p.in, tile, columns});
+      kernels_.epilogue(p.epilogue(all.row + row, all.column + column, m, n, {tile, columns, Type::f32}));
+    }
+  };
+  device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
+}
+
 // bf16 by oneDNN. Where the columns are cut depends on the shape of the weights alone, because the order of
 // the sums may depend on the width of a tile; how many rows it has does not matter. Short rows take wide
 // tiles: copying their results would cost more than the narrower tiles gain.
@@ -122,8 +195,7 @@ void CpuOps::dense_onednn(const Product& p) {
   const std::int64_t columns = std::min(part_size(p.out, p.in < 512 ? 1536 : 1024, 64), p.out);
   const std::int64_t column_parts = divide_up(p.out, columns),
                      last_columns = p.out - (column_parts - 1) * columns;
-  std::int64_t rows = 8 * kBf16RowUnit;
-  while (rows > kBf16RowUnit && divide_up(p.rows, rows) * column_parts < 2 * device_.threads()) rows /= 2;
+  const std::int64_t rows = balanced_rows(p.rows, column_parts, device_.threads());
   const std::int64_t row_parts = divide_up(p.rows, rows);
   const std::int64_t last_rows = round_up(p.rows - (row_parts - 1) * rows, kBf16RowUnit);
   // Whole rows go to y at once, where nothing follows that reads what y held.

@@ -132,14 +132,10 @@ void Prepared::run(const Bf16Operands& operands) const {
   m.stream.wait();
 }
 
-// Elsewhere oneDNN emulates bf16 at less than half the speed of fp32, or refuses. It takes the best
-// instructions of the processor whatever set our own kernels were asked for (its limit can be set once per
-// process only), so cpu:avx512_bf16 may multiply in AMX tiles: the same products and fp32 sums in another
-// order.
-bool multiplies_bf16() {
-  const auto isa = dnnl::get_effective_cpu_isa();
-  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
-}
+// Elsewhere oneDNN emulates bf16 at less than half the speed of fp32, or refuses. With AMX its sums depend on the
+// number of rows, and it takes the best instructions of the processor whatever set our own kernels were asked for
+// (its limit can be set once per process only).
+bool multiplies_bf16() { return dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16; }
 
 }  // namespace
 

@@ -11,7 +11,7 @@ namespace glmocr::cpu {
 // Products of bf16 matrices by oneDNN, on the calling thread alone. onednn.cc, or no_onednn.cc in builds
 // without it.
 
-// Whether they can be used: oneDNN is there and multiplies bf16 natively on this processor.
+// Whether they can be used: oneDNN is there and multiplies bf16 natively on this processor, not in AMX tiles.
 bool has_bf16_product();
 
 // out [rows, n] = round(x [rows, k] · weight [n, k]ᵀ + bias), all bf16 but the bias; out is contiguous.

@@ -54,10 +54,10 @@ GLMOCR_INLINE F exp(F x, F low) {
 }
 GLMOCR_INLINE F exp(F x) { return exp(x, zero()); }
 
-// exp(x) for x <= 0, within 1 ulp down to -87; below that 0. NaN stays NaN.
-GLMOCR_INLINE F exp_falling(F x) {
-  const F lowest = set(-87), clamped = max(lowest, x), n = whole_ln2s(clamped);
-  return select(less(x, lowest), zero(), times_pow2(exp_reduced(without_ln2(clamped, n)), n));
+// 2^x for x <= 0, within 1 ulp down to -126; below that 0. NaN stays NaN.
+GLMOCR_INLINE F exp2_falling(F x) {
+  const F lowest = set(-126), clamped = max(lowest, x), n = round_even(clamped);
+  return select(less(x, lowest), zero(), times_pow2(exp_reduced((clamped - n) * set(0.69314718f)), n));
 }
 
 GLMOCR_INLINE F silu(F x) { return x / (set(1) + exp(zero() - x)); }

@@ -4,7 +4,8 @@
 
 // softmax(q·kᵀ)·v over blocks of keys with a running maximum and sum (Milakov and Gimelshein 2018; Dao et al.
 // 2022). Many query rows go through the micro-kernel of the GEMM, with the block's keys and values packed
-// once; few rows (a decode step) read keys and values as they lie.
+// once; few rows (a decode step) read keys and values as they lie. Scores are taken in base 2 and relative to a
+// whole number, so that a new maximum changes exponents alone.
 namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
 
@@ -20,10 +21,10 @@ struct Count {
 // The state of a tile. A row of q and acc has `pitch` floats.
 struct State {
   int64_t rows, dim, pitch;
-  float* q;        // [rows, pitch], scaled
-  float* acc;      // [rows, pitch], Σ exp(score − largest) · value
-  float* largest;  // [rows]
-  float* sum;      // [rows], Σ exp(score − largest)
+  float* q;        // [rows, pitch], scaled, in base 2
+  float* acc;      // [rows, pitch], Σ 2^(score − largest) · value
+  float* largest;  // [rows], the next whole number from the largest score on
+  float* sum;      // [rows], Σ 2^(score − largest)
 
   explicit State(const AttentionTile& tile)
       : rows(tile.rows),
@@ -181,9 +182,9 @@ void add_values_by_panels(const State& state, const KeyList<T>& keys, const floa
   }
 }
 
-GLMOCR_INLINE float exp_of(float x) {
+GLMOCR_INLINE float exp2_of(float x) {
   float values[kLanes];
-  store(values, exp(set(x)));
+  store(values, exp2_falling(set(x)));
   return values[0];
 }
 
@@ -192,22 +193,25 @@ GLMOCR_INLINE void scale_row(float* row, int64_t width, float factor) {
   for (int64_t d = 0; d < width; d += kLanes) store(row + d, load(row + d) * scale);
 }
 
-// Turns the visible scores of a row into weights and takes them into its running maximum and sum.
+// Turns the visible scores of a row into weights, rounded to W, and takes them into its running maximum and
+// sum.
+template <class W>
 GLMOCR_INLINE void softmax_row(const State& state, int64_t row, float* scores, int64_t visible) {
   const int64_t whole = round_up(visible, kLanes);
   for (int64_t i = visible; i < whole; ++i) scores[i] = -__builtin_inff();
   F best = load(scores);
   for (int64_t i = kLanes; i < whole; i += kLanes) best = max(best, load(scores + i));
-  const float before = state.largest[row], top = largest_of(best), largest = top > before ? top : before;
+  const float before = state.largest[row], top = __builtin_ceilf(largest_of(best));
+  const float largest = top > before ? top : before;
   const F centre = set(largest);
   F total = zero();
   for (int64_t i = 0; i < whole; i += kLanes) {
-    const F weight = exp_falling(load(scores + i) - centre);
+    const F weight = rounded<W>(exp2_falling(load(scores + i) - centre));
     total = total + weight;
     store(scores + i, weight);
   }
   if (largest > before) {
-    const float factor = exp_of(before - largest);
+    const float factor = exp2_of(before - largest);
     scale_row(state.acc + row * state.pitch, state.pitch, factor);
     state.sum[row] *= factor;
     state.largest[row] = largest;
@@ -215,11 +219,11 @@ GLMOCR_INLINE void softmax_row(const State& state, int64_t row, float* scores, i
   state.sum[row] += sum(total);
 }
 
-template <class T>
+template <class W, class T>
 void softmax(const State& state, const KeyList<T>& keys, float* scores) {
   for (int64_t r = 0; r < state.rows; ++r) {
     if (const int64_t visible = keys.visible_to(r); visible > 0) {
-      softmax_row(state, r, scores + r * kMaxKeys, visible);
+      softmax_row<W>(state, r, scores + r * kMaxKeys, visible);
     }
   }
 }
@@ -237,17 +241,17 @@ void block_of_few_rows(const State& state, const KeyList<T>& keys, float* scores
   for_rows<kBlock>(0, state.rows, [&](int64_t row, auto count) {
     score_rows<T, decltype(count)::value>(state, keys, row, scores);
   });
-  softmax(state, keys, scores);
+  softmax<float>(state, keys, scores);
   for_rows<kBlock>(0, state.rows, [&](int64_t row, auto count) {
     add_values_rows<T, decltype(count)::value>(state, keys, row, scores);
   });
 }
 
-template <class T>
+template <class W, class T>
 void block_of_many_rows(const State& state, const KeyList<T>& keys, float* scores) {
   float* panel = scores + state.rows * kMaxKeys;
   scores_by_panels(state, keys, scores, panel);
-  softmax(state, keys, scores);
+  softmax<W>(state, keys, scores);
   add_values_by_panels(state, keys, scores, panel);
 }
 
@@ -265,13 +269,14 @@ int64_t attention_work_bytes(int64_t rows, int64_t dim) {
 
 void attention_begin(const AttentionTile& tile, const void* const* rows, float scale) {
   const State state(tile);
+  const F factor = set(scale * 1.44269504f);
   with_compute_type(tile.type, [&](auto tag) {
     using T = decltype(tag);
     for (int64_t r = 0; r < state.rows; ++r) {
       const T* from = static_cast<const T*>(rows[r]);
       for (int64_t d = 0; d < state.pitch; d += kLanes) {
         const int64_t n = state.dim - d;
-        store(state.q + r * state.pitch + d, n > 0 ? load_some(from + d, n) * set(scale) : zero());
+        store(state.q + r * state.pitch + d, n > 0 ? load_some(from + d, n) * factor : zero());
         store(state.acc + r * state.pitch + d, zero());
       }
       state.largest[r] = -__builtin_inff();
@@ -287,8 +292,11 @@ void attention_few(const AttentionTile& tile, const AttentionKeys& keys) {
 }
 
 void attention_many(const AttentionTile& tile, const AttentionKeys& keys) {
+  auto* scores = static_cast<float*>(tile.work);
   with_compute_type(tile.type, [&](auto tag) {
-    block_of_many_rows(State(tile), KeyList<decltype(tag)>(keys), static_cast<float*>(tile.work));
+    const KeyList<decltype(tag)> list(keys);
+    if (tile.rounds_weights) return block_of_many_rows<Bf16>(State(tile), list, scores);
+    block_of_many_rows<float>(State(tile), list, scores);
   });
 }
 
@@ -297,7 +305,7 @@ void attention_merge(const AttentionTile& tile, const AttentionTile& other) {
   for (int64_t r = 0; r < state.rows; ++r) {
     if (more.sum[r] == 0) continue;  // the row saw no key there
     const float largest = state.largest[r] > more.largest[r] ? state.largest[r] : more.largest[r];
-    const float mine = exp_of(state.largest[r] - largest), theirs = exp_of(more.largest[r] - largest);
+    const float mine = exp2_of(state.largest[r] - largest), theirs = exp2_of(more.largest[r] - largest);
     float* acc = state.acc + r * state.pitch;
     const float* added = more.acc + r * state.pitch;
     for (int64_t d = 0; d < state.pitch; d += kLanes) {

@@ -36,4 +36,19 @@ void attention_many(const AttentionTile& tile, const AttentionKeys& keys);
 void attention_merge(const AttentionTile& tile, const AttentionTile& other);
 void attention_end(const AttentionTile& tile, void* const* rows);
 
+#ifdef __AVX512BF16__
+void pairs(const PairsTask& task);  // simd_pairs.cc
+void pack_rows(const ConstRows& rows, int64_t count, int64_t k, void* group);
+void pack_columns(const ConstRows& rows, int64_t count, int64_t k, void* panel);
+int64_t segment_work_bytes(int64_t rows, int64_t dim);  // simd_segments.cc
+void segment(const SegmentTask& task);
+#else
+constexpr int64_t kPairRows = 0, kPairColumns = 0, kPairDepth = 0;
+constexpr decltype(KernelTable::pairs) pairs = nullptr;
+constexpr decltype(KernelTable::pack_rows) pack_rows = nullptr;
+constexpr decltype(KernelTable::pack_columns) pack_columns = nullptr;
+constexpr decltype(KernelTable::segment_work_bytes) segment_work_bytes = nullptr;
+constexpr decltype(KernelTable::segment) segment = nullptr;
+#endif
+
 }  // namespace glmocr::cpu::GLMOCR_ISA

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
 
 namespace glmocr::cpu::GLMOCR_ISA {
 
@@ -16,6 +17,12 @@ const KernelTable& kernel_table() {
       .epilogue = epilogue,
       .convolution = convolution,
       .depthwise = depthwise,
+      .pair_rows = kPairRows,
+      .pair_columns = kPairColumns,
+      .pair_depth = kPairDepth,
+      .pairs = pairs,
+      .pack_rows = pack_rows,
+      .pack_columns = pack_columns,
       .rms_norm = rms_norm,
       .layer_norm = layer_norm,
       .rope = rope,
@@ -29,6 +36,8 @@ const KernelTable& kernel_table() {
       .attention_many = attention_many,
       .attention_merge = attention_merge,
       .attention_end = attention_end,
+      .segment_work_bytes = segment_work_bytes,
+      .segment = segment,
       .greedy = greedy,
   };
   return table;

@@ -2,8 +2,6 @@
 #include "kernels/cpu/thread_scratch.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
 #include "base/error.h"
 #include "base/numbers.h"
@@ -13,28 +11,24 @@ namespace {
 
 constexpr std::int64_t kLeastBlock = std::int64_t{4} << 20;
 
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-struct Block {
-  std::unique_ptr<void, Free> memory;
-  std::int64_t bytes = 0;
-};
-
 }  // namespace
 
-std::byte* thread_scratch(std::int64_t bytes) {
-  thread_local Block block;
-  if (bytes > block.bytes) {
+std::byte* AlignedBlock::get(std::int64_t bytes) {
+  if (bytes > bytes_) {
     // The system commits pages as they are used, so a generous block costs nothing and seldom has to grow.
     const std::int64_t rounded = std::max(kLeastBlock, round_up<std::int64_t>(bytes + bytes / 4, 4096));
-    block.memory.reset();
-    block.bytes = 0;
-    block.memory.reset(std::aligned_alloc(4096, rounded));
-    if (!block.memory) fail(ErrorCode::memory, cat("the system has no ", rounded, " bytes of memory left"));
-    block.bytes = rounded;
+    memory_.reset();
+    bytes_ = 0;
+    memory_.reset(std::aligned_alloc(4096, rounded));
+    if (!memory_) fail(ErrorCode::memory, cat("the system has no ", rounded, " bytes of memory left"));
+    bytes_ = rounded;
   }
-  return static_cast<std::byte*>(block.memory.get());
+  return static_cast<std::byte*>(memory_.get());
+}
+
+std::byte* thread_scratch(std::int64_t bytes) {
+  thread_local AlignedBlock block;
+  return block.get(bytes);
 }
 
 }  // namespace glmocr::cpu

@@ -96,6 +96,25 @@ GLMOCR_INLINE Pairs load_part_pairs(const Bf16* p, int64_t n) {  // 0 < n < kPai
   return reinterpret_cast<Pairs>(_mm512_maskz_loadu_epi16((1u << n) - 1, p));
 }
 GLMOCR_INLINE F add_products(Pairs a, Pairs b, F sum) { return _mm512_dpbf16_ps(sum, a, b); }
+GLMOCR_INLINE Pairs round_pairs(F low, F high) { return _mm512_cvtne2ps_pbh(high, low); }
+GLMOCR_INLINE void store_pairs(Bf16* p, Pairs v) { _mm512_storeu_si512(p, reinterpret_cast<I>(v)); }
+// The bits of the first kPairLanes values of the n that are left, two to a lane; what is missing is zero.
+GLMOCR_INLINE F load_words(const Bf16* p, int64_t n) {
+  const I v = n >= kPairLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p);
+  return _mm512_castsi512_ps(v);
+}
+GLMOCR_INLINE void store_words(Bf16* p, F v) { _mm512_storeu_si512(p, _mm512_castps_si512(v)); }
+
+// 2^x within 3e-6 of its size; 0 below 2^-126. NaN stays NaN.
+GLMOCR_INLINE F exp2_short(F x) {
+  const F part = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // x − floor(x)
+  F p = set(0.013534168f);
+  p = _mm512_fmadd_ps(p, part, set(0.05201146f));
+  p = _mm512_fmadd_ps(p, part, set(0.24144275f));
+  p = _mm512_fmadd_ps(p, part, set(0.69300383f));
+  p = _mm512_fmadd_ps(p, part, set(1.0000026f));
+  return _mm512_scalef_ps(p, x);
+}
 #endif
 
 GLMOCR_INLINE void transpose(F* v) {

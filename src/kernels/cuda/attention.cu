@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/attention.cuh"
 
-#include <vector>
+#include <algorithm>
+#include <bit>
 
+#include "base/numbers.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
 
 namespace glmocr::cuda {
 namespace {
 
-// The tiles of the queries of all segments: segment and first row.
-std::vector<std::int32_t> segment_tiles(std::span<const std::int32_t> starts, int tile_rows) {
-  std::vector<std::int32_t> tiles;
-  for (std::int32_t s = 0; s + 1 < std::ssize(starts); ++s) {
-    for (std::int32_t row = 0; row < starts[s + 1] - starts[s]; row += tile_rows) {
-      tiles.push_back(s);
-      tiles.push_back(row);
-    }
-  }
-  return tiles;
+int tile_count(std::span<const std::int32_t> starts, int tile_rows) {
+  int count = 0;
+  for (std::size_t s = 0; s + 1 < starts.size(); ++s)
+    count += divide_up(starts[s + 1] - starts[s], tile_rows);
+  return count;
 }
 
 bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim && rows_are_aligned(t); }
@@ -35,38 +32,41 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
   const ArenaScope scope(device_);
   const std::span<const std::int32_t> queries = options.of_queries();
   GLMOCR_CHECK(queries.size() == options.segments.size());
-  const auto upload = [&](std::span<const std::int32_t> rows) {
-    return device_.upload_array(rows.data(), {std::ssize(rows)});
-  };
-  const Tensor starts = upload(options.segments), first_queries = upload(queries);
+  const auto segments = static_cast<int>(std::ssize(options.segments)) - 1;
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
-    const SegmentAttention<T> a{.q = data<const T>(q),
-                                .k = data<const T>(k),
-                                .v = data<const T>(v),
-                                .q_row = q.strides[0],
-                                .q_head = q.strides[1],
-                                .k_row = k.strides[0],
-                                .k_head = k.strides[1],
-                                .v_row = v.strides[0],
-                                .v_head = v.strides[1],
-                                .y = data<T>(y),
-                                .y_row = y.row_stride(),
-                                .starts = data<const std::int32_t>(starts),
-                                .queries = data<const std::int32_t>(first_queries),
-                                .segments = static_cast<int>(std::ssize(options.segments)) - 1,
-                                .heads = static_cast<int>(heads),
-                                .dim = static_cast<int>(dim),
-                                .scale = options.scale};
+    SegmentAttention<T> a{.q = data<const T>(q),
+                          .k = data<const T>(k),
+                          .v = data<const T>(v),
+                          .q_row = q.strides[0],
+                          .q_head = q.strides[1],
+                          .k_row = k.strides[0],
+                          .k_head = k.strides[1],
+                          .v_row = v.strides[0],
+                          .v_head = v.strides[1],
+                          .y = data<T>(y),
+                          .y_row = y.row_stride(),
+                          .starts = nullptr,
+                          .queries = nullptr,
+                          .starts_here = {},
+                          .queries_here = {},
+                          .segments = segments,
+                          .keys = static_cast<int>(k.size(0)),
+                          .heads = static_cast<int>(heads),
+                          .dim = static_cast<int>(dim),
+                          .scale = options.scale};
+    if (segments <= a.kHere) {
+      std::copy(options.segments.begin(), options.segments.end(), a.starts_here);
+      std::copy(queries.begin(), queries.end(), a.queries_here);
+    } else {
+      a.starts = data<const std::int32_t>(device_.upload_array(options.segments.data(), {segments + 1}));
+      a.queries = data<const std::int32_t>(device_.upload_array(queries.data(), {segments + 1}));
+    }
     if constexpr (std::is_same_v<T, bf16_t>) {
       if (tensor_cores_take(q) && tensor_cores_take(k) && tensor_cores_take(v)) {
         const bool sm90 = dim <= kMaxSm90Dim && context_.hopper;
-        const std::vector<std::int32_t> tiles =
-            segment_tiles(queries, sm90 ? kSegmentTileSm90 : kSegmentTile);
-        const std::int64_t count = std::ssize(tiles) / 2;
-        const Tensor on_device = device_.upload_array(tiles.data(), {count, 2});
-        const auto run_tiles = sm90 ? run_segments_sm90 : run_segments_mma;
-        return run_tiles(context_, a, data<const std::int32_t>(on_device), static_cast<int>(count));
+        return sm90 ? run_segments_sm90(context_, a, tile_count(queries, kSegmentTileSm90))
+                    : run_segments_mma(context_, a, tile_count(queries, kSegmentTile));
       }
     }
     run_segments(context_, a, static_cast<int>(n));
@@ -103,6 +103,9 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
                               .kv_heads = s.kv_heads,
                               .dim = static_cast<int>(dim),
                               .page_size = s.page_size,
+                              .page_shift = std::has_single_bit(static_cast<unsigned>(s.page_size))
+                                                ? std::countr_zero(static_cast<unsigned>(s.page_size))
+                                                : -1,
                               .scale = scale};
     if (batch.rows == RowClass::few) {
       const Tensor partial =

@@ -14,9 +14,19 @@ struct SegmentAttention {
   std::int64_t q_row, q_head, k_row, k_head, v_row, v_head;  // strides
   T* y;
   std::int64_t y_row;
-  const std::int32_t *starts, *queries;  // [segments + 1]: first rows of k and v, of q
-  int segments, heads, dim;
+  // [segments + 1]: first rows of k and v, of q. Of few segments they are here, else on the device.
+  static constexpr int kHere = 32;
+  const std::int32_t *starts, *queries;
+  std::int32_t starts_here[kHere + 1], queries_here[kHere + 1];
+  int segments, keys, heads, dim;  // keys: rows of k and v
   float scale;
+
+  __device__ __forceinline__ int key_start(int segment) const {
+    return segments <= kHere ? starts_here[segment] : starts[segment];
+  }
+  __device__ __forceinline__ int query_start(int segment) const {
+    return segments <= kHere ? queries_here[segment] : queries[segment];
+  }
 };
 
 // Pages of a store.
@@ -29,12 +39,21 @@ struct PagedAttention {
   const std::int32_t *row_starts, *context_lens, *page_table;
   std::int64_t table_row;  // stride
   int rows, sequences, pages, heads, kv_heads, dim, page_size;
+  int page_shift;  // page_size is 1 << page_shift; -1 where it is no power of two
   float scale;
+
+  // The page of a token, of those of its sequence. Divisions would cost more than the copies they are for.
+  __device__ __forceinline__ int page_of(int token) const {
+    return page_shift >= 0 ? token >> page_shift : token / page_size;
+  }
 
   // The index of a token's key, or value, of a head in the store.
   __device__ __forceinline__ std::int64_t offset(const std::int32_t* table, int kv_head, int token) const {
-    const int page = table[token / page_size];
-    return ((std::int64_t{page} * kv_heads + kv_head) * page_size + token % page_size) * dim;
+    const int page = page_of(token);
+    return offset(table[page], kv_head, token - page * page_size);
+  }
+  __device__ __forceinline__ std::int64_t offset(int page, int kv_head, int token_of_page) const {
+    return std::int64_t{page * kv_heads + kv_head} * (page_size * dim) + token_of_page * dim;
   }
 };
 
@@ -52,21 +71,17 @@ void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context,
 std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t dim,
                             std::int64_t max_context);
 
-// On tensor cores: head_dim up to 128, rows of q, k and v multiples of 16 bytes at such addresses.
+// On tensor cores: head_dim up to 128, rows of q, k and v multiples of 16 bytes at such addresses. The weights are
+// rounded to bf16, as the contract allows.
 inline constexpr int kMaxTensorCoreDim = 128;
-// Weights are split into so many bf16 parts that add up to them: one alone has an error of 2^-9, which would round
-// a third of the results differently from a sum in fp32.
-inline constexpr int kWeightParts = 2;
-// tiles [count, 2] i32: segment and first row within it, for tiles of so many rows.
+// `tiles`: how many tiles of so many rows the segments have.
 inline constexpr int kSegmentTile = 128, kSegmentTileSm90 = 192;
-void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
-                      int count);
+void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, int tiles);
 void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a);
 
 // On Hopper: segments with head_dim up to 64, pages up to 128.
 inline constexpr int kMaxSm90Dim = 64;
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
-                       int count);
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, int tiles);
 void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a);
 
 }  // namespace glmocr::cuda

@@ -7,7 +7,7 @@ namespace glmocr::cuda {
 namespace {
 
 constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
-constexpr int kThreads = 128;
+constexpr int kThreads = 256;
 constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
 constexpr int kGroups = kThreads / kLanes;
 constexpr int kKeysPerGroup = kPart / kGroups;
@@ -35,6 +35,37 @@ __device__ __forceinline__ Pack<T, 8> load_8(const T* from, int count) {
   return pack;
 }
 
+// Dimension d of a row from the records of its parts: kAtOnce of them are read at once.
+__device__ __forceinline__ float joined_parts(const float* records, int record, int parts, int d) {
+  constexpr int kAtOnce = 8;
+  float most = -INFINITY, weights = 0, sum = 0;
+  for (int first = 0; first < parts; first += kAtOnce) {
+    float largest[kAtOnce], total[kAtOnce], value[kAtOnce];
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) {
+      const float* own = records + (first + p) * record;
+      const bool exists = first + p < parts;
+      largest[p] = exists ? __ldcg(own) : -INFINITY;
+      total[p] = exists ? __ldcg(own + 1) : 0;
+      value[p] = exists ? __ldcg(own + 2 + d) : 0;
+    }
+    const float before = most;
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) most = fmaxf(most, largest[p]);
+    const float base = most == -INFINITY ? 0 : most;
+    const float shrink = expf(before - base);
+    weights *= shrink;
+    sum *= shrink;
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) {
+      const float scale = expf(largest[p] - base);
+      weights = fmaf(scale, total[p], weights);
+      sum = fmaf(scale, value[p], sum);
+    }
+  }
+  return sum / weights;
+}
+
 template <class T>
 struct FewArguments {
   PagedAttention<T> a;
@@ -51,7 +82,7 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
   const PagedAttention<T>& a = args.a;
   __shared__ float scores[kHeads][kPart];
   __shared__ float sums[kGroups][kHeads][kPacks * kLanes * 8];
-  __shared__ int found, sees;
+  __shared__ int found;
   let_next_start();
   wait_for_previous();
   const int part = blockIdx.x, row = blockIdx.z, tid = threadIdx.x;
@@ -60,33 +91,46 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
   const int head0 = kv_head * per_kv_head + first, heads = min(kHeads, per_kv_head - first);
   const int lane = tid % kLanes, group = tid / kLanes;
 
-  if (tid == 0) found = a.sequences;
-  __syncthreads();
-  for (int s = tid; s < a.sequences; s += kThreads) {
-    const int first_row = a.row_starts[s], end_row = a.row_starts[s + 1], context = a.context_lens[s];
-    if (first_row <= row && row < end_row) {
-      found = s;
-      sees = context - end_row + row + 1;
+  // Each group of lanes takes every kGroups-th key; all its keys and values are read at once. Mostly row i is the one row
+  // of sequence i: what that needs is read at once too, without waiting for the search.
+  const int begin = part * kPart;
+  int sequence = min(row, a.sequences - 1), first_row, end_row, context, pages[kKeysPerGroup];
+  const auto load_sequence = [&] {
+    first_row = a.row_starts[sequence];
+    end_row = a.row_starts[sequence + 1];
+    context = a.context_lens[sequence];
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+      const int page = min(a.page_of(begin + group + u * kGroups), a.pages - 1);
+      pages[u] = a.page_table[sequence * a.table_row + page];
     }
-  }
-  __syncthreads();
-  const int sequence = found;
+  };
+  load_sequence();
   T* y = a.y + (std::int64_t{row} * a.heads + head0) * a.dim;
-  if (sequence == a.sequences) {
-    for (int i = tid; part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
-    return;
+  if (row < first_row || end_row <= row) {
+    if (tid == 0) found = a.sequences;
+    __syncthreads();
+    for (int s = tid; s < a.sequences; s += kThreads) {
+      if (a.row_starts[s] <= row && row < a.row_starts[s + 1]) found = s;
+    }
+    __syncthreads();
+    sequence = found;
+    if (sequence == a.sequences) {
+      for (int i = tid; part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
+      return;
+    }
+    load_sequence();
+    __syncthreads();  // `found` is used once more
   }
-  const int visible = sees, begin = part * kPart, count = min(visible - begin, kPart);
+  const int visible = context - end_row + row + 1, count = min(visible - begin, kPart);
   if (count <= 0) return;
 
-  // Each group of lanes takes every kGroups-th key; all its keys and values are read at once.
-  const std::int32_t* table = a.page_table + sequence * a.table_row;
   Pack<T, 8> keys[kKeysPerGroup][kPacks], values[kKeysPerGroup][kPacks];
   std::int64_t offsets[kKeysPerGroup];
 #pragma unroll
   for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups;
-    offsets[u] = key < count ? a.offset(table, kv_head, begin + key) : 0;
+    const int key = group + u * kGroups, token = begin + key;
+    offsets[u] = key < count ? a.offset(pages[u], kv_head, token - a.page_of(token) * a.page_size) : 0;
   }
   const auto load_all = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], const T* from) {
 #pragma unroll
@@ -107,7 +151,7 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
     for (int p = 0; p < kPacks; ++p) {
       const int d = (p * kLanes + lane) * 8;
       const T* from = a.q + row * a.q_row + (head0 + h) * a.q_head + d;
-      const auto pack = load_8<T, false>(from, h < heads ? a.dim - d : 0);
+      const auto pack = load_8<T, kPacked>(from, h < heads ? a.dim - d : 0);
 #pragma unroll
       for (int i = 0; i < 8; ++i) q[h][p][i] = to_float(pack.v[i]);
     }
@@ -207,21 +251,10 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
   __syncthreads();
   if (!found) return;
   __threadfence();
+#pragma unroll 2
   for (int i = tid; i < heads * a.dim; i += kThreads) {
     const int h = i / a.dim, d = i % a.dim;
-    const float* own = partial + h * args.parts * record;
-    float most = -INFINITY;
-#pragma unroll 8
-    for (int p = 0; p < parts; ++p) most = fmaxf(most, __ldcg(own + p * record));
-    const float base = most == -INFINITY ? 0 : most;
-    float sum = 0, weights = 0;
-#pragma unroll 8
-    for (int p = 0; p < parts; ++p) {
-      const float scale = expf(__ldcg(own + p * record) - base);
-      weights = fmaf(scale, __ldcg(own + p * record + 1), weights);
-      sum = fmaf(scale, __ldcg(own + p * record + 2 + d), sum);
-    }
-    y[i] = from_float<T>(sum / weights);
+    y[i] = from_float<T>(joined_parts(partial + h * args.parts * record, record, parts, d));
   }
   if (tid == 0) *counter = 0;
 }
@@ -232,8 +265,10 @@ void run(Context& context, const FewArguments<T>& args) {
   const int per_kv_head = a.heads / a.kv_heads;
   const dim3 grid(args.parts, a.kv_heads * blocks_for(per_kv_head, kHeads), a.rows);
   GLMOCR_CHECK(std::int64_t{grid.y} * grid.z <= kCounters);
+  const bool packed = a.dim % 8 == 0 && a.q_row % 8 == 0 && a.q_head % 8 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(a.q) % 16 == 0;
   const auto kernel =
-      a.dim % 8 == 0 ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
+      packed ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
   launch(context, "attention_paged", kernel, grid, kThreads, 0, args);
 }
 

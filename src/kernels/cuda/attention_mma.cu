@@ -15,7 +15,7 @@ constexpr float kLog2E = 1.44269504088896340736f;
 // Bound by the tensor cores and the exponentials. kWarps warps with 16 queries each share blocks of kKeys keys
 // and values in shared memory; the next block is read while this one is used.
 template <int kDim, int kWarps, class Source>
-__global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source source) {
+__global__ void __launch_bounds__(32 * kWarps) attention_kernel(const __grid_constant__ Source source) {
   constexpr int kThreads = 32 * kWarps, kRows = 16 * kWarps, kChunks = kDim / 8;
   constexpr int kBlockBytes = kKeys * kDim * 2;
   extern __shared__ __align__(128) std::byte shared[];
@@ -139,27 +139,17 @@ __global__ void __launch_bounds__(32 * kWarps) attention_kernel(const Source sou
 
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k) {
-      std::uint32_t weights[kWeightParts][4];
+      std::uint32_t weights[4];
 #pragma unroll
-      for (int part = 0; part < kWeightParts; ++part) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          float& low = scores[2 * k + i / 2][i % 2 * 2];
-          float& high = scores[2 * k + i / 2][i % 2 * 2 + 1];
-          weights[part][i] = pack_bf16(low, high);
-          low -= __uint_as_float(weights[part][i] << 16);
-          high -= __uint_as_float(weights[part][i] & 0xFFFF0000u);
-        }
+      for (int i = 0; i < 4; ++i) {
+        weights[i] = pack_bf16(scores[2 * k + i / 2][i % 2 * 2], scores[2 * k + i / 2][i % 2 * 2 + 1]);
       }
 #pragma unroll
       for (int d = 0; d < kDim / 16; ++d) {
         std::uint32_t b[4];
         load_matrices_transposed(b, values + swizzled<kChunks>(16 * k + lane % 16, 2 * d + lane / 16));
-#pragma unroll
-        for (int part = 0; part < kWeightParts; ++part) {
-          mma(sums[2 * d], weights[part], b[0], b[1]);
-          mma(sums[2 * d + 1], weights[part], b[2], b[3]);
-        }
+        mma(sums[2 * d], weights, b[0], b[1]);
+        mma(sums[2 * d + 1], weights, b[2], b[3]);
       }
     }
     if constexpr (Source::kPaged) {
@@ -194,12 +184,11 @@ void run(Context& context, const char* name, const Source& source, int tiles) {
 
 }  // namespace
 
-void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
-                      int count) {
+void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, int tiles) {
   constexpr int kWarps = kSegmentTile / 16;
-  const SegmentTiles source{a, tiles};
-  a.dim <= 64 ? run<64, kWarps>(context, "attention", source, count)
-              : run<128, kWarps>(context, "attention", source, count);
+  const SegmentTiles source{a};
+  a.dim <= 64 ? run<64, kWarps>(context, "attention", source, tiles)
+              : run<128, kWarps>(context, "attention", source, tiles);
 }
 
 void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a) {

@@ -74,18 +74,19 @@ __device__ int owner_of(const std::int32_t* starts, int count, int row) {
 
 // Bound by fp32 arithmetic and the cache: a warp per query and head, keys come from the cache of the block.
 template <class T>
-__global__ void __launch_bounds__(kThreads) segments_kernel(const SegmentAttention<T> a, int rows) {
+__global__ void __launch_bounds__(kThreads)
+    segments_kernel(const __grid_constant__ SegmentAttention<T> a, int rows) {
   let_next_start();
   wait_for_previous();
   const int row = blockIdx.x * kWarps + threadIdx.x / 32, head = blockIdx.y;
   if (row >= rows) return;
   const float* q = load_query(a.q + row * a.q_row + head * a.q_head, a.dim);
-  const int segment = owner_of(a.queries, a.segments, row);
+  const int segment = owner_of(a.segments <= a.kHere ? a.queries_here : a.queries, a.segments, row);
   if (segment == a.segments) return;  // rows behind the last segment belong to none
-  const std::int64_t begin = a.starts[segment];
+  const std::int64_t begin = a.key_start(segment);
   const auto key = [&](int i) { return a.k + (begin + i) * a.k_row + head * a.k_head; };
   const auto value = [&](int i) { return a.v + (begin + i) * a.v_row + head * a.v_head; };
-  attend(q, key, value, a.starts[segment + 1] - static_cast<int>(begin), a.dim, a.scale,
+  attend(q, key, value, a.key_start(segment + 1) - static_cast<int>(begin), a.dim, a.scale,
          a.y + row * a.y_row + head * a.dim);
 }
 

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/wgmma.cuh"
 
 // Attention on Hopper, as in FlashAttention-3 (Shah et al. 2024): one warpgroup reads keys and values into a ring
-// of stages, others multiply; while one of them computes exponentials, the tensor cores work for another. Blocks of
-// keys begin at multiples of kKeys, so what a row sums depends on the row alone.
+// of stages, others multiply. While a block's exponentials are computed, the tensor cores work for other warpgroups, and
+// multiply the values of the block before. Blocks of keys begin at multiples of kKeys, so what a row sums depends on the
+// row alone.
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kKeys = 64, kStages = 4, kLag = 2;  // kLag: copies of so many blocks are under way
-constexpr int kTileBytes = 64 * 128;              // [64, 64] bf16; a wider matrix is several of them
+constexpr int kKeys = 64, kLag = 2;   // kLag: copies of so many blocks are under way
+constexpr int kTileBytes = 64 * 128;  // [64, 64] bf16; a wider matrix is several of them
 constexpr float kLog2E = 1.44269504088896340736f;
 
 // kDim: head_dim, rounded up. Registers limit the warpgroups that multiply.
@@ -19,6 +21,7 @@ struct Shape90 {
   static constexpr int kDim = kHeadDim, kParts = kDim / 64, kChunks = kDim / 8;
   static constexpr int kConsumers = kDim == 64 ? 3 : 2, kRows = 64 * kConsumers,
                        kThreads = 128 * (1 + kConsumers);
+  static constexpr int kStages = kDim == 64 ? 6 : 5;
   static constexpr int kProducerRegisters = kDim == 64 ? 32 : 40, kConsumerRegisters = kDim == 64 ? 160 : 232;
   static constexpr int kMatrixBytes = kParts * kTileBytes;  // 64 rows
   // Queries, then the stages: keys, values.
@@ -26,12 +29,20 @@ struct Shape90 {
 };
 static_assert(Shape90<64>::kRows == kSegmentTileSm90);
 
+// Keys and values as matrices for copy_box: of segments whose heads are 64 wide and lie one behind the other.
+struct KeyMaps {
+  CUtensorMap keys{}, values{};
+  bool exist = false;
+};
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+constexpr int kProducerBarrier = 8;  // of the warpgroup that reads; those that multiply have their own index
 
 // Where everything is in shared memory.
 struct Shared90 {
   std::uint32_t queries, stages, full, empty;
-  volatile int* spoilt;  // [kStages] the block, plus one, whose values were not all finite
+  volatile int* spoilt;  // [stages] the block, plus one, whose values were not all finite
 };
 
 __device__ __forceinline__ std::uint32_t place(int row, int chunk) {
@@ -62,16 +73,43 @@ __device__ __forceinline__ void publish(const Tile& tile, const Shared90& shared
     }
   }
   publish_to_tensor_cores();
-  arrive(shared.full + 8 * stage);
+  asm volatile("bar.sync %0, 128;" ::"n"(kProducerBarrier) : "memory");
+  if (threadIdx.x == 0) arrive(shared.full + 8 * stage);
 }
 
-// Reads blocks of keys and values, 128 threads together.
+// Whole blocks of keys and values, copied by one thread. Returns how many.
+template <class S>
+__device__ __forceinline__ int produce_boxes(const Tile& tile, const Shared90& shared, const KeyMaps& maps,
+                                             Ring<S::kStages>& filled) {
+  const int whole = tile.keys / kKeys, row0 = static_cast<int>(tile.first_key);
+  for (int block = 0; block < whole; ++block) {
+    if (threadIdx.x == 0) {
+      const std::uint32_t keys = shared.stages + filled.stage * 2 * S::kMatrixBytes,
+                          full = shared.full + 8 * filled.stage;
+      wait_for_phase(shared.empty + 8 * filled.stage, filled.parity ^ 1);
+      arrive_and_expect(full, 2 * kTileBytes);
+      copy_box(keys, maps.keys, 64 * tile.head, row0 + block * kKeys, full);
+      copy_box(keys + kTileBytes, maps.values, 64 * tile.head, row0 + block * kKeys, full);
+    }
+    filled.next();
+  }
+  return whole;
+}
+
+// Reads blocks of keys and values. What cannot be copied as a box 128 threads copy together: blocks that are not whole
+// too, because what follows a segment must not reach its rows, not even times 0.
 template <class S, class Source>
 __device__ __forceinline__ void produce(const Source& source, const Tile& tile, const Shared90& shared,
-                                        const std::byte* memory) {
+                                        const KeyMaps& maps, const std::byte* memory) {
   const int blocks = (tile.keys + kKeys - 1) / kKeys;
-  Ring<kStages> filled, published;
-  for (int block = 0; block < blocks + kLag; ++block) {
+  Ring<S::kStages> filled;
+  int first = 0;
+  if constexpr (!Source::kPaged) {
+    if (maps.exist) first = produce_boxes<S>(tile, shared, maps, filled);
+    if (first == blocks) return;
+  }
+  Ring<S::kStages> published = filled;
+  for (int block = first; block < blocks + kLag; ++block) {
     if (block < blocks) {
       wait_for_phase(shared.empty + 8 * filled.stage, filled.parity ^ 1);
       const std::uint32_t keys = shared.stages + filled.stage * 2 * S::kMatrixBytes;
@@ -87,17 +125,17 @@ __device__ __forceinline__ void produce(const Source& source, const Tile& tile, 
       filled.next();
     }
     commit_copies();
-    if (block < kLag) continue;
+    if (block < first + kLag) continue;
     wait_for_copies<kLag>();
     publish<S, Source>(tile, shared, memory, block - kLag, published.stage);
     published.next();
   }
 }
 
-// The softmax of one block for rows g and g + 8: scores become weights; sums shrink where the maximum grows.
-template <int kParts>
-__device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[kParts][8][4],
-                                       float (&largest)[2], float (&total)[2], float scale) {
+// The softmax of one block for rows g and g + 8: scores become weights. What was summed before is to be multiplied by
+// `shrink`, exactly 1 where the block changes nothing, as for a row that sees none of its keys.
+__device__ __forceinline__ void soften(float (&scores)[8][4], float (&largest)[2], float (&total)[2],
+                                       float (&shrink)[2], float scale) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     float most = largest[i];
@@ -106,18 +144,9 @@ __device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[kPar
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
     const float base = most == -INFINITY ? 0 : most * scale;
-    // Exactly 1 where the block changes nothing, as for a row that sees none of its keys.
-    const float shrink = most == largest[i] ? 1 : exp2f((largest[i] - most) * scale);
+    shrink[i] = most == largest[i] ? 1 : exp2f((largest[i] - most) * scale);
     largest[i] = most;
-    total[i] *= shrink;
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        sums[part][j][2 * i] *= shrink;
-        sums[part][j][2 * i + 1] *= shrink;
-      }
-    }
+    total[i] *= shrink[i];
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       float &low = scores[j][2 * i], &high = scores[j][2 * i + 1];
@@ -128,20 +157,27 @@ __device__ __forceinline__ void soften(float (&scores)[8][4], float (&sums)[kPar
   }
 }
 
-// Weights as the left operand: bf16 parts that add up to them.
-__device__ __forceinline__ void split(float (&scores)[8][4], std::uint32_t (&weights)[kWeightParts][4][4]) {
+// Most blocks change no maximum.
+template <int kParts>
+__device__ __forceinline__ void shrink_sums(float (&sums)[kParts][8][4], const float (&shrink)[2]) {
+  if (!__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1)) return;
+#pragma unroll
+  for (int d = 0; d < kParts; ++d) {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[d][j][i] *= shrink[i / 2];
+    }
+  }
+}
+
+// Weights as the left operand.
+__device__ __forceinline__ void pack(const float (&scores)[8][4], std::uint32_t (&weights)[4][4]) {
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
 #pragma unroll
-    for (int part = 0; part < kWeightParts; ++part) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        float &low = scores[2 * k + i / 2][i % 2 * 2], &high = scores[2 * k + i / 2][i % 2 * 2 + 1];
-        weights[part][k][i] = pack_bf16(low, high);
-        if (part + 1 == kWeightParts) continue;
-        low -= __uint_as_float(weights[part][k][i] << 16);
-        high -= __uint_as_float(weights[part][k][i] & 0xFFFF0000u);
-      }
+    for (int i = 0; i < 4; ++i) {
+      weights[k][i] = pack_bf16(scores[2 * k + i / 2][i % 2 * 2], scores[2 * k + i / 2][i % 2 * 2 + 1]);
     }
   }
 }
@@ -169,8 +205,9 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
 
   pin(q);
 
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, sums[S::kParts][8][4] = {}, scores[8][4] = {};
-  std::uint32_t weights[kWeightParts][4][4];
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {},
+        scores[8][4] = {};
+  std::uint32_t weights[4][4];
   const float scale = a.scale * kLog2E;
   const int row_in_tile = first + 16 * warp + g, blocks = (tile.keys + kKeys - 1) / kKeys;
   int sees[2] = {tile.keys, tile.keys};
@@ -178,19 +215,32 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     sees[0] = min(tile.first_sees + row_in_tile, tile.keys);
     sees[1] = min(tile.first_sees + row_in_tile + 8, tile.keys);
   }
-  Ring<kStages> ring;
-  for (int block = 0; block < blocks; ++block) {
-    wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
-    const std::uint32_t keys = shared.stages + ring.stage * 2 * S::kMatrixBytes;
-    pin(scores);
-    wgmma_begin();
+  const auto begin_scores = [&](int stage) {
+    const std::uint32_t keys = shared.stages + stage * 2 * S::kMatrixBytes;
 #pragma unroll
     for (int k = 0; k < S::kDim / 16; ++k) {
       wgmma<false>(scores, q[k], tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4)), k > 0);
     }
     wgmma_commit();
-    wgmma_wait<0>();
+  };
+  const auto begin_sums = [&](int stage) {
+    const std::uint32_t values = shared.stages + (2 * stage + 1) * S::kMatrixBytes;
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; ++k) {
+#pragma unroll
+      for (int d = 0; d < S::kParts; ++d) {
+        wgmma<true>(sums[d], weights[k], tile_descriptor(values + d * kTileBytes + 2048 * k), true);
+      }
+    }
+    wgmma_commit();
+  };
+  const auto pin_all = [&] {
     pin(scores);
+    pin(weights);
+#pragma unroll
+    for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
+  };
+  const auto soften_block = [&](int block) {
     if ((block + 1) * kKeys > tile.first_sees) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -200,39 +250,54 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
         }
       }
     }
-    soften(scores, sums, largest, total, scale);
-    split(scores, weights);
-    const std::uint32_t values = keys + S::kMatrixBytes;
-#pragma unroll
-    for (int part = 0; part < kWeightParts; ++part) pin(weights[part]);
-#pragma unroll
-    for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
-    wgmma_begin();
-#pragma unroll
-    for (int k = 0; k < kKeys / 16; ++k) {
-#pragma unroll
-      for (int part = 0; part < kWeightParts; ++part) {
-#pragma unroll
-        for (int d = 0; d < S::kParts; ++d) {
-          wgmma<true>(sums[d], weights[part][k], tile_descriptor(values + d * kTileBytes + 2048 * k), true);
-        }
-      }
-    }
-    wgmma_commit();
-    wgmma_wait<0>();
-#pragma unroll
-    for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
+    soften(scores, largest, total, shrink, scale);
+  };
+  // The sums of a block are complete.
+  const auto end_block = [&](int block, int stage) {
     if constexpr (Source::kPaged) {
-      if (shared.spoilt[ring.stage] == block + 1) {
+      if (shared.spoilt[stage] == block + 1) {
 #pragma unroll
         for (int d = 0; d < S::kParts; ++d) {
           put_back_not_finite(sums[d], source, tile, block * kKeys, (block + 1) * kKeys, sees, 64 * d);
         }
       }
     }
-    if (tid == 0) arrive(shared.empty + 8 * ring.stage);
+    if (tid == 0) arrive(shared.empty + 8 * stage);
+  };
+
+  Ring<S::kStages> ring, used;
+  wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+  pin(scores);
+  wgmma_begin();
+  begin_scores(ring.stage);
+  wgmma_wait<0>();
+  pin(scores);
+  soften_block(0);
+  pack(scores, weights);
+  ring.next();
+  for (int block = 1; block < blocks; ++block) {
+    wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+    pin_all();
+    wgmma_begin();
+    begin_scores(ring.stage);
+    begin_sums(used.stage);
+    wgmma_wait<1>();
+    pin(scores);
+    soften_block(block);
+    wgmma_wait<0>();
+    pin_all();
+    end_block(block - 1, used.stage);
+    shrink_sums(sums, shrink);
+    pack(scores, weights);
     ring.next();
+    used.next();
   }
+  pin_all();
+  wgmma_begin();
+  begin_sums(used.stage);
+  wgmma_wait<0>();
+  pin_all();
+  end_block(blocks - 1, used.stage);
 
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -257,21 +322,22 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
 
 #endif
 
-// Bound by the tensor cores: with weights in two parts they do half again the products of the definition.
+// Bound by the tensor cores and, for head_dim 64, as much by exponentials.
 template <class S, class Source>
 __global__ void __launch_bounds__(S::kThreads, 1)
-    attention_sm90_kernel([[maybe_unused]] const Source source) {
+    attention_sm90_kernel([[maybe_unused]] const __grid_constant__ Source source,
+                          [[maybe_unused]] const __grid_constant__ KeyMaps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) std::byte memory[];
-  __shared__ __align__(8) std::uint64_t barriers[2 * kStages];
-  __shared__ int spoilt[kStages];
+  __shared__ __align__(8) std::uint64_t barriers[2 * S::kStages];
+  __shared__ int spoilt[S::kStages];
   let_next_start();
   const std::uint32_t begin = (shared_address(memory) + 1023) & ~1023u;
   const Shared90 shared{begin, begin + S::kConsumers * S::kMatrixBytes, shared_address(barriers),
-                        shared_address(barriers) + 8 * kStages, spoilt};
+                        shared_address(barriers) + 8 * S::kStages, spoilt};
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i) {
-      init_barrier(shared.full + 8 * i, 128);
+    for (int i = 0; i < S::kStages; ++i) {
+      init_barrier(shared.full + 8 * i, 1);
       init_barrier(shared.empty + 8 * i, S::kConsumers);
       spoilt[i] = 0;
     }
@@ -285,7 +351,7 @@ __global__ void __launch_bounds__(S::kThreads, 1)
   const int group = threadIdx.x / 128;
   if (group == 0) {
     shrink_registers<S::kProducerRegisters>();
-    produce<S>(source, tile, shared, memory + (begin - shared_address(memory)));
+    produce<S>(source, tile, shared, maps, memory + (begin - shared_address(memory)));
   } else {
     grow_registers<S::kConsumerRegisters>();
     consume<S>(source, tile, 64 * (group - 1), begin + (group - 1) * S::kMatrixBytes, shared);
@@ -294,17 +360,22 @@ __global__ void __launch_bounds__(S::kThreads, 1)
 }
 
 template <int kDim, class Source>
-void run(Context& context, const char* name, const Source& source, int tiles) {
+void run(Context& context, const char* name, const Source& source, int tiles, const KeyMaps& maps = {}) {
   using S = Shape90<kDim>;
   launch(context, name, attention_sm90_kernel<S, Source>, dim3(tiles, source.a.heads), S::kThreads,
-         S::kShared, source);
+         S::kShared, source, maps);
 }
 
 }  // namespace
 
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, const std::int32_t* tiles,
-                       int count) {
-  run<64>(context, "attention", SegmentTiles{a, tiles}, count);
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, int tiles) {
+  KeyMaps maps{};
+  maps.exist = a.dim == 64 && a.k_head == a.dim && a.v_head == a.dim;
+  if (maps.exist) {
+    maps.keys = tensor_map(context, "attention", a.k, a.k_row, a.keys, a.heads * a.dim, kKeys);
+    maps.values = tensor_map(context, "attention", a.v, a.v_row, a.keys, a.heads * a.dim, kKeys);
+  }
+  run<64>(context, "attention", SegmentTiles{a}, tiles, maps);
 }
 
 void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a) {

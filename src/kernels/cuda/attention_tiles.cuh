@@ -19,14 +19,22 @@ struct Tile {
 struct SegmentTiles {
   static constexpr bool kPaged = false;
   SegmentAttention<bf16_t> a;
-  const std::int32_t* tiles;  // [count, 2]: segment and first row within it
 
+  // Every segment has its own tiles.
   __device__ __forceinline__ bool find(int index, int tile_rows, int head, Tile& tile) const {
-    const int segment = tiles[2 * index], first = tiles[2 * index + 1];
-    const int begin = a.starts[segment], keys = a.starts[segment + 1] - begin;
-    const int row0 = a.queries[segment] + first, rows = min(tile_rows, a.queries[segment + 1] - row0);
-    tile = {row0, rows, keys, keys, head, head, begin, nullptr};
-    return true;
+    for (int segment = 0; segment < a.segments; ++segment) {
+      const int begin = a.query_start(segment), end = a.query_start(segment + 1);
+      const int count = (end - begin + tile_rows - 1) / tile_rows;
+      if (index >= count) {
+        index -= count;
+        continue;
+      }
+      const int row0 = begin + index * tile_rows, first_key = a.key_start(segment),
+                keys = a.key_start(segment + 1) - first_key;
+      tile = {row0, min(tile_rows, end - row0), keys, keys, head, head, first_key, nullptr};
+      return true;
+    }
+    return false;
   }
   __device__ __forceinline__ const bf16_t* query(const Tile& tile, int row) const {
     return a.q + std::int64_t{tile.row0 + row} * a.q_row + tile.head * a.q_head;

@@ -132,6 +132,10 @@ class CudaDevice final : public Device {
   }
   void download(const Tensor& from, void* host) override;
   void copy(const Tensor& from, const Tensor& to) override;
+  void wait() override {
+    activate();
+    finish();
+  }
   Tensor borrow(const Tensor& host) override {
     GLMOCR_CHECK(host.is_contiguous());
     const Tensor tensor = scratch(host.shape, host.dtype);

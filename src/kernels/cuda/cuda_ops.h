@@ -17,17 +17,22 @@ class CudaOps final : public Ops {
   void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) override;
   // linear.cu; its kernels are in linear_*.cu
   Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
+  Tensor gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) override;
   // activation.cu
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor activate(const Tensor& x, Activation activation) override;
   // norm.cu
   Tensor rms_norm(const Tensor& x, const Tensor& weight, const NormOptions& options) override;
+  void add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& next, float eps,
+                const Tensor& out) override;
   Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                     const NormOptions& options) override;
   // rope.cu
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                       DType precision) override;
   Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override;
+  Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
+                       RopeStyle style, const KvTarget& target) override;
   // attention.cc; its kernels are in attention_*.cu
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options) override;

@@ -18,6 +18,10 @@ struct Product {
   std::int64_t residual_stride;
   T* y;  // [rows, out]
   std::int64_t y_stride;
+  // With a second matrix [out, in] (out a multiple of 8) the result is round(round(silu(round(x · Wᵀ + bias))) · round(x · Uᵀ + up_bias)); then
+  // there is neither activation nor residual.
+  const S* up = nullptr;
+  const float* up_bias = nullptr;
 
   // The result at [row, column] from its sum: ops.h says where it is rounded.
   __device__ __forceinline__ void finish(float sum, int row, int column) const {
@@ -27,10 +31,19 @@ struct Product {
     if (residual) value = rounded<T>(value) + to_float(residual[row * residual_stride + column]);
     y[row * y_stride + column] = from_float<T>(value);
   }
+  __device__ __forceinline__ float gated(float gate, float up_sum) const {
+    return rounded<T>(apply<T>(Activation::silu, rounded<T>(gate))) * rounded<T>(up_sum);
+  }
+  __device__ __forceinline__ void finish_gated(float gate, float up_sum, int row, int column) const {
+    if (bias) gate += bias[column];
+    if (up_bias) up_sum += up_bias[column];
+    y[row * y_stride + column] = from_float<T>(gated(gate, up_sum));
+  }
   // The results at [row, column + 8 · i] and [.., column + 8 · i + 1] for kPairs of i, from their sums in the order
   // of mma(): `half` is 0 for the first row of its results, 1 for the second. What is added is read before anything
-  // is written, all of it at once.
-  template <int kPairs>
+  // is written, all of it at once. kActivated: activation is not none. Kernels are compiled for both, because the
+  // processor would have to jump over the code of the activations for every result, which costs more than the product.
+  template <int kPairs, bool kActivated>
   __device__ __forceinline__ void finish_pairs(const float (*sums)[4], int half, int row, int column) const {
     if (row >= rows) return;
     float low[kPairs], high[kPairs], more[kPairs][2] = {}, offset[kPairs][2] = {};
@@ -46,7 +59,7 @@ struct Product {
     for (int i = 0; i < kPairs; ++i) {
       low[i] = rounded<T>(sums[i][2 * half] + offset[i][0]);
       high[i] = rounded<T>(sums[i][2 * half + 1] + offset[i][1]);
-      if (activation != Activation::none) {
+      if constexpr (kActivated) {
         low[i] = apply<T>(activation, low[i]);
         high[i] = apply<T>(activation, high[i]);
       }
@@ -72,7 +85,8 @@ struct Product {
 
 // Each runs a product with one order of sums, whatever the number of rows.
 using Bf16Product = Product<bf16_t, bf16_t>;
-// On tensor cores; rows of x and W must be multiples of 16 bytes, at such addresses.
+// On tensor cores; rows of x and W must be multiples of 16 bytes, at such addresses. A second matrix is taken by
+// run_few_rows and run_many_rows_sm90.
 void run_few_rows(Context& context, const Bf16Product& product);
 void run_many_rows(Context& context, const Bf16Product& product);
 void run_many_rows_sm90(Context& context, const Bf16Product& product);

@@ -33,18 +33,20 @@ struct Group {
 //
 // The lane for columns 2t and 2t + 1 loads the eight terms from 8t on, of W and x alike, and feeds them to two
 // products: that permutes the terms, the same way on both sides.
-template <int kWarps, int kFeatures, int kRows, int kUnroll>
-__global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps == 8 ? 3 : 1)
+//
+// Of a product with a second matrix a block has half as many features of each: eight of one, eight of the other, in
+// turn.
+template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated>
+__global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / kWarps : 1)
     few_rows_kernel(const __grid_constant__ Group group) {
-  constexpr int kThreads = 32 * kWarps;
+  constexpr int kThreads = 32 * kWarps, kColumns = kFeatures * (kGated ? 8 : 16);  // of the result
   __shared__ float partial[kWarps][kRows * 8][kFeatures * 16 + 1];
   let_next_start();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   int which = 0;
   while (which + 1 < group.count && static_cast<int>(blockIdx.x) >= group.blocks_before[which + 1]) ++which;
   const Bf16Product& p = group.products[which];
-  const int feature0 = (blockIdx.x - group.blocks_before[which]) * kFeatures * 16,
-            row0 = blockIdx.y * kRows * 8;
+  const int feature0 = (blockIdx.x - group.blocks_before[which]) * kColumns, row0 = blockIdx.y * kRows * 8;
   const int steps = (p.in + kStep - 1) / kStep, per_warp = (steps + kWarps - 1) / kWarps;
   const int begin = warp * per_warp, end = min(begin + per_warp, steps);
 
@@ -56,9 +58,10 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps == 8 ? 3 : 1
       const int k = (first + u) * kStep + 8 * t;
 #pragma unroll
       for (int i = 0; i < kFeatures * 2; ++i) {
-        const int feature = feature0 + 8 * i + g;
+        const int feature = feature0 + 8 * (kGated ? i / 2 : i) + g;
         const bool inside = first + u < end && k < p.in && feature < p.out;
-        w[u][i / 2][i % 2] = inside ? load_once(p.w + std::int64_t{feature} * p.in + k) : uint4{};
+        const bf16_t* matrix = kGated && i % 2 == 1 ? p.up : p.w;
+        w[u][i / 2][i % 2] = inside ? load_once(matrix + std::int64_t{feature} * p.in + k) : uint4{};
       }
     }
   };
@@ -99,49 +102,71 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps == 8 ? 3 : 1
     }
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < kRows * 8 * kFeatures * 16; i += kThreads) {
-    const int feature = i % (kFeatures * 16), row = i / (kFeatures * 16);
+  const auto sum_of = [&](int row, int feature) {
     float sum = 0;
 #pragma unroll
     for (int other = 0; other < kWarps; ++other) sum += partial[other][row][feature];
-    if (row0 + row < p.rows && feature0 + feature < p.out) p.finish(sum, row0 + row, feature0 + feature);
+    return sum;
+  };
+  for (int i = threadIdx.x; i < kRows * 8 * kColumns; i += kThreads) {
+    const int column = i % kColumns, row = i / kColumns;
+    if (row0 + row >= p.rows || feature0 + column >= p.out) continue;
+    if constexpr (kGated) {
+      const int gate = column / 8 * 16 + column % 8;
+      p.finish_gated(sum_of(row, gate), sum_of(row, gate + 8), row0 + row, feature0 + column);
+    } else {
+      p.finish(sum_of(row, column), row0 + row, feature0 + column);
+    }
   }
 }
 
-template <int kWarps, int kFeatures, int kRows, int kUnroll>
+template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated>
 void run(Context& context, Group group) {
   unsigned blocks = 0;
   for (int i = 0; i < group.count; ++i) {
     group.blocks_before[i] = static_cast<int>(blocks);
-    blocks += blocks_for(group.products[i].out, kFeatures * 16);
+    blocks += blocks_for(group.products[i].out, kFeatures * (kGated ? 8 : 16));
   }
   const dim3 grid(blocks, blocks_for(group.products[0].rows, kRows * 8));
-  launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll>, grid, 32 * kWarps, 0, group);
+  launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll, kGated>, grid, 32 * kWarps, 0,
+         group);
 }
 
-// The number of warps decides the order of the sums, so it depends on `in` alone.
-template <int kWarps>
+// The number of warps decides the order of the sums, so it depends on the weight alone.
+template <int kWarps, bool kGated>
 void run_warps(Context& context, const Group& group) {
-  constexpr int kUnroll = kWarps == 8 ? 6 : 9;  // 1536 and 4608 terms: one load each
+  constexpr int kUnroll =
+      kWarps == 16 ? 9 : 6;  // 1536 terms in eight parts and 4608 in sixteen: one load each
   const int rows = group.products[0].rows;
-  if (rows <= 8) return run<kWarps, 1, 1, kUnroll>(context, group);
-  if (rows <= 16) return run<kWarps, 1, 2, kUnroll>(context, group);
-  if constexpr (kWarps == 8) {
-    run<kWarps, 2, 4, 3>(context, group);
+  if (rows <= 8) return run<kWarps, 1, 1, kUnroll, kGated>(context, group);
+  if (rows <= 16) return run<kWarps, 1, 2, kUnroll, kGated>(context, group);
+  if constexpr (kWarps == 16) {
+    run<kWarps, 1, 4, 5, kGated>(context, group);
   } else {
-    run<kWarps, 1, 4, 5>(context, group);
+    run<kWarps, 2, 4, 3, kGated>(context, group);
   }
 }
 
+// A great many features give many blocks: fewer warps in each let more of them run at once.
+int warps_of(const Bf16Product& p) { return p.out >= 16384 ? 4 : p.in <= 2048 ? 8 : 16; }
+
+template <bool kGated>
 void run_group(Context& context, const Group& group) {
-  group.products[0].in <= 2048 ? run_warps<8>(context, group) : run_warps<16>(context, group);
+  const int warps = warps_of(group.products[0]);
+  if (warps == 4) return run_warps<4, kGated>(context, group);
+  if (warps == 8) return run_warps<8, kGated>(context, group);
+  run_warps<16, kGated>(context, group);
+}
+void run_group(Context& context, const Group& group) {
+  group.products[0].up ? run_group<true>(context, group) : run_group<false>(context, group);
 }
 
 bool fits(const Group& group, const Bf16Product& p) {
   const Bf16Product& first = group.products[0];
   // A residual may be the result of the product before.
-  return group.count < Group::kMost && !p.residual && !first.residual && p.x == first.x &&
-         p.x_stride == first.x_stride && p.rows == first.rows && p.in == first.in;
+  return group.count < Group::kMost && !p.residual && !first.residual && !p.up && !first.up &&
+         p.x == first.x && p.x_stride == first.x_stride && p.rows == first.rows && p.in == first.in &&
+         warps_of(p) == warps_of(first);
 }
 
 }  // namespace

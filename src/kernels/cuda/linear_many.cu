@@ -28,6 +28,7 @@ __device__ __forceinline__ void copy_tile(std::uint32_t shared, const bf16_t* ma
 
 // Bound by the tensor cores: tiles of 128 × 128 results whose operands are read into shared memory three steps
 // ahead. The terms are summed in steps of 16, in order.
+template <bool kActivated>
 __global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Product p) {
   extern __shared__ __align__(128) std::byte shared[];
   let_next_start();
@@ -78,8 +79,8 @@ __global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Produc
   for (int i = 0; i < 4; ++i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      p.finish_pairs<4>(sums[i], half, row0 + warp_row + 16 * i + lane / 4 + 8 * half,
-                        column0 + warp_column + lane % 4 * 2);
+      p.finish_pairs<4, kActivated>(sums[i], half, row0 + warp_row + 16 * i + lane / 4 + 8 * half,
+                                    column0 + warp_column + lane % 4 * 2);
     }
   }
 }
@@ -88,7 +89,8 @@ __global__ void __launch_bounds__(kThreads, 2) many_rows_kernel(const Bf16Produc
 
 void run_many_rows(Context& context, const Bf16Product& p) {
   const dim3 grid(blocks_for(p.rows, kTileRows), blocks_for(p.out, kTileColumns));
-  launch(context, "linear", many_rows_kernel, grid, kThreads, kSharedBytes, p);
+  const auto kernel = p.activation == Activation::none ? many_rows_kernel<false> : many_rows_kernel<true>;
+  launch(context, "linear", kernel, grid, kThreads, kSharedBytes, p);
 }
 
 }  // namespace glmocr::cuda

@@ -97,6 +97,76 @@ __global__ void norm_kernel(const NormArguments<T> a) {
   }
 }
 
+template <class T>
+struct AddNormArguments {
+  const T *y, *x;
+  Rows y_rows, x_rows, out_rows;
+  const float *weight, *next;
+  T *x_out, *out;
+  int width;
+  float eps;
+};
+
+// Bound by memory: a row stays in registers from its first read on. The sums are those of norm_kernel.
+template <class T, int kThreads, int N, int kPacks>
+__global__ void __launch_bounds__(kThreads) add_norm_kernel(const AddNormArguments<T> a) {
+  __shared__ float shared[32];
+  let_next_start();
+  Pack<float, N> weight[kPacks], next[kPacks];
+  const auto column = [&](int p) { return (p * kThreads + static_cast<int>(threadIdx.x)) * N; };
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {  // weights do not change: no need to wait
+    if (column(p) >= a.width) break;
+    weight[p] = *reinterpret_cast<const Pack<float, N>*>(a.weight + column(p));
+    next[p] = *reinterpret_cast<const Pack<float, N>*>(a.next + column(p));
+  }
+  wait_for_previous();
+  const std::int64_t row = blockIdx.x;
+  const T *y = a.y + a.y_rows.offset(row), *x = a.x + a.x_rows.offset(row);
+  float value[kPacks][N] = {};
+  Pack<T, N> more[kPacks] = {};
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    if (column(p) >= a.width) break;
+    const auto pack = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
+    more[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
+#pragma unroll
+    for (int k = 0; k < N; ++k) value[p][k] = to_float(pack.v[k]);
+  }
+  const auto scale_of = [&] {
+    float squares = 0;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) squares += value[p][k] * value[p][k];
+    }
+    return 1 / sqrtf(row_sum<kThreads>(squares, shared) / a.width + a.eps);
+  };
+  const float first = scale_of();
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    if (column(p) >= a.width) break;
+    Pack<T, N> sum;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const float normed = rounded<T>(weight[p].v[k] * rounded<T>(value[p][k] * first));
+      sum.v[k] = from_float<T>(normed + to_float(more[p].v[k]));
+      value[p][k] = to_float(sum.v[k]);
+    }
+    *reinterpret_cast<Pack<T, N>*>(a.x_out + a.x_rows.offset(row) + column(p)) = sum;
+  }
+  const float second = scale_of();
+  T* out = a.out + a.out_rows.offset(row);
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    if (column(p) >= a.width) break;
+    Pack<T, N> result;
+#pragma unroll
+    for (int k = 0; k < N; ++k) result.v[k] = from_float<T>(next[p].v[k] * rounded<T>(value[p][k] * second));
+    *reinterpret_cast<Pack<T, N>*>(out + column(p)) = result;
+  }
+}
+
 template <Norm kNorm>
 void run_norm(Context& context, const Tensor& x, const Tensor& weight, const Tensor& bias,
               const NormOptions& options, const Tensor& y) {
@@ -138,6 +208,37 @@ Tensor CudaOps::rms_norm(const Tensor& x, const Tensor& weight, const NormOption
   const Tensor y = output(options.out, x.shape, x.dtype);
   run_norm<Norm::rms>(context_, x, weight, {}, options, y);
   return y;
+}
+
+void CudaOps::add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& next, float eps,
+                       const Tensor& out) {
+  constexpr int kThreads = 256, kPacks = 2;
+  const std::int64_t width = x.columns();
+  GLMOCR_CHECK(y.shape == x.shape && out.shape == x.shape && weight.numel() == width &&
+               next.numel() == width);
+  const bool packed = rows_are_aligned(x) && rows_are_aligned(y) && rows_are_aligned(out) &&
+                      is_aligned(weight, 32) && is_aligned(next, 32);
+  if (!packed || x.dtype != DType::bf16 || width <= 1024 || width > kThreads * kPacks * 8) {
+    return Ops::add_norm(x, y, weight, next, eps, out);
+  }
+  writes(x);
+  writes(out);
+  const AddNormArguments<bf16_t> a{.y = data<bf16_t>(y),
+                                   .x = data<bf16_t>(x),
+                                   .y_rows = Rows(y),
+                                   .x_rows = Rows(x),
+                                   .out_rows = Rows(out),
+                                   .weight = data<const float>(weight),
+                                   .next = data<const float>(next),
+                                   .x_out = data<bf16_t>(x),
+                                   .out = data<bf16_t>(out),
+                                   .width = static_cast<int>(width),
+                                   .eps = eps};
+  const auto run = [&](auto* kernel) {
+    launch(context_, "add_norm", kernel, static_cast<unsigned>(x.rows()), kThreads, 0, a);
+  };
+  width <= kThreads * 8 ? run(add_norm_kernel<bf16_t, kThreads, 8, 1>)
+                        : run(add_norm_kernel<bf16_t, kThreads, 8, kPacks>);
 }
 
 Tensor CudaOps::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,

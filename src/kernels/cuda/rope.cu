@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/values.cuh"
@@ -30,6 +31,22 @@ __global__ void rotary_table_kernel(const std::int32_t* positions, std::int64_t 
   table[n * pairs + i] = rounded_to(precision, sine);
 }
 
+// N interleaved pairs.
+template <class T, int M, int N>
+__device__ __forceinline__ Pack<T, M> turned(const Pack<T, M>& both, const Pack<float, N>& cosines,
+                                             const Pack<float, N>& sines) {
+  static_assert(M == 2 * N);
+  Pack<T, M> result;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const float cosine = cosines.v[k], sine = sines.v[k];
+    const float u = to_float(both.v[2 * k]), v = to_float(both.v[2 * k + 1]);
+    result.v[2 * k] = from_float<T>(rounded<T>(__fmul_rn(u, cosine)) - rounded<T>(__fmul_rn(v, sine)));
+    result.v[2 * k + 1] = from_float<T>(rounded<T>(__fmul_rn(v, cosine)) + rounded<T>(__fmul_rn(u, sine)));
+  }
+  return result;
+}
+
 // Bound by memory: reads x once, writes y once; the table stays in the cache. One thread per N pairs.
 template <class T, RopeStyle kStyle, int N>
 __global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t head_stride, const float* table,
@@ -58,15 +75,55 @@ __global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t he
     *reinterpret_cast<Pack<T, N>*>(to + pair + pairs) = second;
   } else {
     const auto both = *reinterpret_cast<const Pack<T, 2 * N>*>(from + 2 * pair);
-    Pack<T, 2 * N> turned;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const float cosine = cosines.v[k], sine = sines.v[k];
-      const float u = to_float(both.v[2 * k]), v = to_float(both.v[2 * k + 1]);
-      turned.v[2 * k] = from_float<T>(rounded<T>(__fmul_rn(u, cosine)) - rounded<T>(__fmul_rn(v, sine)));
-      turned.v[2 * k + 1] = from_float<T>(rounded<T>(__fmul_rn(v, cosine)) + rounded<T>(__fmul_rn(u, sine)));
+    *reinterpret_cast<Pack<T, 2 * N>*>(to + 2 * pair) = turned(both, cosines, sines);
+  }
+}
+
+template <class T>
+struct RopeWriteArguments {
+  const T *q, *k, *v;
+  std::int64_t q_row, q_head, k_row, k_head, v_row, v_head;  // strides
+  const float* table;
+  std::int64_t sines_at;
+  T *turned, *keys, *values;  // [n, q_heads, dim]; [pages, heads, page_size, dim]
+  const std::int32_t* slots;
+  std::int64_t slot_count;
+  int q_heads, heads, dim, page_size;
+};
+
+// Bound by latency for few rows, else by memory: a block per row, packs of eight values. Queries go to `turned`, keys and
+// values to the slot of the row.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* bad_index) {
+  constexpr int N = 4;  // pairs
+  let_next_start();
+  wait_for_previous();
+  const std::int64_t row = blockIdx.x;
+  std::int64_t slot = a.slots[row];
+  if (slot < -1 || slot >= a.slot_count) {
+    *bad_index = 1;
+    slot = -1;
+  }
+  const int packs = a.dim / (2 * N), pairs = a.dim / 2;
+  const std::int64_t page = slot / a.page_size, at = slot % a.page_size;
+  for (int i = threadIdx.x; i < (a.q_heads + 2 * a.heads) * packs; i += kThreads) {
+    const int head = i / packs, d = i % packs * 2 * N;
+    const bool is_query = head < a.q_heads, is_value = head >= a.q_heads + a.heads;
+    const int own = is_query ? head : (head - a.q_heads) % a.heads;
+    if (slot < 0 && !is_query) continue;
+    const T* from = is_query   ? a.q + row * a.q_row + own * a.q_head
+                    : is_value ? a.v + row * a.v_row + own * a.v_head
+                               : a.k + row * a.k_row + own * a.k_head;
+    const std::int64_t place = ((page * a.heads + own) * a.page_size + at) * a.dim;
+    T* to = is_query ? a.turned + (row * a.q_heads + own) * a.dim : (is_value ? a.values : a.keys) + place;
+    auto pack = *reinterpret_cast<const Pack<T, 2 * N>*>(from + d);
+    if (!is_value) {
+      const float* cosines = a.table + row * pairs + d / 2;
+      pack = turned(pack, *reinterpret_cast<const Pack<float, N>*>(cosines),
+                    *reinterpret_cast<const Pack<float, N>*>(cosines + a.sines_at));
     }
-    *reinterpret_cast<Pack<T, 2 * N>*>(to + 2 * pair) = turned;
+    *reinterpret_cast<Pack<T, 2 * N>*>(to + d) = pack;
   }
 }
 
@@ -106,6 +163,45 @@ Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, cons
              : run(rope_kernel<T, RopeStyle::interleaved, 1>, 1);
     }
   });
+  return y;
+}
+
+Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
+                              RopeStyle style, const KvTarget& target) {
+  const CudaKvStore& own = CudaKvStore::of(target.store, device_);
+  const KvSpec& s = own.spec();
+  const std::int64_t n = q.size(0), dim = q.size(2);
+  if (style != RopeStyle::interleaved || q.dtype != DType::bf16 || dim % 8 != 0 || !rows_are_aligned(q) ||
+      !rows_are_aligned(k) || !rows_are_aligned(v)) {
+    return Ops::rope_kv_write(q, k, v, table, style, target);
+  }
+  GLMOCR_CHECK(k.dtype == s.dtype && v.dtype == s.dtype && k.size(1) == s.kv_heads &&
+               k.size(2) == s.head_dim);
+  GLMOCR_CHECK(v.shape == k.shape && dim == s.head_dim && target.slots.numel() >= n);
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == dim / 2);
+  const Tensor y = device_.scratch(q.shape, q.dtype);
+  const RopeWriteArguments<bf16_t> a{.q = data<bf16_t>(q),
+                                     .k = data<bf16_t>(k),
+                                     .v = data<bf16_t>(v),
+                                     .q_row = q.strides[0],
+                                     .q_head = q.strides[1],
+                                     .k_row = k.strides[0],
+                                     .k_head = k.strides[1],
+                                     .v_row = v.strides[0],
+                                     .v_head = v.strides[1],
+                                     .table = data<const float>(table),
+                                     .sines_at = table.strides[0],
+                                     .turned = data<bf16_t>(y),
+                                     .keys = data<bf16_t>(own.keys(target.layer)),
+                                     .values = data<bf16_t>(own.values(target.layer)),
+                                     .slots = data<std::int32_t>(target.slots),
+                                     .slot_count = s.pages * s.page_size,
+                                     .q_heads = static_cast<int>(q.size(1)),
+                                     .heads = s.kv_heads,
+                                     .dim = s.head_dim,
+                                     .page_size = s.page_size};
+  launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, static_cast<unsigned>(n), kThreads, 0, a,
+         context_.bad_index);
   return y;
 }
 

@@ -72,16 +72,21 @@ struct Row {
     if (!seen || !(static_cast<unsigned>(seen[id / 32]) >> (id % 32) & 1)) return logit;
     return logit > 0 ? logit / penalty : logit * penalty;
   }
+  // f(id, logit, last): `last` at the end of each pack.
   template <class F>
-  __device__ __forceinline__ void each(F f) const {
+  __device__ __forceinline__ void each_in_packs(F f) const {
     const int whole = packed ? count / kPack * kPack : 0;
-#pragma unroll 4
+#pragma unroll 2
     for (int id = threadIdx.x * kPack; id < whole; id += kThreads * kPack) {
       const auto pack = *reinterpret_cast<const Pack<T, kPack>*>(logits + id);
 #pragma unroll
-      for (int i = 0; i < kPack; ++i) f(id + i, penalized(id + i, to_float(pack.v[i])));
+      for (int i = 0; i < kPack; ++i) f(id + i, penalized(id + i, to_float(pack.v[i])), i + 1 == kPack);
     }
-    for (int id = whole + threadIdx.x; id < count; id += kThreads) f(id, at(id));
+    for (int id = whole + threadIdx.x; id < count; id += kThreads) f(id, at(id), true);
+  }
+  template <class F>
+  __device__ __forceinline__ void each(F f) const {
+    each_in_packs([&](int id, float logit, bool) { f(id, logit); });
   }
   template <class F>
   __device__ double sum(F f) const {
@@ -176,27 +181,38 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(const T* logits, const
   if (r.vocab_limit > 0 && r.vocab_limit < row.count) row.count = r.vocab_limit;
   if (r.repetition_penalty != 1 && a.seen) row.seen = a.seen + index * a.seen_stride;
 
-  bool finite = true;
-  Rank best = 0;
+  float largest = -INFINITY, finite = 0;  // NaN times 0 is NaN, so is infinity
+  int largest_id = -1;
   row.each([&](int id, float logit) {
-    finite = finite && isfinite(logit);
-    const Rank rank = rank_of(logit, id);
-    best = rank > best ? rank : best;
+    finite = fmaf(logit, 0.0f, finite);
+    if (logit > largest) {  // ids grow: the first of equals stays
+      largest = logit;
+      largest_id = id;
+    }
   });
-  if (!__syncthreads_and(finite)) {
+  if (!__syncthreads_and(finite == 0)) {
     if (threadIdx.x == 0) {
       a.ids[index] = kNotFinite;
       a.logprobs[index] = NAN;
     }
     return;
   }
-  best = most_over_block(best);
+  const Rank best = most_over_block(largest_id < 0 ? 0 : rank_of(largest, largest_id));
   const int greedy = id_of(best);
-  const float largest = row.at(greedy);
-  const bool exact = r.temperature > 0 || r.top_logprobs > 0;
-  const double sum = row.sum([&](int, float logit) {
-    return exact ? exp(double{logit} - largest) : static_cast<double>(expf(logit - largest));
-  });
+  largest = row.at(greedy);
+  double sum = 0;
+  if (r.temperature > 0 || r.top_logprobs > 0) {
+    sum = row.sum([&](int, float logit) { return exp(double{logit} - largest); });
+  } else {
+    float part = 0;  // of one pack
+    row.each_in_packs([&](int, float logit, bool last) {
+      part += __expf(logit - largest);
+      if (!last) return;
+      sum += part;
+      part = 0;
+    });
+    sum = sum_over_block(sum);
+  }
   const double normalizer = largest + log(sum);
   const int id = r.temperature > 0 ? draw(row, r, largest) : greedy;
   if (threadIdx.x == 0) {

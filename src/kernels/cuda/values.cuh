@@ -101,11 +101,12 @@ __device__ __forceinline__ float warp_sum(float value) {
   return value;
 }
 
-// Results of type T. erfc, because 1 + erf would cancel; in fp32 more precision is needed than erfcf has.
+// Results of type T; those of bf16 need no more than fast exponentials. erfc, because 1 + erf would cancel; in fp32 more precision is needed than erfcf has.
 template <class T>
 __device__ __forceinline__ float apply(Activation activation, float x) {
   switch (activation) {
     case Activation::silu:
+      if constexpr (!std::is_same_v<T, float>) return __fdividef(x, 1 + __expf(-x));
       return x / (1 + expf(-x));
     case Activation::gelu:
       if constexpr (std::is_same_v<T, float>) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "kernels/host/host_kv_store.h"
@@ -11,11 +12,20 @@
 namespace glmocr::ref {
 namespace {
 
+enum class Weights { exact, rounded };
+
+// 2^score relative to a power of two, rounded to bf16 where the contract asks for it.
+double weight_of(double score, double largest, Weights weights) {
+  const double weight = std::exp2(score - std::ceil(largest));
+  return weights == Weights::rounded ? round_to_bf16(static_cast<float>(weight)) : weight;
+}
+
 // One query against `count` keys: softmax(q·k·scale)·v. offset(k, i) is the offset of key i in k, and
 // offset(v, i) that of value i in v.
 template <class Offset>
 void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tensor& v, Offset offset,
-            std::int64_t count, std::int64_t dim, float scale, const Tensor& y, std::int64_t y_offset) {
+            std::int64_t count, std::int64_t dim, float scale, Weights weights, const Tensor& y,
+            std::int64_t y_offset) {
   std::vector<double> scores(count);
   double largest = -std::numeric_limits<double>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
@@ -23,11 +33,11 @@ void attend(const Tensor& q, std::int64_t q_offset, const Tensor& k, const Tenso
     for (std::int64_t d = 0; d < dim; ++d) {
       dot += double{get(q, q_offset + d)} * get(k, offset(k, i) + d);
     }
-    scores[i] = dot * scale;
-    largest = std::max(largest, dot * scale);
+    scores[i] = dot * scale * std::numbers::log2e;
+    largest = std::max(largest, scores[i]);
   }
   double total = 0;
-  for (double& score : scores) total += score = std::exp(score - largest);
+  for (double& score : scores) total += score = weight_of(score, largest, weights);
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
     for (std::int64_t i = 0; i < count; ++i) sum += scores[i] * get(v, offset(v, i) + d);
@@ -42,6 +52,7 @@ Tensor RefOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const std::span<const std::int32_t> queries = options.of_queries();
   GLMOCR_CHECK(queries.size() == options.segments.size());
+  const Weights weights = q.dtype == DType::bf16 ? Weights::rounded : Weights::exact;
   for (std::int64_t s = 0; s + 1 < std::ssize(options.segments); ++s) {
     const std::int64_t begin = options.segments[s], end = options.segments[s + 1];
     for (std::int64_t r = queries[s]; r < queries[s + 1]; ++r) {
@@ -49,8 +60,8 @@ Tensor RefOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
         const auto offset = [&](const Tensor& t, std::int64_t i) {
           return (begin + i) * t.strides[0] + h * t.strides[1];
         };
-        attend(q, r * q.strides[0] + h * q.strides[1], k, v, offset, end - begin, dim, options.scale, y,
-               r * y.row_stride() + h * dim);
+        attend(q, r * q.strides[0] + h * q.strides[1], k, v, offset, end - begin, dim, options.scale, weights,
+               y, r * y.row_stride() + h * dim);
       }
     }
   }
@@ -76,7 +87,7 @@ Tensor RefOps::attention_paged(const Tensor& q, const KvStore& store, int layer,
                  dim;
         };
         attend(q, r * q.strides[0] + h * q.strides[1], keys, values, offset, context - starts[s + 1] + r + 1,
-               dim, scale, y, (r * heads + h) * dim);
+               dim, scale, Weights::exact, y, (r * heads + h) * dim);
       }
     }
   }

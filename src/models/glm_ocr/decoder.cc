@@ -33,13 +33,16 @@ Tensor Decoder::forward(const DecoderInput& input, const Observer& observer) con
   GLMOCR_CHECK(input.cache && input.cache->spec().layers == std::ssize(weights_.layers));
   observe(observer, "decoder.embed", x);
   const Tensor table = rotary_.table(device_.ops(), input.positions, compute_);
-  for (int i = 0; i < std::ssize(weights_.layers); ++i) {
-    decoder_layer(device_, config_, weights_.layers[i], x, table, input, i);
+  const int layers = static_cast<int>(std::ssize(weights_.layers));
+  const Tensor h =
+      device_.ops().rms_norm(x, weights_.layers[0].input_layernorm, {.eps = config_.rms_norm_eps});
+  for (int i = 0; i < layers; ++i) {
+    const Tensor& next = i + 1 < layers ? weights_.layers[i + 1].input_layernorm : weights_.norm;
+    decoder_layer(device_, config_, weights_.layers[i], {x, h}, next, table, input, i);
     observe(observer, "decoder.layers.", i, x);
   }
-  const Tensor normed = device_.ops().rms_norm(x, weights_.norm, {.eps = config_.rms_norm_eps});
-  observe(observer, "decoder.norm", normed);
-  return normed;
+  observe(observer, "decoder.norm", h);
+  return h;
 }
 
 Tensor Decoder::logits(const Tensor& hidden) const {
@@ -60,7 +63,7 @@ std::int64_t Decoder::workspace_bytes(std::int64_t rows, std::int64_t logit_rows
   const std::int64_t table = arena_bytes(rows * config_.head_dim, DType::f32);
   const std::int64_t logits = arena_bytes(logit_rows * config_.hidden_size, compute_) +
                               arena_bytes(logit_rows * config_.vocab_size, compute_) + kOperationScratch;
-  return hidden + table + std::max(decoder_layer_bytes(config_, rows, compute_), hidden + logits);
+  return 2 * hidden + table + std::max(decoder_layer_bytes(config_, rows, compute_), logits);
 }
 
 }  // namespace glmocr

@@ -15,11 +15,17 @@ struct DecoderInput {
   KvStore* cache = nullptr;  // made from Decoder::kv_spec
 };
 
-// One decoder layer over the residual stream x [rows, hidden], in place: docs/model.md, "Decoder".
-// `rotary_table` [2, rows, head_dim / 2]: cos and sin of the rows' positions. `layer`: the layer of
-// input.cache to which their keys and values are written. input.hidden and input.positions are not read.
+// What layers hand on, [rows, hidden] both: the residual stream, and its norm for what comes next.
+struct LayerRows {
+  Tensor x, h;
+};
+
+// One decoder layer, in place: docs/model.md, "Decoder". rows.h is the norm of rows.x by the layer's first norm; it
+// becomes that by `next_norm`. `rotary_table` [2, rows, head_dim / 2]: cos and sin of the rows' positions. `layer`: the
+// layer of input.cache to which their keys and values are written. input.hidden and input.positions are not read.
 void decoder_layer(Device& device, const TextConfig& config, const DecoderLayerWeights& weights,
-                   const Tensor& x, const Tensor& rotary_table, const DecoderInput& input, int layer);
+                   const LayerRows& rows, const Tensor& next_norm, const Tensor& rotary_table,
+                   const DecoderInput& input, int layer);
 
 // Arena bytes that decoder_layer takes for this many rows; all are freed at its end.
 std::int64_t decoder_layer_bytes(const TextConfig& config, std::int64_t rows, DType compute);

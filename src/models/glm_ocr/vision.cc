@@ -272,9 +272,7 @@ void VisionEncoder::finish(const VisionBlockWeights& w, const VisionPass& pass, 
   const Tensor x = rows_of(pass.x_, begin, end);
   ops.linear(rows_of(pass.q_, begin, end).reshape(x.shape), w.proj, {.residual = x, .out = x});
   const Tensor h = ops.rms_norm(x, w.norm2, {.eps = config_.rms_norm_eps});
-  const Tensor gate = ops.linear(h, w.gate);
-  const Tensor up = ops.linear(h, w.up);
-  ops.linear(ops.swiglu(gate, up), w.down, {.residual = x, .out = x});
+  ops.linear(ops.gated_linear(h, w.gate, w.up, RowClass::many), w.down, {.residual = x, .out = x});
 }
 
 // Norm, 2×2 convolution, and the merger's projection and MLP: four patch rows become one token.
@@ -290,9 +288,7 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   const Tensor projected = ops.layer_norm(ops.linear(down, w.merger_proj), w.merger_norm, w.merger_norm_bias,
                                           {.eps = kMergerNormEps});
   const Tensor y = ops.activate(projected, Activation::gelu);
-  const Tensor gate = ops.linear(y, w.merger_gate);
-  const Tensor up = ops.linear(y, w.merger_up);
-  ops.linear(ops.swiglu(gate, up), w.merger_down, {.out = merged});
+  ops.linear(ops.gated_linear(y, w.merger_gate, w.merger_up, RowClass::many), w.merger_down, {.out = merged});
   observe(observer, "vision.merger", merged);
 }
 

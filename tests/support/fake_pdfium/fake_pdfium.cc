@@ -25,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <sstream>
 #include <string>
@@ -157,6 +158,12 @@ int overflow(int depth) {
   ::_exit(1);
 }
 
+long milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 std::string carry_out(const std::string& command, const std::string& argument) {
   if (command == "say") return argument;
   if (command == "start") return at_start;
@@ -167,6 +174,12 @@ std::string carry_out(const std::string& command, const std::string& argument) {
   if (command == "overflow") return std::to_string(overflow(0));
   if (command == "memory") use_up_memory(std::size_t{1} << 24);
   if (command == "hang") hang();
+  if (command == "work") {  // for so many milliseconds: says from when to when
+    const long begin = milliseconds(), end = begin + std::atoi(argument.c_str());
+    while (milliseconds() < end) {
+    }
+    return std::to_string(begin) + " " + std::to_string(end);
+  }
   if (command == "forge") {  // an answer of its own before the worker's
     std::string reply(static_cast<std::size_t>(std::atoi(argument.c_str())), '\xff');
     return std::to_string(::write(3, reply.data(), reply.size()));

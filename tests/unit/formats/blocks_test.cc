@@ -60,6 +60,9 @@ TEST(Blocks, FormulaNumbers) {
   EXPECT_EQ(md({above, one, below, two}), both);
   EXPECT_EQ(md({above, below, one, two}), both);  // the SDK gives b the 1 and deletes the 2
   EXPECT_EQ(md({one, text("x")}), "(1)\n\nx\n");  // which the SDK deletes
+  EXPECT_EQ(md({above, region(RegionLabel::formula_number, "(1)\n(2)", one.box)}), "$$\na \\tag{1, 2}\n$$\n");
+  EXPECT_EQ(md({above, region(RegionLabel::formula_number, "(1) (2)", one.box)}),
+            "$$\na \\tag{(1) (2)}\n$$\n");
   Region other_column = one;
   other_column.box = {800, 700, 900, 740};
   EXPECT_EQ(md({above, other_column}), "$$\na \\tag{1}\n$$\n");  // the neighbour in reading order
@@ -74,6 +77,29 @@ TEST(Blocks, LinesOfAParagraph) {
   EXPECT_EQ(markdown(kText, "an exam-\nple"), "an example");
   EXPECT_EQ(markdown(kText, "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十\n一二"),
             "一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二");
+}
+
+TEST(Blocks, LinesOfAWholePage) {
+  Region whole = text(
+      "Notes on Pages\nA page of print is not a photograph\nof the world. It has ink and paper, and\n"
+      "it is never shorter than it must be or\nWhy it is so\nMillions of drawn pages: books, papers,\n"
+      "Names, and so on.\nThis line at the foot of the page stands across both of its columns.",
+      {0, 0, 700, 1000});
+  EXPECT_EQ(md({whole}),
+            "Notes on Pages\n\nA page of print is not a photograph of the world. It has ink and paper, and "
+            "it is never "
+            "shorter than it must be or\n\nWhy it is so\n\nMillions of drawn pages: books, papers, Names, "
+            "and so on.\n\n"
+            "This line at the foot of the page stands across both of its columns.\n");
+}
+
+TEST(Blocks, LinesThatAreParagraphs) {
+  const std::string line = "A sentence that is repeated here until it fills a line. ";
+  const std::string paragraph = line + line + line + "End.";
+  EXPECT_EQ(markdown(kText, paragraph + "\n" + paragraph), paragraph + "\n\n" + paragraph);
+  EXPECT_EQ(markdown(RegionLabel::reference_content,
+                     "[1] An author, a title and a year.\n[2] Another one of these."),
+            "[1] An author, a title and a year.\n\n[2] Another one of these.");
 }
 
 TEST(Blocks, TextOfTheDocumentIsWrapped) {
@@ -156,6 +182,9 @@ TEST(Blocks, Footnotes) {
   EXPECT_EQ(linked("word† on", "† See it."), "word[^1] on\n\n[^1]: See it.\n");
   EXPECT_EQ(linked("word$^\\dagger$ on", "† See it."), "word[^1] on\n\n[^1]: See it.\n");
   EXPECT_EQ(linked("see [3]", "[3] It."), "see[^1]\n\n[^1]: It.\n");
+  EXPECT_EQ(linked("a $^{1}$ b $^{2}$", "1 one, of which there are\n12 in all\n2 two"),
+            "a[^1] b[^2]\n\n[^1]: one, of which there are 12 in all\n\n[^2]: two\n");
+  EXPECT_EQ(linked("a† b‡", "† one\n‡ two"), "a[^1] b[^2]\n\n[^1]: one\n\n[^2]: two\n");
   // Unsure: they stay as they are.
   EXPECT_EQ(linked("see [3]", "3 It."), "see [3]\n\n3 It.\n");
   EXPECT_EQ(linked("word $x^{1}$ on", "1 See it."), "word $x^{1}$ on\n\n1 See it.\n");
@@ -233,11 +262,40 @@ TEST(Headings, OneLevelWhereHeightsAreAlike) {
   EXPECT_EQ(heights.levels().level(small, page({})), 2);
 }
 
+TEST(Headings, LettersWithoutDescenders) {
+  const auto height = [](const std::string& heading, double box) {
+    return letter_height(region(RegionLabel::paragraph_title, heading, {0, 0, 200, box}));
+  };
+  EXPECT_NEAR(height("Results", 15.4), height("Discussing", 20), 0.15 * 20);  // tight boxes
+  EXPECT_NEAR(height("Results", 24), height("Discussing", 24), 0.15 * 24);    // with a margin
+}
+
+TEST(Headings, Numbers) {
+  EXPECT_EQ(number_depth("1 Introduction"), 1);
+  EXPECT_EQ(number_depth("## 12. Introduction"), 1);
+  EXPECT_EQ(number_depth("2.1 Method"), 2);
+  EXPECT_EQ(number_depth("A.1. Proofs"), 2);
+  EXPECT_EQ(number_depth("10.2.3 Details"), 3);
+  EXPECT_EQ(number_depth("2024 in figures"), 0);
+  EXPECT_EQ(number_depth("3D models"), 0);
+  EXPECT_EQ(number_depth("A method"), 0);
+  EXPECT_EQ(number_depth(""), 0);
+  const auto heading = [](const std::string& text) {
+    return region(RegionLabel::paragraph_title, text, {0, 0, 100, 20});
+  };
+  const DocumentPage numbered =
+      page({heading("1 Method"), heading("1.1 Parts"), heading("1.1.1 Detail"), heading("Notes")});
+  HeadingHeights heights;
+  heights.add(numbered);
+  EXPECT_EQ(write(Format::markdown, {numbered}, {.headings = heights.levels()}),
+            "## 1 Method\n\n### 1.1 Parts\n\n#### 1.1.1 Detail\n\n## Notes\n");
+}
+
 TEST(Headings, LettersOfSeveralLines) {
-  Region title = region(RegionLabel::paragraph_title, "a heading that takes two lines", {0, 0, 200, 50});
+  Region title = region(RegionLabel::paragraph_title, "a heading that goes over two lines", {0, 0, 200, 50});
   const double estimated = letter_height(title);
-  title.lines = {{{0, 0, 200, 25}, "a heading that", {}}, {{0, 25, 200, 50}, "takes two lines", {}}};
-  EXPECT_DOUBLE_EQ(letter_height(title), estimated);
+  title.lines = {{{0, 0, 200, 23}, "a heading that", {}}, {{0, 27, 200, 50}, "goes over two lines", {}}};
+  EXPECT_NEAR(letter_height(title), estimated, 0.1 * estimated);
 }
 
 TEST(PictureFiles, AreNamedByPageAndRegion) {

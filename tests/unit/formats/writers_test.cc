@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "formats/markup.h"
 #include "formats/page_record.h"
+#include "formats/sdk_format.h"
 #include "formats/table.h"
 #include "formats/word_layout.h"
 #include "support/expect_error.h"
@@ -183,6 +185,8 @@ TEST(Alto, Structure) {
           "<TextLine HPOS=\"100\" VPOS=\"10\" WIDTH=\"800\" HEIGHT=\"50\">"
           "<String CONTENT=\"A\" HPOS=\"100\" VPOS=\"10\" WIDTH=\"100\" HEIGHT=\"50\" WC=\"0.5\"/><SP/>"));
   EXPECT_THAT(alto, HasSubstr("<Illustration ID=\"block_1_2\""));
+  EXPECT_THAT(
+      alto, HasSubstr("TAGREFS=\"label_text\"><Shape><Polygon POINTS=\"1,2 3,4 5,6\"/></Shape>\n<TextLine"));
   EXPECT_THAT(write(Format::alto, {}), Not(HasSubstr("<Page")));
 }
 
@@ -271,6 +275,31 @@ TEST(Writers, ManyPagesOneByOne) {
     for (int i = 0; i < 50; ++i) longest = std::max(longest, writer->page(full_page()).size());
     EXPECT_GT(longest, 0U) << suffix(format);
     EXPECT_LE(longest, first + 100) << suffix(format);  // nothing is collected
+  }
+}
+
+// Quadratic time would be minutes.
+TEST(Writers, LinearTime) {
+  constexpr std::size_t kLength = 50'000;
+  const std::vector<std::string> units = {
+      "$",     "$$",    "$a",  "\\$",     "\\[",     "\\[\\]",
+      "$$a$$", "<",     "<b>", "</b>",    "<table>", "<td colspan=200 rowspan=200>x<tr>",
+      "```",   "```\n", "(1",  "a-\n",    "a-\n\n",  "- a\n",
+      "[^1]",  "[1]",   "¹",   "$^{1}$ ", "&#x41;",  "<table></table>",
+      ".",     "\\_",   "\\t", "#",       "一",      "\u00AD\n",
+      "* ",    "\n",    " ",   "\xff",    "<br onx", "1. \n(a)b\n"};
+  for (const std::string& unit : units) {
+    std::string content;
+    while (content.size() < kLength) content += unit;
+    std::vector<Region> regions = {text(content), region(RegionLabel::footnote, "1 " + content)};
+    if (unit.size() < 3) regions.push_back(region(RegionLabel::display_formula, content));
+    const auto begin = std::chrono::steady_clock::now();
+    for (const Format format : {Format::markdown, Format::html, Format::text, Format::hocr}) {
+      write(format, {page(regions)}, {.furniture = Furniture::keep, .join_tables = true});
+    }
+    SdkFormatter().page(page(regions));
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(seconds.count(), 5) << unit;
   }
 }
 

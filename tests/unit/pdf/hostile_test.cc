@@ -27,6 +27,19 @@ struct Attempt {
   int calls = 0;
 };
 
+// With a word on the first page.
+void write_searchable(PdfFile& file, const Image& first) {
+  std::string written;
+  const auto writer = file.searchable([&](std::string_view bytes) { written += bytes; });
+  SearchablePage page;
+  page.width = first.width;
+  page.height = first.height;
+  page.lines = {{{1, 1, 20, 10}, "word", {}}};
+  writer->add(page);
+  writer->finish();
+  EXPECT_GT(written.size(), 100u);
+}
+
 Attempt attempt(const HostilePdf& pdf, const PdfOptions& options) {
   Attempt result;
   const Clock::time_point start = Clock::now();
@@ -41,11 +54,13 @@ Attempt attempt(const HostilePdf& pdf, const PdfOptions& options) {
   };
   guarded([&] {
     PdfFile file = PdfFile::open_bytes(pdf.content, "file.pdf", options);
+    Image first;
     for (std::int64_t page = 0; page < std::min(file.page_count(), kMostPages); ++page) {
       guarded([&] {
         const Image image = file.render(page);
         EXPECT_LE(std::max(image.width, image.height), options.max_side);
         ++result.pages;
+        if (page == 0) first = image;
       });
       guarded([&] {
         const auto layer = file.text_layer(page);
@@ -54,6 +69,7 @@ Attempt attempt(const HostilePdf& pdf, const PdfOptions& options) {
         }
       });
     }
+    if (first.width > 0 && file.renderer_name() == "PDFium") guarded([&] { write_searchable(file, first); });
   });
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return result;

@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <sstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "support/environment_variable.h"
 #include "support/expect_error.h"
@@ -213,6 +216,26 @@ TEST_F(FakePdf, ManyRequestsInAShortTime) {
   const int worker = file.worker_pid();
   for (int i = 0; i < 5000; ++i) ASSERT_EQ(said(file, i % 2), i % 2 == 0 ? "one" : "two") << i;
   EXPECT_EQ(file.worker_pid(), worker);
+}
+
+TEST_F(FakePdf, NoMoreWorkersAreAtWorkThanThereAreCores) {
+  const int cores = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U)), files = cores + 3;
+  std::vector<std::pair<long, long>> spans(static_cast<std::size_t>(files));
+  std::vector<std::thread> threads;
+  for (auto& span : spans) {
+    threads.emplace_back([&] {
+      PdfFile file = open("400 100 work 60\n");
+      std::istringstream(said(file)) >> span.first >> span.second;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& one : spans) {
+    EXPECT_GT(one.second, 0);
+    const auto beside = std::count_if(spans.begin(), spans.end(), [&](const auto& other) {
+      return other.first <= one.first && other.second > one.first + 1;
+    });
+    EXPECT_LE(beside, cores);
+  }
 }
 
 TEST_F(FakePdf, OptionsOutOfRange) {

@@ -25,20 +25,23 @@ class DrawnPage {
   }
   void bar(int x0, int y0, int x1, int y1) { fill(x0, y0, x1, y1, ink_); }
 
-  // A letter like n, h or p: two stems and a bar; `size` is the height of h.
+  // A letter like n, h, p or i: two stems and a bar, a dot above; `size` is the height of h.
   void letter(int x, int baseline, int size, int kind) {
     const int low = size * 2 / 3, stroke = std::max(1, size / 8), width = size / 2;
     const int top = kind == 1 ? size : low, bottom = kind == 2 ? size - low : 0;
     bar(x, baseline - top, x + stroke, baseline + bottom);
     bar(x + width - stroke, baseline - low, x + width, baseline);
     bar(x, baseline - low, x + width, baseline - low + stroke);
+    if (kind == 3)
+      bar(x + width / 2 - stroke / 2, baseline - size, x + width / 2 + stroke,
+          baseline - size + stroke * 3 / 2);
   }
 
   // Words from x0 as far as x1.
   Box line(int x0, int baseline, int x1, int size) {
     int x = x0, count = 0, end = x0;
     while (x + size / 2 <= x1) {
-      letter(x, baseline, size, count % 7 == 3 ? 2 : count % 3 == 1 ? 1 : 0);
+      letter(x, baseline, size, count % 11 == 5 ? 3 : count % 13 == 3 ? 2 : count % 3 == 1 ? 1 : 0);
       end = x + size / 2;
       x = end + std::max(2, size / 8);
       if (++count % 5 == 0) x += size / 3;

@@ -297,6 +297,38 @@ TEST_F(UncoveredText, LinesAreCutFromTheirParagraph) {
   EXPECT_GT(all[2].box.y1, texts[1].y1 - 4);
 }
 
+// An edge through the middle of a line takes it in, one that touches it leaves it alone.
+TEST_F(UncoveredText, EdgesDoNotCutLines) {
+  std::vector<Region> detected;
+  for (int i = 0; i < 6; ++i) detected.push_back(region(i));
+  const double fourth = texts[1].y0 + 3 * DrawnPage::pitch(kSize);  // the top of its letters
+  detected[1].box.y1 = fourth + kSize / 2;
+  std::vector<Region> all = uncovered_text(page.image, detected);
+  ASSERT_THAT(all, SizeIs(7));
+  EXPECT_GE(all[1].box.y1, fourth + 0.9 * kSize);
+  EXPECT_GE(all[2].box.y0, all[1].box.y1 - 8);
+
+  detected[1].box.y1 = fourth + 3;
+  all = uncovered_text(page.image, detected);
+  ASSERT_THAT(all, SizeIs(7));
+  EXPECT_LE(all[1].box.y1, fourth + 1);
+}
+
+TEST_F(UncoveredText, ALineBelongsToOneRegion) {
+  std::vector<Region> detected;
+  for (int i = 0; i < 6; ++i) detected.push_back(region(i));
+  detected[1].score = 0.9f;
+  detected.push_back(detected[1]);  // its last two lines once more
+  detected.back().score = 0.5f;
+  detected.back().box.y0 = texts[1].y0 + 5 * DrawnPage::pitch(kSize) - 4;
+  detected[1].box.y1 =
+      texts[1].y0 + 5 * DrawnPage::pitch(kSize) + 1.2 * kSize;  // ends with the sixth of seven
+  const std::vector<Region> all = uncovered_text(page.image, detected);
+  ASSERT_THAT(all, SizeIs(7));
+  EXPECT_GE(all[6].box.y0, all[1].box.y1 - 1);
+  EXPECT_GE(all[6].box.y1, texts[1].y1 - 2);
+}
+
 TEST_F(UncoveredText, IsEmptyWhereAllIsCovered) {
   std::vector<Region> detected;
   for (int i = 0; i < 6; ++i) detected.push_back(region(i));

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
+
+// Attention over whole segments where bf16 is multiplied in pairs: softmax(q·kᵀ·scale)·v over blocks of keys,
+// weights rounded to bf16 as ref does. Scores are taken in base 2, relative to a whole number per row that
+// follows the largest score: a change of it moves exponents alone, so neither blocks nor changes show in the
+// rounded weights. Both products go through multiply_pairs.
+namespace glmocr::cpu::GLMOCR_ISA {
+
+#ifdef __AVX512BF16__
+namespace {
+
+// Keys packed at once: those of the tiles pay for loading and storing what was summed so far, those of the
+// vectors stay in the first-level cache.
+constexpr int64_t kBlockKeys = 128;
+// The largest score of a row may be so far above the row's number before that changes: weights then are up to
+// 2^8, which costs no digits.
+constexpr float kMostAbove = 8;
+
+// The width of q, keys and values as products want it.
+static_assert(kPairDepth == kPairColumns);
+int64_t width_of(int64_t dim) { return round_up(dim, kPairDepth); }
+
+// Pieces of one block of memory, each 64-byte aligned. The first pass, from null, counts.
+struct Carver {
+  char* at;
+
+  template <class T>
+  T* take(int64_t count) {
+    char* piece = at;
+    at += round_up(count * static_cast<int64_t>(sizeof(T)), 64);
+    return reinterpret_cast<T*>(piece);
+  }
+};
+
+struct Memory {
+  int64_t rows;   // a multiple of kPairRows
+  Bf16* q;        // [rows, width]
+  float* acc;     // [rows, width], Σ weight · value
+  float* sums;    // [rows, kLanes], parts of Σ weight
+  float* centre;  // [rows], the whole number that weights are relative to
+  Bf16* keys;     // panels of kPairColumns keys, [kBlockKeys / kPairColumns][width]
+  Bf16* values;   // panels of kPairColumns values, [width / kPairColumns][kBlockKeys]
+  float* scores;  // [kPairRows, kBlockKeys]
+  Bf16* weights;  // [kPairRows, kBlockKeys]
+  int64_t bytes;
+
+  Memory(void* from, int64_t all_rows, int64_t width) : rows(round_up(all_rows, kPairRows)) {
+    Carver carver{static_cast<char*>(from)};
+    q = carver.take<Bf16>(rows * width);
+    acc = carver.take<float>(rows * width);
+    sums = carver.take<float>(rows * kLanes);
+    centre = carver.take<float>(rows);
+    keys = carver.take<Bf16>(kBlockKeys * width);
+    values = carver.take<Bf16>(kBlockKeys * width);
+    scores = carver.take<float>(kPairRows * kBlockKeys);
+    weights = carver.take<Bf16>(kPairRows * kBlockKeys);
+    bytes = carver.at - static_cast<char*>(from);
+  }
+};
+
+// Width: int64_t, or Fixed where it is a usual one.
+template <class Width>
+class Segment {
+ public:
+  Segment(const SegmentTask& task, Width width)
+      : task_(task),
+        width_(width),
+        memory_(task.work, task.rows, width),
+        factor_(__builtin_fabsf(task.scale) * 1.44269504f) {}
+
+  void run() {
+    load_queries();
+    for (int64_t first = 0; first < task_.keys; first += kBlockKeys) {
+      const int64_t left = task_.keys - first, count = left < kBlockKeys ? left : kBlockKeys;
+      pack(first, count);
+      for (int64_t row = 0; row < task_.rows; row += kPairRows) add_block(row, count);
+    }
+    store_results();
+  }
+
+ private:
+  static const Bf16* at(const void* data, int64_t offset) { return static_cast<const Bf16*>(data) + offset; }
+
+  void load_queries() {
+    // A negative scale turns the queries, so that the largest score is that of the largest product.
+    const I turn = _mm512_set1_epi16(task_.scale < 0 ? -0x8000 : 0);
+    for (int64_t r = 0; r < memory_.rows; ++r) {
+      for (int64_t d = 0; d < width_; d += kPairLanes) {
+        const F words =
+            r < task_.rows ? load_words(at(task_.q, r * task_.q_stride) + d, task_.dim - d) : zero();
+        store_words(memory_.q + r * width_ + d,
+                    _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(words), turn)));
+      }
+      for (int64_t d = 0; d < width_; d += kLanes) store(memory_.acc + r * width_ + d, zero());
+      store(memory_.sums + r * kLanes, zero());
+      memory_.centre[r] = -__builtin_inff();
+    }
+  }
+
+  // The keys and values of a block become panels; those of the next are prefetched.
+  void pack(int64_t first, int64_t count) {
+    const Bf16 *k = at(task_.k, first * task_.k_stride), *v = at(task_.v, first * task_.v_stride);
+    for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
+      pack_right([&](int64_t key) { return k + (i + key) * task_.k_stride; }, count - i, task_.dim,
+                 memory_.keys + i * width_);
+    }
+    for (int64_t d = 0; d < width_; d += kPairColumns) {
+      pack_right_pairs([&](int64_t key) { return v + key * task_.v_stride + d; }, count, task_.dim - d,
+                       kBlockKeys, memory_.values + d * kBlockKeys);
+    }
+    const int64_t after = task_.keys - first - count, next = after < kBlockKeys ? after : kBlockKeys;
+    for (int64_t i = count; i < count + next; ++i) {
+      for (int64_t d = 0; d < task_.dim; d += kPairLanes) {
+        __builtin_prefetch(k + i * task_.k_stride + d, 0, 2);
+        __builtin_prefetch(v + i * task_.v_stride + d, 0, 2);
+      }
+    }
+  }
+
+  void add_block(int64_t row, int64_t count) {
+    for (int64_t i = 0; i < kBlockKeys; i += kPairColumns) {
+      multiply_pairs(width_, rows_of(memory_.q + row * width_, width_), memory_.keys + i * width_,
+                     memory_.scores + i, Fixed<kBlockKeys>{}, false);
+    }
+    const int64_t rows = task_.rows - row < kPairRows ? task_.rows - row : kPairRows;
+    for (int64_t r = 0; r < rows; ++r) weigh(row + r, memory_.scores + r * kBlockKeys, count, r);
+    const auto weights = rows_of(memory_.weights, Fixed<kBlockKeys>{});
+    for (int64_t d = 0; d < width_; d += kPairColumns) {
+      multiply_pairs(kBlockKeys, weights, memory_.values + d * kBlockKeys, memory_.acc + row * width_ + d,
+                     width_, true);
+    }
+  }
+
+  // The scores of a row become weights, and their sum is taken in.
+  GLMOCR_INLINE void weigh(int64_t row, float* scores, int64_t count, int64_t r) {
+    if (count < kBlockKeys) {
+      for (int64_t i = count; i < kBlockKeys; ++i) scores[i] = -__builtin_inff();
+    }
+    F best = load(scores);
+    for (int64_t i = kLanes; i < kBlockKeys; i += kLanes) best = max(best, load(scores + i));
+    const F factor = set(factor_);
+    if (_mm512_cmp_ps_mask(_mm512_fmsub_ps(best, factor, set(memory_.centre[row])), set(kMostAbove),
+                           _CMP_GT_OQ)) {
+      move_centre(row, best);
+    }
+    const F centre = set(memory_.centre[row]);
+    const Pairs ones = reinterpret_cast<Pairs>(_mm512_set1_epi16(0x3F80));
+    F sum = load(memory_.sums + row * kLanes);
+    Bf16* weights = memory_.weights + r * kBlockKeys;
+    for (int64_t i = 0; i < kBlockKeys; i += kPairLanes) {
+      const F low = exp2_short(_mm512_fmsub_ps(load(scores + i), factor, centre));
+      const F high = exp2_short(_mm512_fmsub_ps(load(scores + i + kLanes), factor, centre));
+      const Pairs pairs = round_pairs(low, high);
+      store_pairs(weights + i, pairs);
+      sum = add_products(pairs, ones, sum);
+    }
+    store(memory_.sums + row * kLanes, sum);
+  }
+
+  // What was summed becomes relative to the next whole number above the largest score.
+  __attribute__((noinline)) void move_centre(int64_t row, F best) {
+    const float before = memory_.centre[row], largest = largest_of(best) * factor_;
+    const float centre = _mm512_cvtss_f32(_mm512_roundscale_ps(set(largest), _MM_FROUND_TO_POS_INF));
+    const F change = _mm512_scalef_ps(set(1), set(before - centre));
+    float *acc = memory_.acc + row * width_, *sums = memory_.sums + row * kLanes;
+    for (int64_t d = 0; d < width_; d += kLanes) store(acc + d, load(acc + d) * change);
+    store(sums, load(sums) * change);
+    memory_.centre[row] = centre;
+  }
+
+  void store_results() const {
+    for (int64_t r = 0; r < task_.rows; ++r) {
+      Bf16* to = static_cast<Bf16*>(task_.out) + r * task_.out_stride;
+      const F total = set(sum(load(memory_.sums + r * kLanes)));
+      for (int64_t d = 0; d < task_.dim; d += kLanes) {
+        store_some(to + d, load(memory_.acc + r * width_ + d) / total, task_.dim - d);
+      }
+    }
+  }
+
+  const SegmentTask& task_;
+  Width width_;
+  Memory memory_;
+  float factor_;  // scores in base 2
+};
+
+}  // namespace
+
+int64_t segment_work_bytes(int64_t rows, int64_t dim) { return Memory(nullptr, rows, width_of(dim)).bytes; }
+
+void segment(const SegmentTask& task) {
+  const TilesInUse tiles;
+  static_cast<void>(tiles);
+  const int64_t width = width_of(task.dim);
+  if (width == 64) return Segment(task, Fixed<64>{}).run();
+  Segment(task, width).run();
+}
+#endif
+
+}  // namespace glmocr::cpu::GLMOCR_ISA
