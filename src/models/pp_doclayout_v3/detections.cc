@@ -106,7 +106,7 @@ std::vector<Point> polygon(const PageOutputs& page, const LayoutConfig& config, 
                            float threshold) {
   const auto whole = [](float v) { return static_cast<int>(std::clamp(v, -1e6f, 1e6f)); };
   const int x0 = whole(box[0]), y0 = whole(box[1]), x1 = whole(box[2]), y1 = whole(box[3]);
-  const std::vector<Point> rectangle{
+  std::vector<Point> rectangle{
       {1.0 * x0, 1.0 * y0}, {1.0 * x1, 1.0 * y0}, {1.0 * x1, 1.0 * y1}, {1.0 * x0, 1.0 * y1}};
   const int width = x1 - x0, height = y1 - y0;
   if (width <= 0 || height <= 0 || width > kMostSide || height > kMostSide) return rectangle;

@@ -163,7 +163,8 @@ BackboneStage Loader::stage(int index) {
 }
 
 BackboneWeights Loader::backbone() {
-  const auto [picture, first, last] = config_.backbone.stem;
+  const int picture = config_.backbone.stem[0], first = config_.backbone.stem[1],
+            last = config_.backbone.stem[2];
   const std::string stem = "model.backbone.model.embedder.";
   BackboneWeights w;
   w.stem1 = convolution(stem + "stem1", kUnit, picture, first, 3, 2);
@@ -210,7 +211,7 @@ EncoderLayerWeights Loader::encoder_layer(const std::string& prefix) {
 EncoderWeights Loader::encoder() {
   const EncoderConfig& c = config_.encoder;
   const std::string prefix = "model.encoder.", head = prefix + "mask_feature_head.";
-  const auto [features, mask] = c.mask_channels;
+  const int features = c.mask_channels[0], mask = c.mask_channels[1];
   EncoderWeights w;
   for (int i = 0; i < 3; ++i) {
     w.input[i] = convolution(cat("model.encoder_input_proj.", i), kListed, config_.backbone.stages[i + 1].out,
