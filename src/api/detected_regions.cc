@@ -3,6 +3,7 @@
 
 #include "glmocr/document.h"
 #include "regions/filter.h"
+#include "regions/labelled_blocks.h"
 #include "regions/order_regions.h"
 #include "regions/split_page.h"
 
@@ -30,6 +31,17 @@ bool is_doubtful(const Region& region) {
 }
 
 }  // namespace
+
+RegionFinder labelled_regions(LayoutModel model, const LayoutOptions& options) {
+  return [model = std::move(model), options](const Image& page) {
+    const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
+    FilterOptions filter;
+    filter.threshold = options.threshold;
+    std::vector<Region> detected = filter_regions(detections(raw), page.width, page.height, filter);
+    std::erase_if(detected, is_doubtful);
+    return labelled_blocks(split_page(page), detected);
+  };
+}
 
 RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, bool compat) {
   return [model = std::move(model), options, compat](const Image& page) {

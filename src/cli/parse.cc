@@ -52,7 +52,10 @@ RegionFinder region_finder(const ParseArguments& arguments, const std::string& l
   load.dtype = ComputeType::automatic;
   const LayoutModel model = LayoutModel::load(layout, load);
   console.note(cat(model.path(), " finds the regions"));
-  return detected_regions(model, {.threshold = arguments.threshold}, arguments.outputs.compat);
+  const LayoutOptions options{.threshold = arguments.threshold};
+  if (arguments.regions == RegionSource::detector || arguments.outputs.compat)
+    return detected_regions(model, options, arguments.outputs.compat);
+  return labelled_regions(model, options);
 }
 
 // What --resume compares.

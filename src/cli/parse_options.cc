@@ -47,13 +47,13 @@ void add_inputs(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) {
 
 void add_regions(CLI::App& app, ParseArguments& arguments) {
   const char* group = "Regions";
-  add_choice<RegionSource>(
-      app, "--regions", arguments.regions,
-      {{"detector", RegionSource::detector},
-       {"classical", RegionSource::classical},
-       {"page", RegionSource::page}},
-      "how a page is divided: by the layout model (default),\nby white space and rules, or not "
-      "at all")
+  add_choice<RegionSource>(app, "--regions", arguments.regions,
+                           {{"detector", RegionSource::detector},
+                            {"classical", RegionSource::classical},
+                            {"page", RegionSource::page}},
+                           "how a page is divided: auto (default) by white space\nand rules, with the layout "
+                           "model's labels; by that "
+                           "model\nalone; without it; or not at all")
       ->group(group);
   app.add_option("--layout-model", arguments.layout_model,
                  "the layout model; default: GLMOCR_LAYOUT_MODEL, else\nthe embedded one")
