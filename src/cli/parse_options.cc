@@ -48,7 +48,8 @@ void add_inputs(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) {
 void add_regions(CLI::App& app, ParseArguments& arguments) {
   const char* group = "Regions";
   add_choice<RegionSource>(app, "--regions", arguments.regions,
-                           {{"detector", RegionSource::detector},
+                           {{"auto", RegionSource::automatic},
+                            {"detector", RegionSource::detector},
                             {"classical", RegionSource::classical},
                             {"page", RegionSource::page}},
                            "how a page is divided: auto (default) by white space\nand rules, with the layout "

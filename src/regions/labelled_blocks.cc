@@ -8,6 +8,7 @@ namespace glmocr {
 namespace {
 
 constexpr float kSure = 0.5f;      // the least score of a region whose label is taken
+constexpr float kSurer = 0.6f;     // the same where blocks are joined
 constexpr double kInside = 0.6;    // share of a block in a region to which it belongs
 constexpr double kFills = 0.5;     // share of a region that a block takes to get its label
 constexpr double kDrawing = 0.25;  // share of a picture that a block takes, to be its drawing
@@ -42,6 +43,12 @@ void take_label(Region& block, const Region& region) {
   block.score = region.score;
 }
 
+bool nearly_holds(const Box& outer, const Box& inner) {
+  const double slack = 0.25 * (outer.y1 - outer.y0);
+  return outer.x0 - slack <= inner.x0 && outer.y0 - slack <= inner.y0 && outer.x1 + slack >= inner.x1 &&
+         outer.y1 + slack >= inner.y1;
+}
+
 // Joins the blocks that lie in a region, at the place of the first.
 void join_inside(std::vector<Region>& blocks, const Region& region) {
   const auto inside = [&](const Region& block) { return lies_in(block, region); };
@@ -55,6 +62,8 @@ void join_inside(std::vector<Region>& blocks, const Region& region) {
     if (inside(*block)) first->box = united(first->box, block->box);
   }
   blocks.erase(std::remove_if(std::next(first), blocks.end(), inside), blocks.end());
+  if (region.label == RegionLabel::display_formula && nearly_holds(region.box, first->box))
+    first->box = region.box;  // close around it: formulas are read better without margins
   take_label(*first, region);
 }
 
@@ -76,7 +85,7 @@ const Region* partner(const Region& block, std::span<const Region> detected) {
 
 std::vector<Region> labelled_blocks(std::vector<Region> blocks, std::span<const Region> detected) {
   for (const Region& region : detected) {
-    if (region.score >= kSure && is_one_piece(region)) join_inside(blocks, region);
+    if (region.score >= kSurer && is_one_piece(region)) join_inside(blocks, region);
   }
   for (Region& block : blocks) {
     if (is_one_piece(block)) continue;

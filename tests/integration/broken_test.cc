@@ -59,11 +59,11 @@ TEST(BrokenPictures, BesideAGoodOneAllAreNamedAndTheGoodOneIsRead) {
   EXPECT_EQ(lines_of(result.err).size(), files.size());
 }
 
-TEST(BrokenPictures, WhatCannotBeReadYetSaysSo) {
+TEST(BrokenPictures, WhatIsNotThereSaysSo) {
   const TemporaryFolder folder;
   const ProcessResult directory = run({folder.path().string()});
   EXPECT_EQ(directory.exit_code, 3);
-  EXPECT_THAT(directory.err, AllOf(HasSubstr("is a folder"), HasSubstr("yet")));
+  EXPECT_THAT(directory.err, HasSubstr("no pictures or PDF files in this folder"));
   const ProcessResult missing = run({folder / "missing.png"});
   EXPECT_EQ(missing.exit_code, 3);
   EXPECT_THAT(missing.err, HasSubstr("No such file"));

@@ -56,10 +56,17 @@ TEST(LabelledBlocks, PiecesOfAFormulaAreOne) {
   ASSERT_THAT(labels(regions),
               ElementsAre(RegionLabel::text, RegionLabel::display_formula, RegionLabel::text));
   EXPECT_EQ(regions[1].task, RegionTask::formula);
-  EXPECT_EQ(regions[1].box.x0, 10);
-  EXPECT_EQ(regions[1].box.y0, 28);
-  EXPECT_EQ(regions[1].box.x1, 95);
-  EXPECT_EQ(regions[1].box.y1, 50);
+  EXPECT_EQ(regions[1].box.y0, 26);  // the detector's
+  EXPECT_EQ(regions[1].box.x1, 96);
+}
+
+TEST(LabelledBlocks, RowsOfATableAreOne) {
+  const std::vector<Region> regions =
+      labelled_blocks({text({0, 0, 100, 20}), text({0, 30, 100, 50}), text({0, 70, 100, 90})},
+                      std::vector{region(RegionLabel::table, {1, 2, 99, 49})});
+  ASSERT_THAT(labels(regions), ElementsAre(RegionLabel::table, RegionLabel::text));
+  EXPECT_EQ(regions[0].box.y0, 0);  // nothing of the blocks is lost
+  EXPECT_EQ(regions[0].box.y1, 50);
 }
 
 // No text disappears in a picture that only the detector sees.
