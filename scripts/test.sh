@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds everything and runs the tests. Needs nothing outside the repository.
 #   scripts/test.sh              the release build, all tests
-#   scripts/test.sh --sanitize   under AddressSanitizer and UndefinedBehaviorSanitizer, without the label "slow"
+#   scripts/test.sh --sanitize   the library under AddressSanitizer and UndefinedBehaviorSanitizer, without the label "slow"
 #   scripts/test.sh --threads    under ThreadSanitizer, the label "threads"
 #   scripts/test.sh --fuzz [S]   each fuzzer of tests/fuzz for S seconds (10)
 #   scripts/test.sh --long       what takes long: 60 seconds per fuzzer, 10,000 requests, kill -9 at 50 moments,
