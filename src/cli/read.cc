@@ -147,7 +147,9 @@ void read_pages(PageQueue& queue, const ReadArguments& arguments, double load_ms
 
 }  // namespace
 
-int run_read(const ReadArguments& arguments, Console& console) {
+int run_read(const ReadArguments& given, Console& console) {
+  ReadArguments arguments = given;
+  expand_folders(arguments.files, arguments.output);
   const std::unique_ptr<Output> output = open_output(arguments, console);
   const Clock::time_point load_start = Clock::now();
   const Model model = load_model(arguments.model);

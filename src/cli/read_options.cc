@@ -126,7 +126,6 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
     arguments.options.time_limit = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
         std::chrono::duration<double>(*inputs.seconds));
   }
-  expand_folders(arguments.files, arguments.output);
 }
 
 }  // namespace glmocr::cli

@@ -25,24 +25,6 @@ using Sink = std::function<void(std::string_view)>;
 
 constexpr int kCropQuality = 95;  // as the official SDK
 
-struct KindRow {
-  OutputKind kind;
-  const char* name;
-  std::optional<formats::Format> format;
-};
-
-constexpr std::array<KindRow, 9> kKinds = {{{OutputKind::markdown, "md", formats::Format::markdown},
-                                            {OutputKind::json, "json", formats::Format::json},
-                                            {OutputKind::jsonl, "jsonl", formats::Format::jsonl},
-                                            {OutputKind::html, "html", formats::Format::html},
-                                            {OutputKind::text, "txt", formats::Format::text},
-                                            {OutputKind::hocr, "hocr", formats::Format::hocr},
-                                            {OutputKind::alto, "alto", formats::Format::alto},
-                                            {OutputKind::pdf, "pdf", std::nullopt},
-                                            {OutputKind::layout, "layout", std::nullopt}}};
-
-const KindRow& row_of(OutputKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
-
 std::string_view as_text(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -126,23 +108,6 @@ void rename_crops(const PageJournal& journal, const fs::path& folder) {
 
 }  // namespace
 
-std::string to_string(OutputKind kind) { return row_of(kind).name; }
-
-std::vector<OutputKind> all_output_kinds() {
-  std::vector<OutputKind> kinds;
-  for (const KindRow& row : kKinds) kinds.push_back(row.kind);
-  return kinds;
-}
-
-bool OutputSettings::has(OutputKind kind) const {
-  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-}
-
-bool OutputSettings::has_crops() const {
-  return has(OutputKind::markdown) || has(OutputKind::html) || has(OutputKind::json) ||
-         has(OutputKind::jsonl);
-}
-
 OutputNames::OutputNames(const JobInput& input, const OutputSettings& settings) : compat_(settings.compat) {
   const fs::path name = input.name;
   if (compat_) {
@@ -204,7 +169,7 @@ void write_document(OutputKind kind, const PageJournal& journal, const std::stri
     write_pages(*formats::sdk_writer(sdk_output(kind), !crops.empty()), journal, sink);
   } else {
     const formats::FormatOptions options = format_options(journal, file, settings, crops);
-    write_pages(*formats::document_writer(*row_of(kind).format, options), journal, sink);
+    write_pages(*formats::document_writer(*format_of(kind), options), journal, sink);
   }
 }
 

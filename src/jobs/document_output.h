@@ -7,30 +7,12 @@
 #include <vector>
 
 #include "document/document.h"
-#include "formats/options.h"
 #include "glmocr/document.h"
 #include "jobs/input_list.h"
+#include "jobs/output_settings.h"
 #include "jobs/page_journal.h"
 
 namespace glmocr {
-
-enum class OutputKind { markdown, json, jsonl, html, text, hocr, alto, pdf, layout };
-
-// "md", "json" and so on, as --format takes it and as the suffix of files. layout is a folder of pictures.
-std::string to_string(OutputKind kind);
-std::vector<OutputKind> all_output_kinds();
-
-struct OutputSettings {
-  std::vector<OutputKind> kinds = {OutputKind::markdown};
-  bool compat = false;  // the official SDK's files and bytes
-  formats::Furniture furniture = formats::Furniture::drop;
-  bool page_breaks = false;
-  bool join_tables = false;
-
-  bool has(OutputKind kind) const;
-  // Whether the texts refer to crops of pictures, so that these have to be written beside them.
-  bool has_crops() const;
-};
 
 // What the outputs of one document are called, relative to the job's folder.
 struct OutputNames {
