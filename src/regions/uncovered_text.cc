@@ -84,6 +84,12 @@ void take_line(Box& box, const Box& line) {
   }
 }
 
+// Whether the owner of a line holds most of what another region has of its width. Not where they stand side by side.
+bool holds_part(const Box& owner, const Box& other, const Box& line) {
+  const Box part{std::max(other.x0, line.x0), line.y0, std::min(other.x1, line.x1), line.y1};
+  return held(part, owner) >= (part.x1 - part.x0) * (part.y1 - part.y0) / 2;
+}
+
 // Moves the upper or lower edge behind a line that belongs to another region, if that is near the edge.
 void leave_line(Box& box, const Box& line) {
   constexpr double kNear = 2.5;  // lines
@@ -112,7 +118,8 @@ void share_out_lines(std::vector<Region>& regions, const PageAnalysis& analysis,
       if (owner < 0) continue;
       if (holds_lines(regions[owner])) take_line(regions[owner].box, line);
       for (std::ptrdiff_t i = 0; i < std::ssize(before); ++i) {
-        if (i != owner && holds_lines(regions[i]) && held(line, regions[i].box) > 0)
+        if (i != owner && holds_lines(regions[i]) && held(line, regions[i].box) > 0 &&
+            holds_part(regions[owner].box, regions[i].box, line))
           leave_line(regions[i].box, line);
       }
     }

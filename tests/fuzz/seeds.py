@@ -92,10 +92,19 @@ def documents():
     yield b"\x02" + text + b"0123456789ab" * 180
 
 
+def pages():
+    """Pictures of the fuzzer for regions: width, height, steps, pixels; then the answer of a detector."""
+    line = bytes([255] * 6 + [0, 0, 255, 0, 0, 0, 255, 255, 0, 255] * 2 + [255] * 5)
+    detector = bytes([22, 120, 20, 20, 120, 60, 0, 0, 21, 100, 20, 50, 120, 110, 1, 1, 3, 90, 10, 10, 200, 200, 2, 0])
+    yield bytes([200, 180, 0, 0x23]) + line * 12 + detector
+    yield bytes([120, 255, 7, 0x11]) + (line + bytes([255] * 31)) * 20 + detector
+    yield bytes([9, 9, 9, 9]) + bytes(40)
+
+
 SEEDS = {
     "safetensors": tensors, "index": indexes, "config": configurations, "tokenizer_json": tokenizers,
     "tokenizer": recipes, "command_line": command_lines, "repetition": repetitions,
-    "formats": documents,
+    "formats": documents, "regions": pages,
 }
 SEEDS.update({name: lambda suffixes=suffixes: pictures(suffixes) for name, suffixes in PICTURES.items()})
 
