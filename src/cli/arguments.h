@@ -119,7 +119,7 @@ struct Arguments {
 std::optional<Arguments> parse_arguments(int argc, const char* const* argv);
 
 // The commands. They return the exit code, and throw Error for what ends the whole command.
-int run_read(const ReadArguments& arguments, Console& console);
+int run_read(const ReadArguments& given, Console& console);
 int run_forward(const ForwardArguments& arguments, Console& console);
 int run_info(const InfoArguments& arguments);
 int run_tokenize(const TokenizeArguments& arguments);
