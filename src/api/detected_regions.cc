@@ -30,30 +30,31 @@ bool is_doubtful(const Region& region) {
   return region.label == RegionLabel::seal && region.score < kSure;
 }
 
+// The detector's regions without doubles, pieces of others, and doubtful ones.
+std::vector<Region> detect(const LayoutModel& model, const Image& page, const LayoutOptions& options,
+                           bool compat) {
+  FilterOptions filter;
+  filter.compat = compat;
+  filter.threshold = options.threshold;
+  const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
+  std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
+  if (!compat) std::erase_if(regions, is_doubtful);
+  return regions;
+}
+
 }  // namespace
 
 RegionFinder labelled_regions(LayoutModel model, const LayoutOptions& options) {
   return [model = std::move(model), options](const Image& page) {
-    const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
-    FilterOptions filter;
-    filter.threshold = options.threshold;
-    std::vector<Region> detected = filter_regions(detections(raw), page.width, page.height, filter);
-    std::erase_if(detected, is_doubtful);
-    return labelled_blocks(split_page(page), detected);
+    return labelled_blocks(split_page(page), detect(model, page, options, false));
   };
 }
 
 RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, bool compat) {
   return [model = std::move(model), options, compat](const Image& page) {
-    const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
-    FilterOptions filter;
-    filter.compat = compat;
-    filter.threshold = options.threshold;
-    std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
+    std::vector<Region> regions = detect(model, page, options, compat);
     if (compat) return regions;
-    std::erase_if(regions, is_doubtful);
-    regions = columns_from_above(std::move(regions), page.width);
-    return uncovered_text(page, regions);
+    return uncovered_text(page, columns_from_above(std::move(regions), page.width));
   };
 }
 

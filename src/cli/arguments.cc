@@ -167,14 +167,7 @@ void add_layout(CLI::App& app, LayoutArguments& arguments) {
   app.add_option("PAGE", arguments.files, "pictures and PDF files; - is standard input")
       ->option_text("...")
       ->required();
-  add_parsed(app, "--pages", arguments.pages, PageRanges::parse,
-             "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
-      ->option_text("LIST")
-      ->group(group);
-  app.add_option("--dpi", arguments.dpi, "pixels per inch of PDF pages (default 200)")
-      ->option_text("N")
-      ->check(between(1, 2400))
-      ->group(group);
+  add_page_options(app, arguments.pages, arguments.dpi);
   add_image_options(app, arguments.image, group);
   app.add_option("--threshold", arguments.threshold, "leave out regions with lower scores (default 0.3)")
       ->option_text("SCORE")

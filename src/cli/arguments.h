@@ -47,7 +47,7 @@ struct ParseArguments {
   ImageOptions image;
   double dpi = 200;      // of PDF pages
   std::string password;  // of PDF files
-  std::string pages;
+  PageRanges pages;
   TextLayerUse text_layer = TextLayerUse::automatic;
   RegionSource regions = RegionSource::automatic;
   float threshold = 0.3f;

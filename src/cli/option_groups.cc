@@ -150,7 +150,43 @@ std::string read_schema(Task task, const std::string& schema_file) {
   return text;
 }
 
-void add_listed_files(std::vector<std::string>& files, const std::string& list_file, bool null_separated) {
+void add_input_options(CLI::App& app, const std::string& name, std::vector<std::string>& files,
+                       InputFiles& inputs) {
+  const char* group = "Input";
+  app.add_option(name, files,
+                 "pictures, PDF files, and folders with all that is in\nthem; - is standard input")
+      ->option_text("...");
+  auto* list = app.add_option("--files-from", inputs.list_file,
+                              "also read the files that FILE names, one per line;\n- is standard input")
+                   ->option_text("FILE")
+                   ->group(group);
+  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
+      ->needs(list)
+      ->group(group);
+}
+
+void add_page_options(CLI::App& app, PageRanges& pages, double& dpi) {
+  const char* group = "Input";
+  add_parsed(app, "--pages", pages, PageRanges::parse,
+             "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
+      ->option_text("LIST")
+      ->group(group);
+  app.add_option("--dpi", dpi,
+                 "pixels per inch of PDF pages (default 200); the longer\nside has at most 3500 pixels")
+      ->option_text("N")
+      ->check(between(1, 2400))
+      ->group(group);
+}
+
+void add_password_option(CLI::App& app, InputFiles& inputs) {
+  app.add_option("--password-file", inputs.password_file,
+                 "the password of encrypted PDF files: the first line\nof FILE")
+      ->option_text("FILE")
+      ->group("Input");
+}
+
+void add_listed_files(std::vector<std::string>& files, const InputFiles& inputs) {
+  const std::string& list_file = inputs.list_file;
   const auto check_standard_input = [&] {
     const auto uses = std::count(files.begin(), files.end(), "-") + (list_file == "-" ? 1 : 0);
     if (uses > 1) fail(ErrorCode::usage, "standard input (-) can be read only once");
@@ -158,7 +194,7 @@ void add_listed_files(std::vector<std::string>& files, const std::string& list_f
   check_standard_input();
   if (list_file.empty()) return;
   const std::string list = list_file == "-" ? read_standard_input() : read_file(list_file);
-  const std::vector<std::string> names = parse_name_list(list, null_separated);
+  const std::vector<std::string> names = parse_name_list(list, inputs.null_separated);
   if (names.empty()) {
     const std::string name = list_file == "-" ? "standard input" : list_file;
     fail(ErrorCode::input, cat(name, ": the list names no picture"));
@@ -167,7 +203,8 @@ void add_listed_files(std::vector<std::string>& files, const std::string& list_f
   check_standard_input();
 }
 
-std::string read_password(const std::string& file) {
+std::string read_password(const InputFiles& inputs) {
+  const std::string& file = inputs.password_file;
   if (file.empty()) return "";
   std::string line = read_file(file);
   line.resize(std::min(line.find('\n'), line.size()));

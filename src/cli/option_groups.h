@@ -71,19 +71,34 @@ void add_prompt_options(CLI::App& app, ReadOptions& options, std::string& schema
 // used.
 std::string read_schema(Task task, const std::string& schema_file);
 
+// Files that name inputs, and what is needed to open them.
+struct InputFiles {
+  std::string list_file;
+  bool null_separated = false;
+  std::string password_file;
+};
+
+// The inputs themselves, called `name` in the help; --files-from, --null
+void add_input_options(CLI::App& app, const std::string& name, std::vector<std::string>& files,
+                       InputFiles& inputs);
+
+// --pages, --dpi
+void add_page_options(CLI::App& app, PageRanges& pages, double& dpi);
+
+// --password-file
+void add_password_option(CLI::App& app, InputFiles& inputs);
+
 // Adds the files that --files-from names. Throws Error{usage} where standard input would be read twice, Error{input} for a
 // list that cannot be read or names nothing.
-void add_listed_files(std::vector<std::string>& files, const std::string& list_file, bool null_separated);
+void add_listed_files(std::vector<std::string>& files, const InputFiles& inputs);
 
 // The first line of the file of --password-file; "" where no file is given.
-std::string read_password(const std::string& file);
+std::string read_password(const InputFiles& inputs);
 
 // Options of `read` that finish_read resolves when all are known.
 struct ReadInputs {
-  std::string list_file;
-  bool null_separated = false;
+  InputFiles input;
   std::string schema_file;
-  std::string password_file;
   std::optional<double> seconds;
   bool no_progress = false;
   std::optional<int> logprobs;

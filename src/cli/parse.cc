@@ -73,7 +73,7 @@ JobOptions job_options(const ParseArguments& arguments, const std::string& model
           {"--furniture", cat(static_cast<int>(arguments.outputs.furniture))},
           {"--page-breaks", flag(arguments.outputs.page_breaks)},
           {"--join-tables", flag(arguments.outputs.join_tables)},
-          {"--pages", arguments.pages},
+          {"--pages", arguments.pages.text()},
           {"--dpi", cat(arguments.dpi)},
           {"--text-layer", name_of(arguments.text_layer)},
           {"--no-turn", flag(!arguments.turn_pages)},
@@ -85,7 +85,7 @@ DocumentOptions document_options(const ParseArguments& arguments) {
   options.image = arguments.image;
   options.pdf.dpi = arguments.dpi;
   options.pdf.password = arguments.password;
-  if (!arguments.pages.empty()) options.pages = PageRanges::parse(arguments.pages);
+  options.pages = arguments.pages;
   return options;
 }
 
@@ -343,7 +343,7 @@ DocumentReaderOptions reader_options(const ParseArguments& arguments, RegionFind
   options.image = arguments.image;
   options.dpi = arguments.dpi;
   options.password = arguments.password;
-  options.pages = arguments.pages;
+  options.pages = arguments.pages.text();
   options.text_layer = arguments.text_layer;
   options.turn_pages = arguments.turn_pages;
   options.regions = std::move(regions);

@@ -12,30 +12,9 @@ namespace {
 
 void add_inputs(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) {
   const char* group = "Input";
-  app.add_option("INPUT", arguments.files,
-                 "pictures, PDF files, and folders with all that is in\nthem; - is standard input")
-      ->option_text("...");
-  auto* list = app.add_option("--files-from", inputs.list_file,
-                              "also read the files that FILE names, one per line;\n- is standard input")
-                   ->option_text("FILE")
-                   ->group(group);
-  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
-      ->needs(list)
-      ->group(group);
-  add_parsed(
-      app, "--pages", arguments.pages, [](const std::string& text) { return PageRanges::parse(text).text(); },
-      "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
-      ->option_text("LIST")
-      ->group(group);
-  app.add_option("--dpi", arguments.dpi,
-                 "pixels per inch of PDF pages (default 200); the longer\nside has at most 3500 pixels")
-      ->option_text("N")
-      ->check(between(1, 2400))
-      ->group(group);
-  app.add_option("--password-file", inputs.password_file,
-                 "the password of encrypted PDF files: the first line\nof FILE")
-      ->option_text("FILE")
-      ->group(group);
+  add_input_options(app, "INPUT", arguments.files, inputs.input);
+  add_page_options(app, arguments.pages, arguments.dpi);
+  add_password_option(app, inputs.input);
   add_choice<TextLayerUse>(
       app, "--text-layer", arguments.text_layer,
       {{"auto", TextLayerUse::automatic}, {"off", TextLayerUse::off}, {"only", TextLayerUse::only}},
@@ -171,11 +150,11 @@ void add_parse_options(CLI::App& app, ParseArguments& arguments, ParseInputs& in
 }
 
 void finish_parse(ParseArguments& arguments, const ParseInputs& inputs) {
-  add_listed_files(arguments.files, inputs.list_file, inputs.null_separated);
+  add_listed_files(arguments.files, inputs.input);
   if (arguments.files.empty())
     fail(ErrorCode::usage, "no input given; usage: glm-ocr parse [OPTIONS] INPUT...");
   finish_outputs(arguments, inputs);
-  arguments.password = read_password(inputs.password_file);
+  arguments.password = read_password(inputs.input);
   arguments.progress = !inputs.no_progress;
   if (inputs.seconds) {
     arguments.read.time_limit = std::chrono::duration_cast<std::chrono::steady_clock::duration>(

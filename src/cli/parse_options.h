@@ -6,14 +6,13 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "cli/option_groups.h"
 
 namespace glmocr::cli {
 
 // Options of `parse` that finish_parse resolves when all are known.
 struct ParseInputs {
-  std::string list_file;
-  bool null_separated = false;
-  std::string password_file;
+  InputFiles input;
   std::vector<std::string> formats;
   std::optional<double> seconds;
   bool no_progress = false;

@@ -11,29 +11,9 @@ namespace {
 
 void add_inputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
   const char* group = "Input";
-  app.add_option("FILE", arguments.files,
-                 "pictures, PDF files, and folders with all that is in\nthem; - is standard input")
-      ->option_text("...");
-  auto* list = app.add_option("--files-from", inputs.list_file,
-                              "also read the files that FILE names, one per line;\n- is standard input")
-                   ->option_text("FILE")
-                   ->group(group);
-  app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
-      ->needs(list)
-      ->group(group);
-  add_parsed(app, "--pages", arguments.pages, PageRanges::parse,
-             "only these pages of PDF and TIFF files, from 1:\nfor example 1,3-5,8-")
-      ->option_text("LIST")
-      ->group(group);
-  app.add_option("--dpi", arguments.dpi,
-                 "pixels per inch of PDF pages (default 200); the longer\nside has at most 3500 pixels")
-      ->option_text("N")
-      ->check(between(1, 2400))
-      ->group(group);
-  app.add_option("--password-file", inputs.password_file,
-                 "the password of encrypted PDF files: the first line\nof FILE")
-      ->option_text("FILE")
-      ->group(group);
+  add_input_options(app, "FILE", arguments.files, inputs.input);
+  add_page_options(app, arguments.pages, arguments.dpi);
+  add_password_option(app, inputs.input);
   add_image_options(app, arguments.image, group);
   app.add_flag_callback(
          "--no-enlarge", [&arguments] { arguments.options.enlarge_small_print = false; },
@@ -115,9 +95,9 @@ void finish_read(ReadArguments& arguments, const ReadInputs& inputs) {
   const bool text = arguments.format == OutputFormat::text;
   if (arguments.stream && !text) fail(ErrorCode::usage, "--stream needs --format text");
   if (inputs.logprobs && text) fail(ErrorCode::usage, "--logprobs needs --format json or jsonl");
-  add_listed_files(arguments.files, inputs.list_file, inputs.null_separated);
+  add_listed_files(arguments.files, inputs.input);
   if (arguments.files.empty()) fail(ErrorCode::usage, "no picture given; usage: glm-ocr [OPTIONS] FILE...");
-  arguments.password = read_password(inputs.password_file);
+  arguments.password = read_password(inputs.input);
   arguments.options.schema = read_schema(arguments.options.task, inputs.schema_file);
   arguments.logprobs = inputs.logprobs.has_value();
   arguments.options.sampling.logprobs = inputs.logprobs.value_or(0);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/box.h"
 #include "formats/characters.h"
 #include "formats/joined_lines.h"
 
@@ -19,8 +20,6 @@ constexpr double kAllText = 0.8;
 bool holds(const Box& box, const Point& point) {
   return point.x >= box.x0 && point.x < box.x1 && point.y >= box.y0 && point.y < box.y1;
 }
-
-double area(const Box& box) { return (box.x1 - box.x0) * (box.y1 - box.y0); }
 
 Point middle(const Box& box) { return {(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2}; }
 
@@ -64,10 +63,6 @@ bool takes_text(const Region& region, const TextLayer& layer, const Image& image
   if (use == TextLayerUse::only) return true;
   if (region.task != RegionTask::text && region.task != RegionTask::none) return false;
   return covered_ink(layer, image, region.box) >= kAllText;
-}
-
-Box united(const Box& a, const Box& b) {
-  return {std::min(a.x0, b.x0), std::min(a.y0, b.y0), std::max(a.x1, b.x1), std::max(a.y1, b.y1)};
 }
 
 // Lines that lie in no region, as regions, each run of lines behind the region of the line before it.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/box.h"
 #include "base/error.h"
 
 namespace glmocr {
@@ -47,9 +48,7 @@ double overlap(const Box& a, const Box& b) {
 
 bool is_contained(const Box& inner, const Box& outer) {
   const double area = (inner.x1 - inner.x0) * (inner.y1 - inner.y0);
-  const double width = std::max(0.0, std::min(inner.x1, outer.x1) - std::max(inner.x0, outer.x0));
-  const double height = std::max(0.0, std::min(inner.y1, outer.y1) - std::max(inner.y0, outer.y0));
-  return (area > 0 ? width * height / area : 0) >= kContainedShare;
+  return (area > 0 ? common_area(inner, outer) / area : 0) >= kContainedShare;
 }
 
 Candidates above_threshold(std::span<const Detection> detections, const FilterOptions& options) {

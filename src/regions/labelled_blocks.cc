@@ -2,7 +2,10 @@
 #include "regions/labelled_blocks.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include "base/box.h"
 
 namespace glmocr {
 namespace {
@@ -12,18 +15,6 @@ constexpr float kSurer = 0.6f;     // the same where blocks are joined
 constexpr double kInside = 0.6;    // share of a block in a region to which it belongs
 constexpr double kFills = 0.5;     // share of a region that a block takes to get its label
 constexpr double kDrawing = 0.25;  // share of a picture that a block takes, to be its drawing
-
-double area(const Box& box) { return std::max(0.0, box.x1 - box.x0) * std::max(0.0, box.y1 - box.y0); }
-
-double common_area(const Box& a, const Box& b) {
-  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  return width > 0 && height > 0 ? width * height : 0;
-}
-
-Box united(const Box& a, const Box& b) {
-  return {std::min(a.x0, b.x0), std::min(a.y0, b.y0), std::max(a.x1, b.x1), std::max(a.y1, b.y1)};
-}
 
 bool is_picture(const Region& region) { return region.task == RegionTask::picture; }
 

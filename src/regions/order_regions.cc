@@ -5,14 +5,15 @@
 #include <cmath>
 #include <utility>
 
+#include "base/box.h"
+
 namespace glmocr {
 namespace {
 
 // They have about the same sides, the same left side, or the same middle.
 bool in_one_column(const Box& a, const Box& b, double slack) {
   constexpr double kSame = 0.7;
-  const double common = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  return common >= kSame * std::max(a.x1 - a.x0, b.x1 - b.x0) || std::abs(a.x0 - b.x0) <= slack ||
+  return common_width(a, b) >= kSame * std::max(a.x1 - a.x0, b.x1 - b.x0) || std::abs(a.x0 - b.x0) <= slack ||
          std::abs(a.x0 + a.x1 - b.x0 - b.x1) <= slack;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/box.h"
 #include "regions/page_analysis.h"
 #include "regions/page_regions.h"
 #include "regions/split_page.h"
@@ -20,21 +21,16 @@ constexpr double kMissedPicture = 0.25;  // share of a figure or a table that th
 // How much of a box the regions hold, 0 … 1: that of whichever holds most, or of all together if they are told apart by rows
 // or columns. A list of references does not count, because only its entries are read.
 double covered_share(const Box& box, std::span<const Region> regions) {
-  const double area = (box.x1 - box.x0) * (box.y1 - box.y0);
   double sum = 0;
   for (const Region& region : regions) {
-    if (region.label == RegionLabel::reference) continue;
-    const double width = std::min(box.x1, region.box.x1) - std::max(box.x0, region.box.x0);
-    const double height = std::min(box.y1, region.box.y1) - std::max(box.y0, region.box.y0);
-    if (width > 0 && height > 0) sum += width * height;
+    if (region.label != RegionLabel::reference) sum += common_area(box, region.box);
   }
-  return area > 0 ? std::min(1.0, sum / area) : 1;
+  return area(box) > 0 ? std::min(1.0, sum / area(box)) : 1;
 }
 
 // Whether a stands in the column of b.
 bool share_column(const Box& a, const Box& b) {
-  const double common = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  return 2 * common > std::min(a.x1 - a.x0, b.x1 - b.x0);
+  return 2 * common_width(a, b) > std::min(a.x1 - a.x0, b.x1 - b.x0);
 }
 
 // Where a box belongs: behind the lowest region above it in its column, else before the highest below, else by its height.
@@ -54,17 +50,9 @@ std::size_t place_of(const Box& box, const std::vector<Region>& regions) {
   return below ? *below : by_height;
 }
 
-double overlap(double a0, double a1, double b0, double b1) { return std::min(a1, b1) - std::max(a0, b0); }
-
 bool holds_lines(const Region& region) {
   return region.label != RegionLabel::reference && region.task != RegionTask::picture &&
          region.task != RegionTask::table && region.task != RegionTask::formula;
-}
-
-double held(const Box& line, const Box& box) {
-  const double width = overlap(box.x0, box.x1, line.x0, line.x1);
-  const double height = overlap(box.y0, box.y1, line.y0, line.y1);
-  return width > 0 && height > 0 ? width * height : 0;
 }
 
 // Takes a line in, if a good part of it is inside already; else moves the edge off it, so that no letters are cut.
@@ -73,11 +61,10 @@ void take_line(Box& box, const Box& line) {
       0.6;  // of the line's length inside the region: it belongs to the region's column
   constexpr double kInside = 0.35;  // of its height: the line is the region's own
   const double width = line.x1 - line.x0, height = line.y1 - line.y0;
-  const double inside = overlap(box.y0, box.y1, line.y0, line.y1) / height;
-  if (inside <= 0 || overlap(box.x0, box.x1, line.x0, line.x1) < kBeside * width) return;
+  const double inside = common_height(box, line) / height;
+  if (inside <= 0 || common_width(box, line) < kBeside * width) return;
   if (inside >= kInside) {
-    box = {std::min(box.x0, line.x0), std::min(box.y0, line.y0), std::max(box.x1, line.x1),
-           std::max(box.y1, line.y1)};
+    box = united(box, line);
   } else if (box.y1 - box.y0 > 2 * height) {
     if (line.y0 < box.y0) box.y0 = line.y1;
     if (line.y1 > box.y1) box.y1 = line.y0;
@@ -87,7 +74,7 @@ void take_line(Box& box, const Box& line) {
 // Whether the owner of a line holds most of what another region has of its width. Not where they stand side by side.
 bool holds_part(const Box& owner, const Box& other, const Box& line) {
   const Box part{std::max(other.x0, line.x0), line.y0, std::min(other.x1, line.x1), line.y1};
-  return held(part, owner) >= (part.x1 - part.x0) * (part.y1 - part.y0) / 2;
+  return common_area(part, owner) >= area(part) / 2;
 }
 
 // Moves the upper or lower edge behind a line that belongs to another region, if that is near the edge.
@@ -109,16 +96,16 @@ void share_out_lines(std::vector<Region>& regions, const PageAnalysis& analysis,
       const Box line = layout::page_box(text.box, analysis, page, 0);
       std::ptrdiff_t owner = -1;
       for (std::ptrdiff_t i = 0; i < std::ssize(before); ++i) {
-        const double holds = held(line, before[i].box);
+        const double holds = common_area(line, before[i].box);
         if (holds == 0) continue;
-        const double most = owner < 0 ? 0 : held(line, before[owner].box);
+        const double most = owner < 0 ? 0 : common_area(line, before[owner].box);
         const bool surer = owner < 0 || before[i].score > before[owner].score;
         if (holds * kAlike > most || (holds > kAlike * most && surer)) owner = i;
       }
       if (owner < 0) continue;
       if (holds_lines(regions[owner])) take_line(regions[owner].box, line);
       for (std::ptrdiff_t i = 0; i < std::ssize(before); ++i) {
-        if (i != owner && holds_lines(regions[i]) && held(line, regions[i].box) > 0 &&
+        if (i != owner && holds_lines(regions[i]) && common_area(line, regions[i].box) > 0 &&
             holds_part(regions[owner].box, regions[i].box, line))
           leave_line(regions[i].box, line);
       }
@@ -139,20 +126,19 @@ void share_out_lines(std::vector<Region>& regions, const PageAnalysis& analysis,
 std::vector<Region> uncovered_text(const Image& page, std::span<const Region> regions,
                                    const SplitOptions& options) {
   const PageAnalysis analysis = layout::analyse_page(page, options);
-  std::vector<Region> moved(regions.begin(), regions.end());
-  share_out_lines(moved, analysis, page);
-  regions = moved;
-  std::vector<Region> result = moved;
+  std::vector<Region> given(regions.begin(), regions.end());
+  share_out_lines(given, analysis, page);
+  std::vector<Region> result = given;
   const auto add = [&](const Block& block) {
     Region region = layout::region_of(block, analysis, page, options);
     result.insert(result.begin() + static_cast<std::ptrdiff_t>(place_of(region.box, result)),
                   std::move(region));
   };
   const auto is_covered = [&](const Rect& box) {
-    return covered_share(layout::page_box(box, analysis, page, 0), regions) >= kCovered;
+    return covered_share(layout::page_box(box, analysis, page, 0), given) >= kCovered;
   };
   for (const Block& block : analysis.blocks) {
-    const double share = covered_share(layout::page_box(block.box, analysis, page, 0), regions);
+    const double share = covered_share(layout::page_box(block.box, analysis, page, 0), given);
     const bool has_lines = !block.lines.empty();
     if (region_task(block.label) == RegionTask::picture || block.label == RegionLabel::table || !has_lines) {
       if (share <= kMissedPicture) add(block);
