@@ -139,7 +139,11 @@ class FolderTarget : public ParseTarget {
         console_(console),
         job_(arguments.output, arguments.shard, options, arguments.resume) {}
 
-  bool finished(const JobInput& input) const { return job_.finished(input); }
+  // Outputs that were deleted since are made again, which takes reading the document again.
+  bool finished(const JobInput& input) const {
+    return job_.finished(input) &&
+           has_outputs(OutputNames(input, arguments_.outputs), arguments_.outputs, arguments_.output);
+  }
 
   std::set<std::int64_t> read_before(const JobInput& input) override {
     if (!job_.has_journal(input)) return {};
@@ -357,11 +361,11 @@ DocumentReaderOptions reader_options(const ParseArguments& arguments, RegionFind
   return options;
 }
 
-// Pictures go back to the system when they are freed. Otherwise each thread's part of the heap keeps some of them, which
-// took 25 MiB in a document of 1,000 pages.
+// Pictures go back to the system when they are freed. The C library would raise its threshold with the first large one;
+// then each thread's part of the heap keeps some of them, which took 25 MiB in a document of 1,000 pages.
 void give_pictures_back() {
 #ifdef __GLIBC__
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
 }
 

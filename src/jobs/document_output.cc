@@ -132,6 +132,18 @@ fs::path OutputNames::layout_picture(std::int64_t page) const {
   return layout_ / (page == 0 ? stem + ".png" : cat(stem, "_page", page - 1, ".png"));
 }
 
+bool has_outputs(const OutputNames& names, const OutputSettings& settings, const fs::path& folder) {
+  const auto exists = [&](const fs::path& name) {
+    std::error_code error;
+    return fs::exists(folder / name, error);
+  };
+  return std::all_of(settings.kinds.begin(), settings.kinds.end(), [&](OutputKind kind) {
+    if (kind == OutputKind::layout) return true;
+    if (settings.compat && kind == OutputKind::json && !exists(names.model_json())) return false;
+    return exists(names.file(kind));
+  });
+}
+
 void check_names(const std::vector<JobInput>& inputs, const OutputSettings& settings) {
   std::map<fs::path, std::string> paths;
   for (const JobInput& input : inputs) {
