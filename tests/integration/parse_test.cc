@@ -593,8 +593,8 @@ class ParseMemory : public Parse {
     }
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    std::printf("%d pages in %.1f s: %.1f MiB after 100 pages, %.1f MiB at the end\n", count_,
-                result.seconds, early.value() / (1 << 20), late.value() / (1 << 20));
+    std::printf("%d pages in %.1f s: %.1f MiB after 100 pages, %.1f MiB at the end\n", count_, result.seconds,
+                early.value() / (1 << 20), late.value() / (1 << 20));
     EXPECT_GT(early.count, 20);
     EXPECT_GT(late.count, 20);
     EXPECT_LT(late.value(), 1.05 * early.value());
