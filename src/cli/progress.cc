@@ -30,11 +30,20 @@ double seconds_left(const ProgressState& state) {
   return state.elapsed_seconds / state.pages_done * left;
 }
 
+// One decimal where the whole part alone would say little.
+std::string speed_text(double speed) {
+  char text[32];
+  std::snprintf(text, sizeof text, speed < 10 ? "%.1f" : "%.0f", speed);
+  return text;
+}
+
 }  // namespace
 
 std::string progress_line(const ProgressState& state, int columns) {
-  std::string facts = cat(state.pages_done, "/", state.pages, state.pages == 1 ? " page" : " pages", "  ",
-                          state.tokens, " tokens  ", std::lround(state.tokens_per_second), " tok/s");
+  std::string facts = cat(state.pages_done, "/", state.pages, state.pages == 1 ? " page" : " pages");
+  if (state.pages_done > 0 && state.elapsed_seconds > 0)
+    facts += cat("  ", speed_text(60 * state.pages_done / state.elapsed_seconds), " pages/min");
+  facts += cat("  ", std::lround(state.tokens_per_second), " tok/s");
   if (state.pages_done > 0 && state.pages_done < state.pages) {
     facts += cat("  ", clock_text(seconds_left(state)), " left");
   }

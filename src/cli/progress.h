@@ -22,7 +22,7 @@ struct ProgressState {
   double elapsed_seconds = 0;
 };
 
-// "[#####-----] 12/40 pages  5678 tokens  345 tok/s  1:05 left", shorter than `columns`.
+// "[#####-----] 12/40 pages  26 pages/min  345 tok/s  1:05 left", shorter than `columns`.
 std::string progress_line(const ProgressState& state, int columns);
 
 // While an object exists, a thread of its own redraws the console's status line, on a terminal only.

@@ -30,7 +30,8 @@ struct OutputNames {
 };
 
 // Whether every file that write_outputs makes is in the job's folder. Pictures are not looked for.
-bool has_outputs(const OutputNames& names, const OutputSettings& settings, const std::filesystem::path& folder);
+bool has_outputs(const OutputNames& names, const OutputSettings& settings,
+                 const std::filesystem::path& folder);
 
 // Throws Error{usage} where two inputs would have the same outputs: list_inputs tells their names apart, but compat leaves
 // out the extension.
