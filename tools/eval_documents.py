@@ -12,11 +12,11 @@
     tools/eval_documents.py tesseract WORK build/pdfium/libpdfium.so --psm 3
     tools/eval_documents.py report WORK --worst 10
 
-The pages are those of tools/eval_regions.py: ten kinds, chosen by a fixed seed. Both programs see the pixels that PDFium draws
+The pages are those of tools/eval_regions.py: ten kinds, chosen by a fixed seed (`prepare --seed N`: other pages). Both programs see the pixels that PDFium draws
 at 200 dpi, never the layer of text. `read` and `tesseract` go on where they were stopped; --every N takes every Nth page only.
 
 Before texts are compared, white space is folded, Unicode's compatibility forms (ligatures, full width), typographic quotes and
-dashes are replaced by the plain ones, leaders of dots are cut to three, and hyphens between letters, with a line's end after
+dashes are replaced by the plain ones, the bullets of lists by dashes (which they are in Markdown), leaders of dots are cut to three, and hyphens between letters, with a line's end after
 them or not, are left out, so that it makes no difference whether words are joined again. For each kind of page `report` prints
   characters  Levenshtein distance to the text layer in its own order (pdftotext -raw), over that layer's length,
   words       words that are missing or too many, whichever are more, in any order, over the words of the layer (each Chinese or
@@ -38,7 +38,7 @@ import unicodedata
 
 import eval_regions
 
-PLAIN = str.maketrans({**dict.fromkeys("‘’‚‛′`´", "'"), **dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—―−", "-"), "\u00ad": None})
+PLAIN = str.maketrans({**dict.fromkeys("‘’‚‛′`´", "'"), **dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—―−•‣◦▪", "-"), "\u00ad": None})
 CJK = "\u3040-\u30ff\u3400-\u9fff"
 LANGUAGES = {"auto-multiple-choice.fr": "fra", "auto-multiple-choice.ja": "jpn+eng", "automultiplechoice": "fra"}
 DPI = 200
@@ -71,7 +71,7 @@ def prepare(options):
     pages = options.work / "pages"
     pages.mkdir(parents=True, exist_ok=True)
     truth = []
-    for number, (kind, pdf, page) in enumerate(eval_regions.choose(options.pdfs, options.pages)):
+    for number, (kind, pdf, page) in enumerate(eval_regions.choose(options.pdfs, options.pages, options.seed)):
         name = f"{number:03}-{pdf.stem}-{page}"
         (pages / f"{name}.pdf").exists() or subprocess.run(["qpdf", "--empty", "--pages", pdf, str(page), "--", pages / f"{name}.pdf"], check=True)
         command = ["pdftotext", "-raw", "-f", str(page), "-l", str(page), pdf, "-"]
@@ -209,7 +209,9 @@ def main():
         for argument in arguments:
             part.add_argument(argument, type=pathlib.Path)
         return part
-    command(prepare, "pdfs", "work").add_argument("--pages", type=int, default=210)
+    part = command(prepare, "pdfs", "work")
+    part.add_argument("--pages", type=int, default=210)
+    part.add_argument("--seed", type=int, default=19, help="another one: other pages")
     part = command(read, "work", "program")
     part.add_argument("--regions", default="detector")
     part.add_argument("--every", type=int, default=1)

@@ -75,8 +75,8 @@ def page_count(pdf):
     return int(re.search(r"Pages: +(\d+)", info)[1])
 
 
-def choose(pdfs, pages):
-    random_ = random.Random(19)
+def choose(pdfs, pages, seed=19):
+    random_ = random.Random(seed)
     files = {path.stem: path for path in sorted(pdfs.rglob("*.pdf"))}
     chosen = []
     for kind, stems in KINDS.items():

@@ -54,6 +54,9 @@ struct DocumentReaderOptions {
   bool read_all = false;
   // Of each region that is read. `task` is the region's; `prompt` and `on_token` are not used.
   ReadOptions read;
+  // Cuts a region into several pictures where that is read better, and reads again, row by row, what is doubtful: where the model
+  // was unsure, repeated itself, or wrote another number of lines than there are. Not with compat_crops.
+  bool second_look = true;
   bool compat_crops = false;  // cut regions to the pixels that the official SDK cuts, without a margin
   bool keep_images = false;   // fill ReadPage::image
   int pages_ahead = 8;        // the most pages that are in work or wait for next()

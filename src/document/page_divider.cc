@@ -8,16 +8,14 @@
 #include "document/layer_regions.h"
 #include "regions/crop.h"
 #include "regions/orientation.h"
+#include "regions/text_rows.h"
 
 namespace glmocr {
-namespace {
 
 Task task_of(RegionTask task) {
   if (task == RegionTask::table) return Task::table;
   return task == RegionTask::formula ? Task::formula : Task::text;
 }
-
-}  // namespace
 
 PageDivider::PageDivider(DocumentReaderOptions options) : options_(std::move(options)) {
   if (!options_.regions) options_.regions = classical_regions();
@@ -42,18 +40,33 @@ std::vector<PagePart> PageDivider::divide(const SourcePage& source, Image image,
   for (std::size_t i = 0; i < page.regions.size(); ++i) {
     const Region& region = page.regions[i];
     if (!is_read(region)) continue;
-    PagePart part{crop_region(image, region, {.compat = options_.compat_crops}), options_.read};
-    if (part.image.rgb.empty()) continue;
-    part.read.task = task_of(region.task);
-    part.read.prompt.reset();
-    parts.push_back(std::move(part));
-    divided.regions.push_back(i);
+    for (Image& picture : pictures_of(region, image)) {
+      if (picture.rgb.empty()) continue;
+      if (looks_twice()) divided.pictures.push_back(picture);
+      PagePart part{std::move(picture), options_.read};
+      part.read.task = task_of(region.task);
+      part.read.prompt.reset();
+      parts.push_back(std::move(part));
+      divided.regions.push_back(i);
+    }
   }
   if (options_.keep_images) divided.image = std::move(image);
   divided.regions_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return parts;
 }
+
+// What is read of a region, one after the other.
+std::vector<Image> PageDivider::pictures_of(const Region& region, const Image& page) const {
+  Image crop = crop_region(page, region, {.compat = options_.compat_crops});
+  std::vector<Image> pictures;
+  const bool is_text = region.task == RegionTask::text || region.task == RegionTask::none;
+  if (looks_twice() && is_text) pictures = reading_pieces(crop);
+  if (pictures.empty()) pictures.push_back(std::move(crop));
+  return pictures;
+}
+
+bool PageDivider::looks_twice() const { return options_.second_look && !options_.compat_crops; }
 
 bool PageDivider::is_read(const Region& region) const {
   if (options_.text_layer == TextLayerUse::only || region.content) return false;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "document/second_look.h"
 #include "engine/engine_access.h"
 #include "engine/model_state.h"
 
@@ -76,6 +77,10 @@ PageQueue::~PageQueue() {
   for (const Slot& slot : slots_) {
     for (const Part& part : slot.parts) {
       while (part.job && part.job->next()) {
+      }
+    }
+    for (const Job& job : slot.again) {
+      while (job.next()) {
       }
     }
   }
@@ -291,7 +296,8 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
   };
   changed_.wait(lock, [&] { return ready() || cancelled_ || (exhausted_ && !known()); });
   if (!known() && !(cancelled_ && add_input_not_begun())) return std::nullopt;
-  Slot& slot = slots_[next_to_take_];
+  const std::int64_t index = next_to_take_;
+  Slot& slot = slots_[index];
   Page page;
   if (ready()) {
     page = std::move(slot.page);
@@ -302,14 +308,15 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
   const std::vector<Part> parts = slot.parts;
   lock.unlock();
   if (!page.error && page.divided) {
-    finish_regions(page, parts);
+    finish_regions(page, index, parts);
   } else if (!page.error) {
-    finish(page, *parts.front().job, on_text);
+    finish(page, *parts.front().job, on_text, options_.collect_events);
   }
   lock.lock();
   if (slot.state == Slot::State::submitted) {
     stop_waiting(slot);  // a request may end without a token
     slot.parts.clear();
+    slot.again.clear();
     slot.state = Slot::State::taken;
   }
   ++next_to_take_;
@@ -317,19 +324,82 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
   return page;
 }
 
-void PageQueue::finish_regions(Page& page, const std::vector<Part>& parts) {
+void PageQueue::finish_regions(Page& page, std::int64_t index, const std::vector<Part>& parts) {
+  const bool looks_again = !page.divided->pictures.empty();
+  std::vector<Page> read(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    Region& region = page.divided->page.regions[page.divided->regions[i]];
-    Page part;
-    part.error = parts[i].error;
-    if (parts[i].job) finish(part, *parts[i].job, {});
-    page.result.completion_tokens += part.result.completion_tokens;
-    region.error = part.error;
-    if (part.error && part.error->code() == ErrorCode::cancelled) page.error = part.error;
-    if (part.error) continue;
-    region.content = std::move(part.result.text);
-    region.mean_logprob = part.result.mean_logprob;
-    region.finish_reason = part.result.finish_reason;
+    read[i].error = parts[i].error;
+    if (parts[i].job) finish(read[i], *parts[i].job, {}, looks_again);
+    page.result.completion_tokens += read[i].result.completion_tokens;
+  }
+  if (looks_again) look_again(page, index, read);
+  std::vector<Region>& regions = page.divided->page.regions;
+  for (std::size_t i = 0; i < parts.size();) {
+    Region& region = regions[page.divided->regions[i]];
+    std::vector<Result> results;
+    for (const std::size_t of = page.divided->regions[i]; i < parts.size() && page.divided->regions[i] == of; ++i) {
+      if (read[i].error && !region.error) region.error = read[i].error;
+      if (!read[i].error) results.push_back(std::move(read[i].result));
+    }
+    if (region.error && region.error->code() == ErrorCode::cancelled) page.error = region.error;
+    if (region.error) continue;
+    Result result = joined_results(results);
+    region.content = std::move(result.text);
+    region.mean_logprob = result.mean_logprob;
+    region.finish_reason = result.finish_reason;
+  }
+}
+
+// Reads doubtful rows again, those of the whole page at once, and takes what is better.
+void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& read) {
+  struct Look {
+    std::vector<WrittenLine> lines;
+    SecondLook look;
+    std::vector<std::optional<Job>> jobs;
+  };
+  DividedPage& divided = *page.divided;
+  std::vector<Look> looks(read.size());
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    if (read[i].error) continue;
+    Look& at = looks[i];
+    const Task task = task_of(divided.page.regions[divided.regions[i]].task);
+    at.lines = written_lines(read[i].events);
+    at.look = second_look(divided.pictures[i], task, read[i].result, at.lines);
+    for (Image& row : at.look.rows) at.jobs.push_back(submit_row(index, std::move(row)));
+  }
+  divided.pictures.clear();
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    std::vector<Result> rows;
+    for (const std::optional<Job>& job : looks[i].jobs) {
+      if (!job) continue;
+      Page row;
+      finish(row, *job, {}, false);
+      page.result.completion_tokens += row.result.completion_tokens;
+      if (!row.error) rows.push_back(std::move(row.result));
+      if (row.error && row.error->code() == ErrorCode::cancelled) read[i].error = row.error;
+    }
+    if (rows.empty() || rows.size() < looks[i].jobs.size()) continue;  // not all could be read
+    bool changed = false;
+    read[i].result = improved(read[i].result, looks[i].lines, looks[i].look, rows, changed);
+    Region& region = divided.page.regions[divided.regions[i]];
+    if (changed && region.task == RegionTask::formula)
+      region.label = RegionLabel::text, region.task = RegionTask::text;
+  }
+}
+
+// Nothing where the row cannot be read.
+std::optional<Job> PageQueue::submit_row(std::int64_t index, Image row) {
+  try {
+    ReadOptions read = row_options(options_.divider->read_options(), row);
+    read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
+    const engine::Request request = prepare(std::move(row), read);
+    const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
+    const std::lock_guard lock(mutex_);
+    slots_[index].again.push_back(job);
+    if (cancelled_) job.cancel();
+    return job;
+  } catch (const Error&) {
+    return std::nullopt;
   }
 }
 
@@ -356,11 +426,12 @@ std::int64_t PageQueue::size() const {
   return std::ssize(slots_) + source_.pages_left() + std::ssize(files_) - inputs_known();
 }
 
-void PageQueue::finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text) {
-  if (on_text || options_.collect_events) {
+void PageQueue::finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text,
+                       bool collect_events) {
+  if (on_text || collect_events) {
     while (const auto event = job.next()) {
       if (on_text) on_text(event->text);
-      if (options_.collect_events && event->token >= 0) page.events.push_back(*event);
+      if (collect_events && event->token >= 0) page.events.push_back(*event);
     }
   }
   try {
@@ -387,6 +458,7 @@ void PageQueue::cancel(const Slot& slot) {
   for (const Part& part : slot.parts) {
     if (part.job) part.job->cancel();
   }
+  for (const Job& job : slot.again) job.cancel();
 }
 
 std::int64_t PageQueue::finished() const {

@@ -93,6 +93,7 @@ class PageQueue {
     std::int64_t bytes = 0;          // of its picture
     std::int64_t decoding = 0;       // of these, until the picture is prepared
     std::vector<Part> parts;         // one, the picture itself, without a divider
+    std::vector<Job> again;          // second looks at parts
     std::int64_t parts_waiting = 0;  // for their first token
     Page page;
   };
@@ -118,8 +119,11 @@ class PageQueue {
   static void cancel(const Slot& slot);
   bool add_input_not_begun();
   std::int64_t inputs_known() const;
-  void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text);
-  void finish_regions(Page& page, const std::vector<Part>& parts);
+  void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text,
+              bool collect_events);
+  void finish_regions(Page& page, std::int64_t index, const std::vector<Part>& parts);
+  void look_again(Page& page, std::int64_t index, std::vector<Page>& read);
+  std::optional<Job> submit_row(std::int64_t index, Image row);
 
   Engine& engine_;
   const std::vector<std::string> files_;

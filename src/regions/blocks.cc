@@ -135,12 +135,16 @@ int widest_line(const Block& block) {
   return widest;
 }
 
-// A column of numbers or markers beside what they belong to.
+// A column of numbers, markers or names beside what they belong to. A heading may stand above it.
 bool goes_with(const Block& narrow, const Block& other, const PageMeasures& page) {
   if (narrow.box.width() > kNarrow * page.letter_height) return false;
   const bool is_fewer = narrow.lines.size() <= other.lines.size();
   const Block &few = is_fewer ? narrow : other, &many = is_fewer ? other : narrow;
-  return rows_shared(few, many, page.letter_height) >= 0.8 * double(few.lines.size());
+  const auto beside = std::count_if(few.lines.begin(), few.lines.end(), [&](const TextLine& line) {
+    return overlap_y(line.box, many.box) > 0;
+  });
+  if (beside < 2 && beside < std::ssize(few.lines)) return false;
+  return rows_shared(few, many, page.letter_height) >= 0.8 * double(beside);
 }
 
 bool is_text(const Block& block) { return block.label == RegionLabel::text && !block.lines.empty(); }
@@ -335,11 +339,53 @@ void join_overlaps(std::vector<Block>& blocks, const PageMeasures& page) {
   });
 }
 
+namespace {
+
+// Wide text, whose right end is where page numbers stand in a table of contents.
+std::vector<Rect> wide_text(const std::vector<Block>& blocks, const PageMeasures& page) {
+  constexpr std::size_t kMost = 300;
+  std::vector<Rect> wide;
+  for (const Block& block : blocks)
+    if (is_text(block) && block.box.width() >= kColumn * page.letter_height && wide.size() < kMost)
+      wide.push_back(block.box);
+  return wide;
+}
+
+// A page number far to the right of its entry, in one row with it, at the right end of the column. Not in the first and last
+// rows of the page, which may be a header or a footer.
+bool is_entry(const Block& entry, const Block& number, const std::vector<Rect>& wide, const Rect& inner,
+              const PageMeasures& page) {
+  constexpr int kMostDigits = 4;
+  constexpr double kNumber = 3;  // heights of letters
+  if (entry.lines.size() != 1 || number.lines.size() != 1 || number.lines[0].letters > kMostDigits) return false;
+  if (number.box.width() > kNumber * page.letter_height || number.box.x0 < entry.box.x1) return false;
+  if (number.box.y0 < inner.y0 || number.box.y1 > inner.y1) return false;
+  const int near = page.letter_height / 2;
+  if (std::abs(entry.lines[0].baseline - number.lines[0].baseline) > near) return false;
+  return std::any_of(wide.begin(), wide.end(), [&](const Rect& column) {
+    return std::abs(column.x1 - number.box.x1) <= near && overlap_x(column, entry.box) > 0;
+  });
+}
+
+// What lies between the first and the last row.
+Rect without_outer_rows(const std::vector<Block>& blocks, const PageMeasures& page) {
+  int first = page.height, last = 0;
+  for (const Block& block : blocks) first = std::min(first, block.box.y1), last = std::max(last, block.box.y0);
+  return {0, first, page.width, last};
+}
+
+}  // namespace
+
 void join_rows(std::vector<Block>& blocks, const PageMeasures& page) {
   std::vector<Rect> gutters = find_gutters(blocks, page);
   extend(gutters, blocks, page);
+  const std::vector<Rect> wide = wide_text(blocks, page);
+  const Rect inner = without_outer_rows(blocks, page);
   join_pairs(blocks, page, 0, [&](const Block& a, const Block& b) {
     if (!is_text(a) || !is_text(b) || overlap_y(a.box, b.box) <= 0) return false;
+    if ((is_entry(a, b, wide, inner, page) || is_entry(b, a, wide, inner, page)) &&
+        !has_gutter_between(a.box, b.box, gutters))
+      return true;
     if (a.lines.size() + b.lines.size() > kMostRows) return false;
     const double gap = -overlap_x(a.box, b.box);
     if (gap < 0 || gap > kRowGap * page.letter_height || has_gutter_between(a.box, b.box, gutters))

@@ -248,6 +248,17 @@ const Block* column_around(const std::vector<Block>& blocks, const Block& block,
   return widest;
 }
 
+// Several words far apart, such as answers to choose from: a formula has one wide gap at most, before its number.
+bool is_spread(const TextLine& line, const PageMeasures& page) {
+  constexpr double kGap = 1.2;  // heights of letters
+  int gaps = 0;
+  for (std::size_t i = 1; i < line.words.size(); ++i)
+    gaps += line.words[i].x0 - line.words[i - 1].x1 > kGap * page.letter_height;
+  return gaps >= 3;
+}
+
+bool is_typewritten(const TextLine& line) { return line.letters >= 6 && line.even_pitch >= kTypewriter; }
+
 bool is_formula(const std::vector<Block>& blocks, const Block& block, const Usual& usual,
                 const PageMeasures& page) {
   if (block.box.height() > 12 * page.letter_height) return false;
@@ -257,6 +268,7 @@ bool is_formula(const std::vector<Block>& blocks, const Block& block, const Usua
     tallest = std::max(tallest, line.tallest);
     letters += line.letters;
     most_in_line = std::max(most_in_line, line.letters);
+    if (is_spread(line, page) || is_typewritten(line)) return false;
     for (const Rect& word : line.words) long_words += word.width() > 12 * page.letter_height;
     if (i == 0 || line.letters < 2 || block.lines[i - 1].letters < 2) continue;
     const Rect& before = block.lines[i - 1].box;

@@ -42,6 +42,14 @@ class Cutter {
     return {from + less, to - less};
   }
 
+  // Boxes may overlap a little where one stands above the other, not where they stand side by side.
+  bool stands_beside(const Items& part, int item) const {
+    const Rect& box = boxes_[item];
+    return std::any_of(part.begin(), part.end(), [&](int other) {
+      return overlap_y(boxes_[other], box) > 0 && overlap_x(boxes_[other], box) <= -slack_;
+    });
+  }
+
   // The parts between which a white line runs across all items.
   std::vector<Items> cut(Items items, bool along_x) const {
     std::stable_sort(items.begin(), items.end(),
@@ -50,7 +58,8 @@ class Cutter {
     int end = std::numeric_limits<int>::min();
     for (const int item : items) {
       const Span here = span(item, along_x);
-      if (parts.empty() || here.from >= end) parts.emplace_back();
+      const bool apart = parts.empty() || here.from >= end;
+      if (apart && (parts.empty() || along_x || !stands_beside(parts.back(), item))) parts.emplace_back();
       parts.back().push_back(item);
       end = std::max(end, here.to);
     }

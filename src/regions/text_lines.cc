@@ -30,6 +30,12 @@ struct Piece {
 
 bool is_small(const Rect& box, int height) { return box.height() < kSmallMark * height; }
 
+// How much of the lower of two neighbours in a line the other one reaches over, at least: commas and quotes stand at its edges.
+double shared_height(const Rect& a, const Rect& b, int height) {
+  constexpr double kOfLetters = 0.5, kOfSigns = 0.2;
+  return is_small(a, height) || is_small(b, height) ? kOfSigns : kOfLetters;
+}
+
 bool on_one_line(const Rect& a, const Rect& b, double share) {
   return overlap_y(a, b) >= share * std::min(a.height(), b.height());
 }
@@ -374,7 +380,7 @@ std::vector<TextLine> find_lines(const std::vector<Mark>& marks, const std::vect
     const int larger = std::max(a.height(), b.height());
     const double gap = std::max<double>(kWideGap * height, std::min<double>(1.3 * larger, 4.0 * height));
     if (b.x0 - a.x1 > gap || b.x0 < a.x0 + (a.x1 - a.x0) / 2) return false;
-    if (!on_one_line(a, b, 0.5) || is_other_size(a, b, height)) return false;
+    if (!on_one_line(a, b, shared_height(a, b, height)) || is_other_size(a, b, height)) return false;
     const int y = (std::max(a.y0, b.y0) + std::min(a.y1, b.y1)) / 2;
     return b.x0 <= a.x1 || !corridors.between(a.x1, b.x0, y);
   });
