@@ -28,7 +28,8 @@ constexpr double kLeaderHeight = 0.35, kLeaderWidth = 3;
 constexpr double kKeptLeader = 3, kLeaderGap = 0.75;
 constexpr double kSamePlace = 0.4;  // of beginnings of lines
 constexpr double kLeastHang = 0.6, kMostHang = 5;
-constexpr double kSignGap = 0.22;  // between the sign of a list and its text
+constexpr double kSignGap = 0.22;   // between the sign of a list and its text
+constexpr double kSignPlace = 0.3;  // how far that text may be from the beginning of the other lines
 
 // A row in pixels of the analysis.
 struct Row {
@@ -126,7 +127,7 @@ Image cut(const Image& picture, const Box& box) {
 
 // Whether ink ends, and white begins that ends at x: what stands before it is a sign of its own.
 bool has_sign_before(const Plane& ink, const Row& row, int x, int letter_height) {
-  const int near = std::max(1, static_cast<int>(std::lround(kSamePlace * letter_height)));
+  const int near = std::max(1, static_cast<int>(std::lround(kSignPlace * letter_height)));
   const int gap = std::max(2, static_cast<int>(std::lround(kSignGap * letter_height)));
   const auto is_white = [&](int column) {
     for (int y = row.box.y0; y < row.box.y1; ++y)

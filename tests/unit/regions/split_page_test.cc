@@ -215,6 +215,88 @@ TEST(SplitPage, PageNumbersAndHeadersAreToldByTheirPlace) {
   for (const Region& region : split_page(page.image, options)) EXPECT_EQ(region.label, RegionLabel::text);
 }
 
+// Contents without leaders: the numbers stand far away, at the right end of the column.
+TEST(SplitPage, PageNumbersBelongToTheirEntries) {
+  DrawnPage page(1000, 1400);
+  page.line(100, 80, 400, kSize);
+  page.line(880, 80, 900, kSize);
+  page.paragraph(100, 180, 900, 4, kSize);
+  for (const int baseline : {500, 600, 700}) {
+    page.line(100, baseline, 300, kSize);
+    page.line(880, baseline, 899, kSize);
+  }
+  page.paragraph(100, 800, 900, 10, kSize);
+  const std::vector<Region> regions = split_page(page.image);
+  ASSERT_THAT(labels_of(regions),
+              ElementsAre(RegionLabel::header, RegionLabel::number, RegionLabel::text, RegionLabel::text,
+                          RegionLabel::text, RegionLabel::text, RegionLabel::text));
+  for (int i = 3; i < 6; ++i) {
+    EXPECT_LE(regions[i].box.x0, 100);
+    EXPECT_GE(regions[i].box.x1, 890);
+  }
+}
+
+// Names in a narrow column beside their descriptions; their heading stands right above them.
+TEST(SplitPage, NamesBelongToTheirDescriptions) {
+  DrawnPage page(1000, 1400);
+  page.paragraph(100, 180, 900, 4, kSize);
+  const int pitch = DrawnPage::pitch(kSize);
+  page.line(100, 500, 190, kSize);  // the heading
+  for (int i = 1; i <= 3; ++i) page.line(100, 500 + i * pitch, 180, kSize);
+  for (int i = 1; i <= 8; ++i) page.line(320, 500 + i * pitch, 900, kSize);
+  page.paragraph(100, 900, 900, 10, kSize);
+  const std::vector<Region> regions = split_page(page.image);
+  ASSERT_THAT(regions, SizeIs(3));
+  EXPECT_TRUE(holds(regions[1].box, {100, 500 - kSize, 890, 500.0 + 8 * pitch}, 2));
+}
+
+TEST(SplitPage, SignsAtTheEdgesOfALineDoNotDivideIt) {
+  DrawnPage page(1000, 1400);
+  page.paragraph(100, 180, 900, 4, kSize);
+  const int pitch = DrawnPage::pitch(kSize), baseline = 180 + 4 * pitch + kSize;
+  page.line(100, baseline, 400, kSize);
+  page.bar(420, baseline - 4, 424, baseline + 6);  // a comma, apart from both
+  page.line(444, baseline, 890, kSize);
+  page.paragraph(100, baseline + pitch - kSize, 900, 4, kSize);
+  EXPECT_THAT(split_page(page.image), SizeIs(1));
+}
+
+// Tall signs make a formula of a short line in the middle, unless it is a row of answers or written by a machine.
+TEST(SplitPage, RowsOfAnswersAndProgramsAreNoFormulas) {
+  for (const int kind : {0, 1, 2}) {
+    DrawnPage page(1000, 1400);
+    page.paragraph(100, 180, 900, 6, kSize);
+    const int baseline = 480;
+    page.bar(296, baseline - 32, 300, baseline + 8);
+    page.bar(296, baseline - 32, 304, baseline - 28);
+    if (kind == 0) page.line(310, baseline, 460, kSize);
+    for (int i = 0; kind == 1 && i < 4; ++i) page.line(310 + 90 * i, baseline, 360 + 90 * i, kSize);
+    for (int i = 0; kind == 2 && i < 12; ++i) page.letter(310 + 13 * i, baseline, kSize, 1);
+    page.paragraph(100, 560, 900, 10, kSize);
+    const std::vector<Region> regions = split_page(page.image);
+    ASSERT_THAT(regions, SizeIs(3)) << kind;
+    EXPECT_EQ(regions[1].label, kind == 0 ? RegionLabel::display_formula : RegionLabel::text) << kind;
+  }
+}
+
+// A heading of one column that reaches a little into the height of a line of the other one.
+TEST(SplitPage, ColumnsGoOnBesideAShortHeading) {
+  DrawnPage page(1000, 1400);
+  page.paragraph(100, 200, 480, 6, kSize);
+  page.line(100, 490, 200, kSize);
+  page.paragraph(100, 530, 480, 10, kSize);
+  page.paragraph(520, 200, 900, 8, kSize);
+  page.paragraph(520, 492, 900, 1, kSize);
+  page.paragraph(520, 560, 900, 10, kSize);
+  const std::vector<Region> regions = split_page(page.image);
+  ASSERT_GE(regions.size(), 4u);
+  bool right = false;
+  for (const Region& region : regions) {
+    right |= region.box.x0 > 500;
+    EXPECT_EQ(region.box.x0 > 500, right) << "the left column comes first";
+  }
+}
+
 TEST(SplitPage, NoInkIsLost) {
   std::mt19937 random(7);
   const auto pick = [&](int from, int to) { return std::uniform_int_distribution<int>(from, to)(random); };
