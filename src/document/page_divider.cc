@@ -17,6 +17,11 @@ Task task_of(RegionTask task) {
   return task == RegionTask::formula ? Task::formula : Task::text;
 }
 
+Image text_picture(const Image& picture) {
+  constexpr int kColumns = 16, kRows = 10;  // three quarters and half of the height of letters at 200 dpi
+  return framed(picture, kColumns, kRows);
+}
+
 PageDivider::PageDivider(DocumentReaderOptions options) : options_(std::move(options)) {
   if (!options_.regions) options_.regions = classical_regions();
 }
@@ -43,8 +48,10 @@ std::vector<PagePart> PageDivider::divide(const SourcePage& source, Image image,
     for (Image& picture : pictures_of(region, image)) {
       if (picture.rgb.empty()) continue;
       if (looks_twice()) divided.pictures.push_back(picture);
-      PagePart part{std::move(picture), options_.read};
-      part.read.task = task_of(region.task);
+      const Task task = task_of(region.task);
+      const bool frame = looks_twice() && task == Task::text;
+      PagePart part{frame ? text_picture(picture) : std::move(picture), options_.read};
+      part.read.task = task;
       part.read.prompt.reset();
       parts.push_back(std::move(part));
       divided.regions.push_back(i);

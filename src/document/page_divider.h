@@ -11,6 +11,9 @@ namespace glmocr {
 // How a region is read.
 Task task_of(RegionTask task);
 
+// A picture of text as it is read: with white around it, which keeps signs at its edges from being lost.
+Image text_picture(const Image& picture);
+
 // A picture to be read for a page: one region of it, or a piece of one.
 struct PagePart {
   Image image;

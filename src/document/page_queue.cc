@@ -337,7 +337,8 @@ void PageQueue::finish_regions(Page& page, std::int64_t index, const std::vector
   for (std::size_t i = 0; i < parts.size();) {
     Region& region = regions[page.divided->regions[i]];
     std::vector<Result> results;
-    for (const std::size_t of = page.divided->regions[i]; i < parts.size() && page.divided->regions[i] == of; ++i) {
+    for (const std::size_t of = page.divided->regions[i]; i < parts.size() && page.divided->regions[i] == of;
+         ++i) {
       if (read[i].error && !region.error) region.error = read[i].error;
       if (!read[i].error) results.push_back(std::move(read[i].result));
     }
@@ -365,7 +366,7 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
     const Task task = task_of(divided.page.regions[divided.regions[i]].task);
     at.lines = written_lines(read[i].events);
     at.look = second_look(divided.pictures[i], task, read[i].result, at.lines);
-    for (Image& row : at.look.rows) at.jobs.push_back(submit_row(index, std::move(row)));
+    for (const Image& row : at.look.rows) at.jobs.push_back(submit_row(index, row));
   }
   divided.pictures.clear();
   for (std::size_t i = 0; i < read.size(); ++i) {
@@ -388,11 +389,11 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
 }
 
 // Nothing where the row cannot be read.
-std::optional<Job> PageQueue::submit_row(std::int64_t index, Image row) {
+std::optional<Job> PageQueue::submit_row(std::int64_t index, const Image& row) {
   try {
     ReadOptions read = row_options(options_.divider->read_options(), row);
     read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
-    const engine::Request request = prepare(std::move(row), read);
+    const engine::Request request = prepare(text_picture(row), read);
     const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
     const std::lock_guard lock(mutex_);
     slots_[index].again.push_back(job);

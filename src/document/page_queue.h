@@ -123,7 +123,7 @@ class PageQueue {
               bool collect_events);
   void finish_regions(Page& page, std::int64_t index, const std::vector<Part>& parts);
   void look_again(Page& page, std::int64_t index, std::vector<Page>& read);
-  std::optional<Job> submit_row(std::int64_t index, Image row);
+  std::optional<Job> submit_row(std::int64_t index, const Image& row);
 
   Engine& engine_;
   const std::vector<std::string> files_;

@@ -16,7 +16,8 @@ constexpr double kSureText = 0.9;      // the same of a text whose number of lin
 constexpr double kSureFormula = 0.6;   // the same of a formula, which rows of text replace
 constexpr double kNearlyAsSure = 0.8;  // times as sure as the whole, rows are better where lines are missing
 
-constexpr int kLinesApart = 8;  // a line more or less for so many may be a sign of its own, such as a raised one
+constexpr int kLinesApart =
+    8;  // a line more or less for so many may be a sign of its own, such as a raised one
 constexpr std::size_t kMostRows = 80;
 constexpr std::string_view kBlank = " \t\r\n";
 
@@ -44,6 +45,22 @@ bool ended_early(const Result& result) {
   return result.finish_reason == FinishReason::repetition || result.finish_reason == FinishReason::length;
 }
 
+// The same word over and over, such as "_ _ _ _": what is written of pictures in which nothing can be read.
+bool is_stuck(std::string_view text) {
+  constexpr int kMost = 6;
+  std::string_view last;
+  for (int count = 0; !text.empty();) {
+    const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
+    text.remove_prefix(begin);
+    const std::string_view word = text.substr(0, text.find_first_of(kBlank));
+    text.remove_prefix(word.size());
+    count = word == last ? count + 1 : 1;
+    last = word;
+    if (count > kMost && !word.empty() && word != ".") return true;
+  }
+  return false;
+}
+
 // The text with its unsure lines as they were read again.
 Result with_lines(const Result& result, std::span<const WrittenLine> lines, const SecondLook& look,
                   std::span<const Result> rows, bool& changed) {
@@ -52,7 +69,7 @@ Result with_lines(const Result& result, std::span<const WrittenLine> lines, cons
   for (std::size_t i = rows.size(); i-- > 0;) {  // from the end, so that places stay
     const WrittenLine& line = lines[look.lines[i]];
     const std::string text = one_line(rows[i].text);
-    if (ended_early(rows[i]) || text.empty() || rows[i].mean_logprob <= line.mean_logprob()) continue;
+    if (ended_early(rows[i]) || text.empty() || is_stuck(text) || rows[i].mean_logprob <= line.mean_logprob()) continue;
     const std::string_view old = std::string_view(result.text).substr(line.begin, line.end - line.begin);
     const std::size_t indent = old.find_first_not_of(kBlank);
     better.text.replace(line.begin + indent, old.size() - indent, text);
@@ -149,7 +166,7 @@ Result improved(const Result& result, std::span<const WrittenLine> lines, const 
   Result joined = joined_results(rows);
   const double allowed = differ(lines.size(), rows.size()) ? std::log(kNearlyAsSure) : 0;
   const bool surer = joined.mean_logprob > result.mean_logprob + allowed;
-  changed = ended_early(result) || (surer && !ended_early(joined));
+  changed = ended_early(result) || (surer && !ended_early(joined) && !is_stuck(joined.text));
   if (joined.finish_reason == FinishReason::length) joined.finish_reason = FinishReason::repetition;
   return changed ? joined : result;
 }

@@ -29,13 +29,15 @@ std::vector<WrittenLine> written_lines(std::span<const TokenEvent> events);
 // What of a picture has to be read again, row by row.
 struct SecondLook {
   std::vector<Image> rows;
-  std::vector<std::size_t> lines;  // of each row, the line that it is; empty: the rows stand for the whole text
+  std::vector<std::size_t>
+      lines;  // of each row, the line that it is; empty: the rows stand for the whole text
 };
 
 // The rows of a picture whose text is doubtful: of unsure lines, where the text has one for each row; of all, where it repeated
 // itself until it was cut, has another number of lines and was unsure, or a number far from that of the rows. `events` are the
 // tokens of the result.
-SecondLook second_look(const Image& picture, Task task, const Result& result, std::span<const WrittenLine> lines);
+SecondLook second_look(const Image& picture, Task task, const Result& result,
+                       std::span<const WrittenLine> lines);
 
 // How a row is read: as text, with no more tokens than it has room for.
 ReadOptions row_options(const ReadOptions& options, const Image& row);

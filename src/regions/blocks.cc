@@ -140,9 +140,8 @@ bool goes_with(const Block& narrow, const Block& other, const PageMeasures& page
   if (narrow.box.width() > kNarrow * page.letter_height) return false;
   const bool is_fewer = narrow.lines.size() <= other.lines.size();
   const Block &few = is_fewer ? narrow : other, &many = is_fewer ? other : narrow;
-  const auto beside = std::count_if(few.lines.begin(), few.lines.end(), [&](const TextLine& line) {
-    return overlap_y(line.box, many.box) > 0;
-  });
+  const auto beside = std::count_if(few.lines.begin(), few.lines.end(),
+                                    [&](const TextLine& line) { return overlap_y(line.box, many.box) > 0; });
   if (beside < 2 && beside < std::ssize(few.lines)) return false;
   return rows_shared(few, many, page.letter_height) >= 0.8 * double(beside);
 }
@@ -357,7 +356,8 @@ bool is_entry(const Block& entry, const Block& number, const std::vector<Rect>& 
               const PageMeasures& page) {
   constexpr int kMostDigits = 4;
   constexpr double kNumber = 3;  // heights of letters
-  if (entry.lines.size() != 1 || number.lines.size() != 1 || number.lines[0].letters > kMostDigits) return false;
+  if (entry.lines.size() != 1 || number.lines.size() != 1 || number.lines[0].letters > kMostDigits)
+    return false;
   if (number.box.width() > kNumber * page.letter_height || number.box.x0 < entry.box.x1) return false;
   if (number.box.y0 < inner.y0 || number.box.y1 > inner.y1) return false;
   const int near = page.letter_height / 2;
@@ -370,7 +370,8 @@ bool is_entry(const Block& entry, const Block& number, const std::vector<Rect>& 
 // What lies between the first and the last row.
 Rect without_outer_rows(const std::vector<Block>& blocks, const PageMeasures& page) {
   int first = page.height, last = 0;
-  for (const Block& block : blocks) first = std::min(first, block.box.y1), last = std::max(last, block.box.y0);
+  for (const Block& block : blocks)
+    first = std::min(first, block.box.y1), last = std::max(last, block.box.y0);
   return {0, first, page.width, last};
 }
 

@@ -2,6 +2,7 @@
 #include "regions/crop.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -81,7 +82,42 @@ void whiten_outside(Image& crop, const std::vector<Point>& corners, int grown) {
   }
 }
 
+// Of each channel the middle one of the values along the edge.
+std::array<std::uint8_t, 3> edge_colour(const Image& picture) {
+  std::array<std::vector<std::uint8_t>, 3> values;
+  const auto take = [&](int x, int y) {
+    for (int channel = 0; channel < 3; ++channel)
+      values[channel].push_back(picture.rgb[3 * (std::int64_t{y} * picture.width + x) + channel]);
+  };
+  for (int x = 0; x < picture.width; ++x) take(x, 0), take(x, picture.height - 1);
+  for (int y = 0; y < picture.height; ++y) take(0, y), take(picture.width - 1, y);
+  std::array<std::uint8_t, 3> colour{};
+  for (int channel = 0; channel < 3; ++channel) {
+    std::vector<std::uint8_t>& of_channel = values[channel];
+    const auto middle = of_channel.begin() + std::ssize(of_channel) / 2;
+    std::nth_element(of_channel.begin(), middle, of_channel.end());
+    colour[channel] = *middle;
+  }
+  return colour;
+}
+
 }  // namespace
+
+Image framed(const Image& picture, int columns, int rows) {
+  if (picture.rgb.empty()) return picture;
+  const std::array<std::uint8_t, 3> colour = edge_colour(picture);
+  Image larger;
+  larger.width = picture.width + 2 * columns;
+  larger.height = picture.height + 2 * rows;
+  larger.rgb.resize(std::int64_t{3} * larger.width * larger.height);
+  for (std::size_t i = 0; i < larger.rgb.size(); ++i) larger.rgb[i] = colour[i % 3];
+  for (int y = 0; y < picture.height; ++y) {
+    const auto from = picture.rgb.begin() + std::int64_t{3} * y * picture.width;
+    const auto to = larger.rgb.begin() + 3 * (std::int64_t{y + rows} * larger.width + columns);
+    std::copy_n(from, std::int64_t{3} * picture.width, to);
+  }
+  return larger;
+}
 
 Image crop_region(const Image& page, const Region& region, const CropOptions& options) {
   const Rectangle at = rectangle_of(page, region.box, options);

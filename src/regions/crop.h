@@ -17,4 +17,8 @@ struct CropOptions {
 // The part of the page in that region's box. Without pixels (0×0) where the box has none.
 Image crop_region(const Image& page, const Region& region, const CropOptions& options = {});
 
+// The picture with so many columns and rows more on each side, in the colour that most of its edge has. Readers lose signs
+// that stand right at an edge.
+Image framed(const Image& picture, int columns, int rows);
+
 }  // namespace glmocr

@@ -84,9 +84,8 @@ std::vector<Row> rows_of(const PageAnalysis& analysis) {
   for (const Block& block : analysis.blocks)
     for (const TextLine& line : block.lines) add_items(line, analysis.measures.letter_height, items);
   std::erase_if(items, [&](const Row& item) { return is_cut_off(item.box, analysis); });
-  std::stable_sort(items.begin(), items.end(), [](const Row& a, const Row& b) {
-    return a.box.y0 + a.box.y1 < b.box.y0 + b.box.y1;
-  });
+  std::stable_sort(items.begin(), items.end(),
+                   [](const Row& a, const Row& b) { return a.box.y0 + a.box.y1 < b.box.y0 + b.box.y1; });
   std::vector<Row> rows;
   for (const Row& item : items) {
     const auto joins = [&](const Row& row) {
@@ -181,11 +180,34 @@ std::vector<std::size_t> hanging_starts(const Plane& ink, const std::vector<Row>
   return starts;
 }
 
+// Whether more of a row of dots or dashes is white than ink, from column to column, as it is of dots.
+bool has_dots(const Image& picture, const Box& at) {
+  const int x0 = static_cast<int>(at.x0), x1 = static_cast<int>(at.x1);
+  const int y0 = static_cast<int>(at.y0), y1 = static_cast<int>(at.y1);
+  std::vector<int> darkest(std::max(0, x1 - x0), 255);
+  for (int y = y0; y < y1; ++y)
+    for (int x = x0; x < x1; ++x) {
+      const std::uint8_t* pixel = &picture.rgb[3 * (std::int64_t{y} * picture.width + x)];
+      darkest[x - x0] = std::min(darkest[x - x0], (pixel[0] + pixel[1] + pixel[2]) / 3);
+    }
+  if (darkest.empty()) return false;
+  const auto [least, most] = std::minmax_element(darkest.begin(), darkest.end());
+  const int middle = (*least + *most) / 2;
+  const auto ink = std::count_if(darkest.begin(), darkest.end(), [&](int value) { return value < middle; });
+  return 10 * ink <= 6 * std::ssize(darkest);
+}
+
 struct Rows {
   PageAnalysis analysis;
   std::vector<Row> rows;
 
-  explicit Rows(const Image& picture) : analysis(layout::analyse_page(picture, {})), rows(rows_of(analysis)) {}
+  explicit Rows(const Image& picture)
+      : analysis(layout::analyse_page(picture, {})), rows(rows_of(analysis)) {
+    for (Row& row : rows) {
+      if (row.has_leader() && !has_dots(picture, picture_box(row.leader, analysis.factor, picture)))
+        row.leader = {};
+    }
+  }
   int letter_height() const { return analysis.measures.letter_height; }
   Rect box(std::size_t i) const {
     return with_margin(rows, i, std::max(1, static_cast<int>(std::lround(kMargin * letter_height()))));

@@ -16,6 +16,7 @@
 #include "support/peak_memory.h"
 #include "support/temporary_folder.h"
 #include "support/tiff_writer.h"
+#include "unit/regions/drawn_page.h"
 
 namespace glmocr {
 namespace {
@@ -114,6 +115,53 @@ TEST_F(Regions, AreReadInTheirOrder) {
   EXPECT_EQ(*all.page.regions[2].content, *all.page.regions[0].content) << "the same pixels";
   EXPECT_FALSE(all.page.regions[1].content);
   EXPECT_EQ(all.image.width, 112);
+}
+
+std::string grey_picture(const Image& image) {
+  std::string picture = "P5 " + std::to_string(image.width) + " " + std::to_string(image.height) + " 255\n";
+  for (std::size_t i = 0; i < image.rgb.size(); i += 3) picture += static_cast<char>(image.rgb[i]);
+  return picture;
+}
+
+// The model's texts mean nothing: it is never sure of them. They end at the first letter of a kind.
+TEST_F(Regions, DoubtfulOnesAreReadAgainRowByRow) {
+  DrawnPage drawn(320, 160);
+  for (const int baseline : {40, 82, 124}) drawn.line(10, baseline, 310, 24);
+  const std::string file = folder_.write("lines.pgm", grey_picture(drawn.image)).string();
+  DocumentReaderOptions options = short_texts(always({part({0, 0, 320, 160})}));
+  options.read.max_tokens = 200;
+  options.read.stop = {"e", "a", "i", "o"};
+  options.second_look = false;
+  const ReadPage once = read_all({file}, options)[0];
+  ASSERT_TRUE(once.page.regions[0].content);
+  ASSERT_EQ(once.page.regions[0].finish_reason, FinishReason::stop);
+  options.second_look = true;
+  const ReadPage twice = read_all({file}, options)[0];
+  EXPECT_GE(twice.tokens, once.tokens + 3) << "three rows";
+  ASSERT_TRUE(twice.page.regions[0].content);
+  EXPECT_GE(twice.page.regions[0].mean_logprob, once.page.regions[0].mean_logprob);
+  options.compat_crops = true;
+  const ReadPage compat = read_all({file}, options)[0];
+  EXPECT_EQ(compat.tokens, once.tokens);
+  EXPECT_EQ(*compat.page.regions[0].content, *once.page.regions[0].content);
+}
+
+TEST_F(Regions, OfContentsAreReadInPiecesAndJoined) {
+  DrawnPage drawn(500, 100);
+  for (const int baseline : {40, 82}) {
+    drawn.line(10, baseline, 120, 24);
+    for (int x = 130; x < 440; x += 12) drawn.bar(x, baseline - 4, x + 4, baseline);
+    drawn.line(450, baseline, 490, 24);
+  }
+  const std::string file = folder_.write("contents.pgm", grey_picture(drawn.image)).string();
+  DocumentReaderOptions options =
+      short_texts(always({part({0, 0, 500, 100}), part({0, 0, 500, 100}, RegionLabel::table)}));
+  const ReadPage page = read_all({file}, options)[0];
+  EXPECT_EQ(page.tokens, 2 * 3 + 3) << "two pieces, and a table as a whole";
+  EXPECT_THAT(*page.page.regions[0].content, HasSubstr("\n"));
+  EXPECT_EQ(page.page.regions[0].finish_reason, FinishReason::length);
+  options.second_look = false;
+  EXPECT_EQ(read_all({file}, options)[0].tokens, 2 * 3);
 }
 
 TEST_F(Regions, ManyMoreThanTheEngineTakesAtOnceAreAllRead) {

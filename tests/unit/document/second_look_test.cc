@@ -26,7 +26,8 @@ Image picture_of(int lines) {
 std::vector<TokenEvent> tokens(const std::vector<std::pair<std::string, double>>& words) {
   std::vector<TokenEvent> events;
   for (const auto& [text, probability] : words)
-    events.push_back({.token = 1, .text = text, .logprob = static_cast<float>(std::log(probability)), .top = {}});
+    events.push_back(
+        {.token = 1, .text = text, .logprob = static_cast<float>(std::log(probability)), .top = {}});
   return events;
 }
 
@@ -62,7 +63,8 @@ TEST(SecondLook, KnowsTheLinesThatWereWritten) {
 
 TEST(SecondLook, BelievesASureTextOfAsManyLines) {
   const auto events = tokens({{"a", 0.99}, {"\n", 1}, {"b", 0.95}});
-  EXPECT_THAT(second_look(picture_of(2), Task::text, result_of(events), written_lines(events)).rows, IsEmpty());
+  EXPECT_THAT(second_look(picture_of(2), Task::text, result_of(events), written_lines(events)).rows,
+              IsEmpty());
 }
 
 TEST(SecondLook, TakesUnsureLinesAlone) {
@@ -113,8 +115,9 @@ TEST(SecondLook, TakesAllRowsOfATextThatWasCut) {
   const SecondLook look = second_look(picture_of(2), Task::text, result, lines);
   EXPECT_THAT(look.rows, SizeIs(2));
   bool changed = false;
-  const Result better = improved(
-      result, lines, look, std::vector{result_of("a", 0.5), result_of("b b", 0.5, FinishReason::length)}, changed);
+  const Result better =
+      improved(result, lines, look,
+               std::vector{result_of("a", 0.5), result_of("b b", 0.5, FinishReason::length)}, changed);
   EXPECT_TRUE(changed);
   EXPECT_EQ(better.finish_reason, FinishReason::repetition) << "callers know no limit of rows";
 }
@@ -131,9 +134,11 @@ TEST(SecondLook, LeavesTablesAndTextsThatOthersEnded) {
 
 TEST(SecondLook, ReadsUnsureFormulasAsText) {
   const auto events = tokens({{"\\frac{", 0.3}});
-  EXPECT_THAT(second_look(picture_of(1), Task::formula, result_of(events), written_lines(events)).rows, SizeIs(1));
+  EXPECT_THAT(second_look(picture_of(1), Task::formula, result_of(events), written_lines(events)).rows,
+              SizeIs(1));
   const auto sure = tokens({{"x", 0.8}});
-  EXPECT_THAT(second_look(picture_of(3), Task::formula, result_of(sure), written_lines(sure)).rows, IsEmpty());
+  EXPECT_THAT(second_look(picture_of(3), Task::formula, result_of(sure), written_lines(sure)).rows,
+              IsEmpty());
 }
 
 TEST(SecondLook, GivesRowsTheRoomThatTheyHave) {
@@ -152,8 +157,9 @@ TEST(SecondLook, GivesRowsTheRoomThatTheyHave) {
 }
 
 TEST(SecondLook, JoinsPieces) {
-  const Result joined = joined_results(std::vector{
-      result_of(tokens({{"a", 0.5}, {"b", 0.5}})), result_of("c", 1, FinishReason::repetition), result_of("d", 1)});
+  const Result joined =
+      joined_results(std::vector{result_of(tokens({{"a", 0.5}, {"b", 0.5}})),
+                                 result_of("c", 1, FinishReason::repetition), result_of("d", 1)});
   EXPECT_EQ(joined.text, "ab\nc\nd");
   EXPECT_EQ(joined.finish_reason, FinishReason::repetition);
   EXPECT_EQ(joined.completion_tokens, 4);

@@ -79,7 +79,8 @@ TEST(TextRows, AreNoneInDrawingsAndInNothing) {
   page.line(10, 82, 780, kSize);
   std::mt19937 random(1);
   for (int y = 120; y < 580; y += 3)
-    for (int x = 20; x < 780; x += 3) page.fill(x, y, x + 3, y + 3, static_cast<std::uint8_t>(random() % 160));
+    for (int x = 20; x < 780; x += 3)
+      page.fill(x, y, x + 3, y + 3, static_cast<std::uint8_t>(random() % 160));
   EXPECT_THAT(text_rows(page.image), IsEmpty());
   EXPECT_THAT(text_rows(DrawnPage(50, 50).image), IsEmpty());
   EXPECT_THAT(text_rows(Image()), IsEmpty());
@@ -119,7 +120,8 @@ TEST(TextRows, OfTextAreReadAtOnce) {
 
 // Letters at unequal distances: those of a typewriter make programs, which may hang out.
 void draw_line(DrawnPage& page, int x, int baseline, int end) {
-  for (int count = 0; x + kSize / 2 <= end; x += 14 + count % 3 * 3, ++count) page.letter(x, baseline, kSize, count % 3 == 1);
+  for (int count = 0; x + kSize / 2 <= end; x += 14 + count % 3 * 3, ++count)
+    page.letter(x, baseline, kSize, count % 3 == 1);
 }
 
 TEST(HangingParagraphs, AreReadFromTheirFirstLineApart) {
