@@ -69,7 +69,8 @@ Result with_lines(const Result& result, std::span<const WrittenLine> lines, cons
   for (std::size_t i = rows.size(); i-- > 0;) {  // from the end, so that places stay
     const WrittenLine& line = lines[look.lines[i]];
     const std::string text = one_line(rows[i].text);
-    if (ended_early(rows[i]) || text.empty() || is_stuck(text) || rows[i].mean_logprob <= line.mean_logprob()) continue;
+    if (ended_early(rows[i]) || text.empty() || is_stuck(text) || rows[i].mean_logprob <= line.mean_logprob())
+      continue;
     const std::string_view old = std::string_view(result.text).substr(line.begin, line.end - line.begin);
     const std::size_t indent = old.find_first_not_of(kBlank);
     better.text.replace(line.begin + indent, old.size() - indent, text);

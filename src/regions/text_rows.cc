@@ -201,8 +201,7 @@ struct Rows {
   PageAnalysis analysis;
   std::vector<Row> rows;
 
-  explicit Rows(const Image& picture)
-      : analysis(layout::analyse_page(picture, {})), rows(rows_of(analysis)) {
+  explicit Rows(const Image& picture) : analysis(layout::analyse_page(picture, {})), rows(rows_of(analysis)) {
     for (Row& row : rows) {
       if (row.has_leader() && !has_dots(picture, picture_box(row.leader, analysis.factor, picture)))
         row.leader = {};

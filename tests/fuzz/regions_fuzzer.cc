@@ -10,6 +10,7 @@
 #include "regions/filter.h"
 #include "regions/orientation.h"
 #include "regions/split_page.h"
+#include "regions/text_rows.h"
 
 namespace glmocr::fuzz {
 namespace {
@@ -72,6 +73,20 @@ void expect_crops(const Image& page, std::span<const Region> regions) {
   }
 }
 
+// Rows lie in the picture, and what is read of them is cut out.
+void expect_rows(const Image& picture) {
+  const auto is_whole = [](const Image& image) {
+    return !image.rgb.empty() && std::ssize(image.rgb) == std::int64_t{3} * image.width * image.height;
+  };
+  for (const TextRow& row : text_rows(picture)) {
+    const Box& box = row.box;
+    expect(0 <= box.x0 && box.x0 < box.x1 && box.x1 <= picture.width, "a row is wider than its picture");
+    expect(0 <= box.y0 && box.y0 < box.y1 && box.y1 <= picture.height, "a row is higher than its picture");
+    expect(is_whole(row_picture(picture, row)), "a row is empty");
+  }
+  for (const Image& piece : reading_pieces(picture)) expect(is_whole(piece), "a piece is empty");
+}
+
 bool meet(const Box& a, const Box& b) { return a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1; }
 
 // Regions keep their order. One that is gone has left its lines to others.
@@ -100,6 +115,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::vector<Region> split = split_page(page);
   fuzz::expect_regions(page, split);
   fuzz::expect_crops(page, split);
+  fuzz::expect_rows(page);
   FilterOptions options;
   for (const bool compat : {true, false}) {
     options.compat = compat;

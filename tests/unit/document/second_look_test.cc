@@ -86,6 +86,10 @@ TEST(SecondLook, TakesUnsureLinesAlone) {
   EXPECT_FALSE(changed) << "cut off";
   improved(result, lines, look, std::vector{result_of(" ", 0.9)}, changed);
   EXPECT_FALSE(changed) << "nothing was read";
+  improved(result, lines, look, std::vector{result_of("b _ _ _ _ _ _ _ _", 0.9)}, changed);
+  EXPECT_FALSE(changed) << "stuck";
+  improved(result, lines, look, std::vector{result_of("b . . . . . . . . 7", 0.9)}, changed);
+  EXPECT_TRUE(changed) << "a leader";
 }
 
 TEST(SecondLook, TakesAllRowsWhereLinesAreMissing) {

@@ -88,5 +88,25 @@ TEST(Crop, IsWhiteOutsideThePolygon) {
   EXPECT_EQ(crop_region(page, triangle, {.use_polygon = true, .margin = 0}).rgb[3 * (59 * 60 + 59) + 2], 9);
 }
 
+TEST(Framed, HasTheColourOfItsEdge) {
+  Image picture;
+  picture.width = 5;
+  picture.height = 4;
+  for (int i = 0; i < 20; ++i)
+    picture.rgb.insert(picture.rgb.end(), {200, 100, static_cast<std::uint8_t>(i)});
+  picture.rgb[0] = 0;  // ink at the edge
+  const Image larger = framed(picture, 3, 2);
+  EXPECT_EQ(larger.width, 11);
+  EXPECT_EQ(larger.height, 8);
+  ASSERT_EQ(larger.rgb.size(), 3u * 11 * 8);
+  const auto pixel = [&](int x, int y) { return &larger.rgb[3 * (y * 11 + x)]; };
+  EXPECT_EQ(pixel(0, 0)[0], 200);
+  EXPECT_EQ(pixel(10, 7)[1], 100);
+  EXPECT_EQ(pixel(3, 2)[0], 0);
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 5; ++x) EXPECT_EQ(pixel(x + 3, y + 2)[2], y * 5 + x);
+  EXPECT_TRUE(framed(Image(), 3, 2).rgb.empty());
+}
+
 }  // namespace
 }  // namespace glmocr

@@ -108,6 +108,20 @@ TEST(TextRows, WithLeadersAreReadOneByOneAndShorter) {
   EXPECT_EQ(first.rgb[3 * (std::int64_t{y} * first.width + first.width - from_right)], 0);
 }
 
+// Dashes are text.
+TEST(TextRows, OfDashesAreNoLeaders) {
+  DrawnPage page(800, 200);
+  for (int i = 0; i < 4; ++i) {
+    page.line(10, 40 + 42 * i, 200, kSize);
+    for (int x = 210; x < 700; x += 14) page.bar(x, 30 + 42 * i, x + 11, 33 + 42 * i);
+    page.line(715, 40 + 42 * i, 745, kSize);
+  }
+  const std::vector<TextRow> rows = text_rows(page.image);
+  ASSERT_THAT(rows, SizeIs(4));
+  for (const TextRow& row : rows) EXPECT_LE(row.leader.x1, row.leader.x0);
+  EXPECT_THAT(reading_pieces(page.image), IsEmpty());
+}
+
 TEST(TextRows, OfTextAreReadAtOnce) {
   DrawnPage page(800, 260);
   page.paragraph(10, 10, 780, 5, kSize);
