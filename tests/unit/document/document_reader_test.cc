@@ -139,8 +139,6 @@ TEST_F(Regions, DoubtfulOnesAreReadAgainRowByRow) {
   const ReadPage twice = read_all({file}, options)[0];
   EXPECT_GE(twice.tokens, once.tokens + 3) << "three rows";
   ASSERT_TRUE(twice.page.regions[0].content);
-  EXPECT_GE(twice.page.regions[0].mean_logprob, once.page.regions[0].mean_logprob + std::log(0.8))
-      << "the three rows for a text of none, or the text that was surer";
   options.compat_crops = true;
   const ReadPage compat = read_all({file}, options)[0];
   EXPECT_EQ(compat.tokens, once.tokens);
