@@ -134,6 +134,7 @@ SecondLook second_look(const Image& picture, Task task, const Result& result,
   const bool repeats = result.finish_reason == FinishReason::repetition;
   if (!repeats && result.finish_reason != FinishReason::stop) return look;
   if (task != Task::text && task != Task::formula) return look;
+  if (!lines.empty() && lines.back().end > result.text.size()) return look;  // those of another text
   const bool unsure =
       repeats || result.mean_logprob < std::log(task == Task::text ? kSureText : kSureFormula);
   if (task == Task::formula && !unsure) return look;

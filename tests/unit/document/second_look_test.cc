@@ -136,6 +136,13 @@ TEST(SecondLook, LeavesTablesAndTextsThatOthersEnded) {
   EXPECT_THAT(second_look(picture_of(1), Task::text, result_of(events), lines).rows, IsEmpty()) << "the same";
 }
 
+TEST(SecondLook, NeedsTheLinesOfTheText) {
+  const auto events = tokens({{"a", 0.2}, {"\n", 1}, {"b", 0.2}});
+  Result shorter = result_of(events);
+  shorter.text = "a";
+  EXPECT_THAT(second_look(picture_of(2), Task::text, shorter, written_lines(events)).rows, IsEmpty());
+}
+
 TEST(SecondLook, ReadsUnsureFormulasAsText) {
   const auto events = tokens({{"\\frac{", 0.3}});
   EXPECT_THAT(second_look(picture_of(1), Task::formula, result_of(events), written_lines(events)).rows,
