@@ -4,6 +4,7 @@
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/peaks.h"
 
 namespace glmocr {
 namespace {
@@ -16,7 +17,9 @@ class CpuDevice final : public HostDevice {
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
   bool prefers_bf16() const override { return isa_.table().pairs != nullptr; }
+  Peaks measure_peaks(Clock clock) override { return cpu::measure_peaks(pool(), isa_.name, clock); }
   Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
+  Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) override;
 
  private:
   const cpu::Isa& isa_;
@@ -38,6 +41,22 @@ Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   weight.in_features = in;
   weight.use = use;
   weight.layout = WeightLayout::panels;
+  return weight;
+}
+
+Weight CpuDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) {
+  GLMOCR_CHECK(values.rank() == 2 && values.is_contiguous() && scales.numel() == values.size(0));
+  const std::int64_t out = values.size(0), in = values.size(1);
+  const std::int64_t panels = round_up<std::int64_t>(cpu::packed_bytes(isa_, out, in), 64);
+  owner = allocate(panels + scales.bytes());
+  Weight weight;
+  weight.data = owner.view({panels}, DType::i8);
+  cpu::pack_bytes(isa_, pool(), values, weight.data);
+  weight.scale = owner.view({out}, DType::f32, panels);
+  upload(scales.data, weight.scale);
+  weight.out_features = out;
+  weight.in_features = in;
+  weight.layout = WeightLayout::bytes;
   return weight;
 }
 
