@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed of the operations as a share of what the machine can do, measured in the same run (peaks.h): the larger
+// Speed of the operations as a share of what the machine can do, measured in the same run (Device::measure_peaks): the larger
 // of two times, that of their arithmetic and that of reading their operands from memory, over the time they take.
 //
 //   bench_ops [DEVICE] [THREADS] [NAME]      (cpu, all threads; only operations whose line contains NAME)
@@ -16,10 +16,9 @@
 #include <vector>
 
 #include "base/numbers.h"
+#include "base/seconds.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
-#include "peaks.h"
-#include "seconds.h"
 
 namespace glmocr {
 namespace {
@@ -56,8 +55,7 @@ struct Bench {
 
   // Of products with operands of a type.
   double flops(DType compute) const {
-    if (compute != DType::bf16 || peaks.pairs == 0) return peaks.fp32;
-    return std::max(peaks.pairs, peaks.tiles);
+    return compute == DType::bf16 && peaks.bf16() > 0 ? peaks.bf16() : peaks.fp32;
   }
 
   void report(const std::string& what, double time, double operations, double read, DType compute) const {
@@ -258,8 +256,8 @@ int run(int argc, char** argv) {
   const int threads = argc > 2 ? std::atoi(argv[2]) : default_thread_count();
   Bench bench{open_device(name, {.threads = threads}), {}, argc > 3 ? argv[3] : ""};
   std::printf("%s %s\n", bench.device->name().c_str(), bench.device->isa().c_str());
-  bench.peaks = measure_peaks(*shared_thread_pool(threads), bench.device->isa());
-  if (threads > 1) print_peaks(1, measure_peaks(*shared_thread_pool(1), bench.device->isa()));
+  bench.peaks = bench.device->measure_peaks(Clock::wall);
+  if (threads > 1) print_peaks(1, open_device(name, {.threads = 1})->measure_peaks(Clock::wall));
   print_peaks(threads, bench.peaks);
   std::vector<DType> types{DType::f32};
   if (bench.device->prefers_bf16()) types.push_back(DType::bf16);

@@ -22,6 +22,8 @@ enum class ComputeType { automatic, fp32, bf16 };
 struct LoadOptions {
   std::string device = "cpu";  // one of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first
   ComputeType dtype = ComputeType::automatic;
+  // int8: weights of products become eight bits when they are loaded; a snapshot may hold them so already.
+  Quantization quantization = Quantization::none;
   int threads = 0;  // 0: as many as the process may use, CPU affinity and cgroup quota included
   // Bytes that the model and everything that runs on it may take: converted weights, keys and values, picture
   // features, workspace, pictures of waiting requests. Weights used where their file is mapped are not

@@ -12,6 +12,9 @@ namespace glmocr {
 
 using TokenId = std::int32_t;
 
+// How the weights of products are kept: as they are stored, or as whole numbers of eight bits with a scale per output.
+enum class Quantization { none, int8 };
+
 // What a picture is read for.
 enum class Task { text, table, formula, extract };
 

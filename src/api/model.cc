@@ -57,7 +57,7 @@ std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const L
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
   state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});
   const DType compute = compute_type(options.dtype, *state->device);
-  state->network = GlmOcr::load(snapshot, *state->device, compute);
+  state->network = GlmOcr::load(snapshot, *state->device, compute, options.quantization);
   state->memory_used = state->memory->used();
   return state;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/bench_options.h"
 #include "cli/help.h"
 #include "cli/option_groups.h"
 #include "cli/option_parsers.h"
@@ -16,8 +17,8 @@
 namespace glmocr::cli {
 namespace {
 
-const std::vector<std::string> kCommandNames = {"read", "parse",    "layout",  "forward",
-                                                "info", "tokenize", "selftest"};
+const std::vector<std::string> kCommandNames = {"read",     "parse",    "layout", "forward", "info",
+                                                "tokenize", "selftest", "bench",  "quantize"};
 
 bool is_command(const std::string& word) {
   return std::find(kCommandNames.begin(), kCommandNames.end(), word) != kCommandNames.end();
@@ -162,6 +163,15 @@ void finish_tokenize(TokenizeArguments& arguments, const TokenizeText& source, c
   }
 }
 
+void add_quantize(CLI::App& app, QuantizeArguments& arguments) {
+  app.add_option("IN", arguments.from, "a snapshot folder, or a hub name (org/name)")
+      ->option_text(" ")
+      ->required();
+  app.add_option("OUT", arguments.to, "the folder of the new snapshot; made where it is missing")
+      ->option_text(" ")
+      ->required();
+}
+
 void add_layout(CLI::App& app, LayoutArguments& arguments) {
   const char* group = "Input";
   app.add_option("PAGE", arguments.files, "pictures and PDF files; - is standard input")
@@ -226,6 +236,11 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   add_model_options(*commands["selftest"], selftest.model);
   LayoutArguments layout;
   add_layout(*commands["layout"], layout);
+  BenchArguments bench;
+  BenchInputs bench_inputs;
+  add_bench_options(*commands["bench"], bench, bench_inputs);
+  QuantizeArguments quantize;
+  add_quantize(*commands["quantize"], quantize);
   for (const auto& entry : commands) {
     add_message_options(*entry.second, messages);
     entry.second->set_help_flag("-h,--help", "print this help")->group("Messages");
@@ -268,6 +283,11 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
     arguments.command = std::move(parse);
   } else if (name == "layout") {
     arguments.command = std::move(layout);
+  } else if (name == "bench") {
+    finish_bench(bench, bench_inputs);
+    arguments.command = std::move(bench);
+  } else if (name == "quantize") {
+    arguments.command = std::move(quantize);
   } else {
     arguments.command = std::move(selftest);
   }

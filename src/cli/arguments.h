@@ -91,6 +91,15 @@ struct SelftestArguments {
   ModelArguments model;
 };
 
+struct BenchArguments {
+  BenchOptions options;
+  bool json = false;
+};
+
+struct QuantizeArguments {
+  std::string from, to;  // snapshot folders; `from` may be a hub name
+};
+
 enum class LayoutFormat { json, png };
 
 struct LayoutArguments {
@@ -108,7 +117,7 @@ struct LayoutArguments {
 
 struct Arguments {
   std::variant<ReadArguments, ForwardArguments, InfoArguments, TokenizeArguments, SelftestArguments,
-               ParseArguments, LayoutArguments>
+               ParseArguments, LayoutArguments, BenchArguments, QuantizeArguments>
       command;
   Verbosity verbosity = Verbosity::normal;
 };
@@ -126,6 +135,8 @@ int run_tokenize(const TokenizeArguments& arguments);
 int run_selftest(const SelftestArguments& arguments, Console& console);
 int run_parse(const ParseArguments& arguments, Console& console);
 int run_layout(const LayoutArguments& arguments, Console& console);
+int run_bench(const BenchArguments& arguments, Console& console);
+int run_quantize(const QuantizeArguments& arguments, Console& console);
 
 // Loads the model that --model names, or the default model.
 Model load_model(const ModelArguments& arguments);

@@ -59,6 +59,20 @@ constexpr CommandHelp kCommands[] = {
      "Compares every operation of a device, and one forward pass of a model, with their definition\n"
      "in plain loops. Prints one line per check; the exit code is 0 if all passed, else 1.\n",
      "  glm-ocr selftest --device cpu:avx2\n"},
+    {"bench", "glm-ocr bench [OPTIONS]\n", "how fast this machine is, and how near to its limits",
+     "Measures vision, prefill and decoding apart from each other, over pictures, prompts, numbers of\n"
+     "sequences and contexts, and prints each as a share of what the machine can do: of its arithmetic\n"
+     "and of reading memory, both measured in the same run.\n",
+     "  glm-ocr bench                                  the embedded model\n"
+     "  glm-ocr bench --synthetic -t 1                 the published sizes, random weights, no file\n"
+     "  glm-ocr bench --synthetic --pictures 560x560 --prompts none --sequences none --json\n"
+     "  glm-ocr bench --synthetic --device cuda:0 --sequences 1,8,32 --contexts 500\n"},
+    {"quantize", "glm-ocr quantize IN OUT\n", "a snapshot with weights in eight bits",
+     "Writes a snapshot whose matrices are whole numbers of eight bits with a scale per output\n"
+     "(safetensors with the names of compressed-tensors). It is loaded like any other; results are\n"
+     "those of --quantize int8.\n",
+     "  glm-ocr quantize zai-org/GLM-OCR glm-ocr-int8\n"
+     "  glm-ocr --model glm-ocr-int8 page.png\n"},
     {"layout", "glm-ocr layout [OPTIONS] PAGE...\n", "the regions of pages, in reading order",
      "Finds text, titles, tables, formulas, pictures and so on with a layout model of the\n"
      "PP-DocLayoutV3 family, and prints for each page one JSON object: file, width, height and regions\n"

@@ -28,6 +28,8 @@ struct Run {
   int operator()(const SelftestArguments& arguments) const { return run_selftest(arguments, console); }
   int operator()(const ParseArguments& arguments) const { return run_parse(arguments, console); }
   int operator()(const LayoutArguments& arguments) const { return run_layout(arguments, console); }
+  int operator()(const BenchArguments& arguments) const { return run_bench(arguments, console); }
+  int operator()(const QuantizeArguments& arguments) const { return run_quantize(arguments, console); }
 };
 
 int run(int argc, const char* const* argv, Console& console) {

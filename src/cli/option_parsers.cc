@@ -37,6 +37,25 @@ std::int64_t parse_size(const std::string& text) {
   return std::llround(std::floor(bytes));
 }
 
+int parse_count(const std::string& text) {
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  const long long value = digits && text.size() <= 10 ? std::atoll(text.c_str()) : -1;
+  if (value < 0 || value > 1 << 30) fail(ErrorCode::usage, cat("\"", text, "\" is not a count"));
+  return static_cast<int>(value);
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> words;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t end = text.find(',', begin);
+    words.push_back(text.substr(begin, end - begin));
+    if (words.back().empty()) fail(ErrorCode::usage, cat("\"", text, "\" is not a list such as 1,8,12"));
+    if (end == std::string::npos) return words;
+    begin = end + 1;
+  }
+}
+
 std::array<std::uint8_t, 3> parse_colour(const std::string& text) {
   if (text == "white") return {255, 255, 255};
   if (text == "black") return {0, 0, 0};

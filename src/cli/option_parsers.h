@@ -12,6 +12,12 @@ namespace glmocr::cli {
 // "1536", "512M", "2G", "1.5GiB": bytes; units are powers of 1024.
 std::int64_t parse_size(const std::string& text);
 
+// A whole number from 0 to 2^30.
+int parse_count(const std::string& text);
+
+// The parts between commas; none may be empty.
+std::vector<std::string> split_list(const std::string& text);
+
 // "white", "black", "#rgb" or "#rrggbb".
 std::array<std::uint8_t, 3> parse_colour(const std::string& text);
 

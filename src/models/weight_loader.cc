@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "base/numbers.h"
+#include "base/threads.h"
+#include "tensor/int8.h"
 
 namespace glmocr {
 namespace {
@@ -18,6 +20,7 @@ constexpr std::int64_t kListed = 10;           // tensors that an error names of
 
 // The type of a tensor, which `find` has checked.
 DType type_of(const StoredTensor& stored) {
+  if (stored.dtype_name == "I8") return DType::i8;
   return stored.dtype_name == "BF16" ? DType::bf16 : stored.dtype_name == "F16" ? DType::f16 : DType::f32;
 }
 
@@ -31,6 +34,12 @@ float value_at(const std::byte* data, DType dtype, std::int64_t i) {
   std::uint16_t bits;
   std::memcpy(&bits, at, sizeof bits);
   return dtype == DType::bf16 ? to_float(bf16{bits}) : to_float(f16{bits});
+}
+
+// Values of any type as fp32; `data` may be misaligned.
+void widen(const std::byte* data, DType dtype, std::vector<float>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = value_at(data, dtype, static_cast<std::int64_t>(i));
 }
 
 // [out, in, a, b] becomes [out, a, b, in].
@@ -74,10 +83,17 @@ std::string list(const std::string& what, const std::vector<std::string>& items)
 
 }  // namespace
 
+void widen_values(const StoredTensor& stored, std::int64_t first, std::vector<float>& values) {
+  widen(stored.data + first * size_of(type_of(stored)), type_of(stored), values);
+}
+
 WeightLoader::WeightLoader(SafetensorsFiles files, Device& device, DType compute, Spelling spelling)
     : device_(device), compute_(compute), spelling_(std::move(spelling)) {
   loaded_.files = std::move(files);
 }
+
+WeightLoader::WeightLoader(Maker maker, Device& device, DType compute)
+    : device_(device), compute_(compute), maker_(std::move(maker)) {}
 
 const WeightLoader::Named* WeightLoader::find_name(const std::string& name) const {
   const auto& tensors = loaded_.files.tensors();
@@ -89,6 +105,7 @@ const WeightLoader::Named* WeightLoader::find_name(const std::string& name) cons
 // The tensor, if it has one of these shapes and a type we can read.
 const StoredTensor* WeightLoader::find(const std::string& name, const std::vector<Shape>& shapes,
                                        bool required) {
+  if (maker_) return make(name, shapes[0]);
   const Named* found = find_name(name);
   if (found == nullptr) {
     if (required) missing_.push_back(cat(name, " ", to_string(shapes[0])));
@@ -101,15 +118,41 @@ const StoredTensor* WeightLoader::find(const std::string& name, const std::vecto
                              ", expected ", to_string(shapes[0])));
     return nullptr;
   }
-  if (stored.dtype_name != "BF16" && stored.dtype_name != "F16" && stored.dtype_name != "F32") {
-    fail(ErrorCode::model, cat(stored.file, ": tensor ", stored_name, " is stored as ", stored.dtype_name,
-                               ", expected BF16, F16 or F32"));
+  check_type(stored_name, stored);
+  count(stored);
+  return &stored;
+}
+
+// A matrix that may be stored in eight bits.
+const StoredTensor* WeightLoader::find_matrix(const std::string& name, std::int64_t out_features,
+                                              std::int64_t in_features) {
+  const Named* found = find_name(name);
+  const bool eight_bits = found != nullptr && found->second.dtype_name == "I8";
+  if (!eight_bits || found->second.shape != Shape{out_features, in_features}) {
+    return find(name, {{out_features, in_features}});
   }
+  taken_.insert(found->first);
+  count(found->second);
+  return &found->second;
+}
+
+void WeightLoader::check_type(const std::string& name, const StoredTensor& stored) const {
+  if (stored.dtype_name == "BF16" || stored.dtype_name == "F16" || stored.dtype_name == "F32") return;
+  fail(ErrorCode::model, cat(stored.file, ": tensor ", name, " is stored as ", stored.dtype_name,
+                             ", expected BF16, F16 or F32"));
+}
+
+const StoredTensor* WeightLoader::make(const std::string& name, const Shape& shape) {
+  const StoredTensor& stored = loaded_.made.emplace(name, maker_(name, shape)).first->second.stored;
+  count(stored);
+  return &stored;
+}
+
+void WeightLoader::count(const StoredTensor& stored) {
   TensorGroup& group = loaded_.groups.back();
   ++group.tensors;
   group.parameters += stored.shape.numel();
   group.bytes += stored.bytes;
-  return &stored;
 }
 
 void WeightLoader::keep(Buffer buffer) { loaded_.buffers.push_back(std::move(buffer)); }
@@ -159,24 +202,92 @@ Tensor WeightLoader::convert(const StoredTensor& stored, const std::vector<int>&
 }
 
 Weight WeightLoader::prepare(const StoredTensor& stored, const std::vector<int>& order, WeightUse use) {
+  return prepare_parts(stored, order, use, 1)[0];
+}
+
+std::vector<Weight> WeightLoader::prepare_parts(const StoredTensor& stored, const std::vector<int>& order,
+                                                WeightUse use, int parts) {
   const DType source = type_of(stored);
   const DType target = compute_ == DType::bf16 ? DType::bf16 : source;
   const std::int64_t rows = stored.shape[0];
   const bool reorder = !std::is_sorted(order.begin(), order.end());
-  Buffer converted, prepared;
+  Buffer converted;
   Tensor matrix(const_cast<std::byte*>(stored.data), {rows, stored.shape.numel() / rows}, source);
   if (reorder || source != target) matrix = convert(stored, order, target, converted);
   if (source != target) ++converted_;
-  const Weight weight = device_.prepare(matrix, use, prepared);
-  // A device that made a copy of its own does not need the converted one.
-  Buffer& owner = prepared ? prepared : converted;
-  if (owner) {
+  std::vector<Weight> weights;
+  std::int64_t in_place = 0;
+  for (int part = 0; part < parts; ++part) {
+    Buffer prepared;
+    const Tensor own = matrix.slice(0, part * rows / parts, (part + 1) * rows / parts);
+    weights.push_back(device_.prepare(own, use, prepared));
+    if (!prepared) in_place += own.bytes();
+    if (prepared) {
+      loaded_.copied_bytes += prepared.bytes();
+      keep(std::move(prepared));
+    }
+  }
+  // A device that made copies of its own does not need the converted one.
+  if (converted && in_place > 0) {
+    loaded_.copied_bytes += converted.bytes();
+    keep(std::move(converted));
+  } else if (!converted) {
+    loaded_.mapped_bytes += in_place;
+  }
+  if (matrix.data != stored.data || in_place == 0) release(stored);
+  return weights;
+}
+
+// The file's pages are not needed any more; nor is a tensor that was made.
+void WeightLoader::release(const StoredTensor& stored) {
+  if (!maker_) return loaded_.files.release(stored);
+  for (auto& [name, made] : loaded_.made) {
+    if (&made.stored == &stored) made.memory.reset();
+  }
+}
+
+namespace {
+
+// Rows of any type in eight bits, on all threads.
+void quantize_rows(const std::byte* rows, DType type, const Tensor& values, float* scales, ThreadPool& pool) {
+  const std::int64_t width = values.size(1);
+  pool.parallel_for(values.size(0), 16, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row(width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      widen(rows + r * width * size_of(type), type, row);
+      scales[r] = quantize_row(row.data(), width, values.as<std::int8_t>() + r * width);
+    }
+  });
+}
+
+}  // namespace
+
+std::vector<Weight> WeightLoader::prepare_int8(const StoredTensor& stored, const StoredTensor* scales,
+                                               int parts) {
+  const std::int64_t rows = stored.shape[0];
+  std::vector<std::int8_t> made;
+  std::vector<float> factors(rows);
+  Tensor values(const_cast<std::byte*>(stored.data), stored.shape, DType::i8);
+  if (scales) {
+    widen(scales->data, type_of(*scales), factors);
+  } else {
+    made.resize(stored.shape.numel());
+    values.data = made.data();
+    quantize_rows(stored.data, type_of(stored), values, factors.data(),
+                  *shared_thread_pool(device_.threads()));
+    ++quantized_;
+  }
+  std::vector<Weight> weights;
+  for (int part = 0; part < parts; ++part) {
+    const std::int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
+    Buffer owner;
+    weights.push_back(device_.prepare_int8(values.slice(0, begin, end),
+                                           Tensor(factors.data() + begin, {end - begin}, DType::f32), owner));
     loaded_.copied_bytes += owner.bytes();
     keep(std::move(owner));
-  } else {
-    loaded_.mapped_bytes += stored.bytes;
   }
-  return weight;
+  release(stored);
+  return weights;
 }
 
 Weight WeightLoader::matrix(const std::string& name, std::int64_t out_features, std::int64_t in_features,
@@ -201,9 +312,29 @@ Tensor WeightLoader::vector(const std::string& name, std::int64_t size) {
 
 Weight WeightLoader::linear(const std::string& prefix, std::int64_t out_features, std::int64_t in_features,
                             bool bias) {
-  Weight weight = matrix(prefix + ".weight", out_features, in_features);
-  if (bias) weight.bias = vector(prefix + ".bias", out_features);
-  return weight;
+  return linear_parts(prefix, 1, out_features, in_features, bias)[0];
+}
+
+std::vector<Weight> WeightLoader::linear_parts(const std::string& prefix, int parts,
+                                               std::int64_t out_features, std::int64_t in_features,
+                                               bool bias) {
+  const std::int64_t rows = parts * out_features;
+  std::vector<Weight> weights(parts);
+  if (const StoredTensor* stored = find_matrix(prefix + ".weight", rows, in_features)) {
+    const bool eight_bits = stored->dtype_name == "I8";
+    const StoredTensor* scales =
+        eight_bits ? find(prefix + ".weight_scale", {{rows, 1}, Shape{rows}}) : nullptr;
+    if (scales || (quantizes_ && !eight_bits)) weights = prepare_int8(*stored, scales, parts);
+    if (!eight_bits && !quantizes_) {
+      weights = prepare_parts(*stored, as_stored(stored->shape), WeightUse::linear, parts);
+    }
+  }
+  if (!bias) return weights;
+  const Tensor all = vector(prefix + ".bias", rows);
+  for (int part = 0; all && part < parts; ++part) {
+    weights[part].bias = all.slice(0, part * out_features, (part + 1) * out_features);
+  }
+  return weights;
 }
 
 Weight WeightLoader::convolution(const std::string& prefix, const Shape& kernel, Columns columns) {
@@ -270,6 +401,7 @@ LoadedTensors WeightLoader::finish() {
       list("missing", missing_) + list("of another shape", misshapen_) + list("unexpected", unexpected);
   if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json:" + text);
   if (converted_ > 0) note(cat(converted_, " matrices were converted to bf16"));
+  if (quantized_ > 0) note(cat(quantized_, " matrices were converted to eight bits"));
   return std::move(loaded_);
 }
 

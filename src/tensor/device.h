@@ -5,9 +5,11 @@
 #include <memory>
 #include <string>
 
+#include "base/seconds.h"
 #include "tensor/buffer.h"
 #include "tensor/kv_store.h"
 #include "tensor/ops.h"
+#include "tensor/peaks.h"
 #include "tensor/tensor.h"
 #include "tensor/weight.h"
 
@@ -58,6 +60,10 @@ class Device {
   // nothing is recorded, else one of a few sizes, so that few steps are recorded.
   virtual int bucket(int count) const = 0;
 
+  // What the device can do at most, measured now, in a few seconds, with nothing else running. The default knows
+  // nothing.
+  virtual Peaks measure_peaks(Clock) { return {}; }
+
   // The budget of allocate, scratch and make_kv_store. The device's owner and others may take from it too.
   virtual const std::shared_ptr<MemoryBudget>& memory() const = 0;
 
@@ -94,6 +100,10 @@ class Device {
   // file, maybe misaligned) or in a buffer of this device. It is used in place where possible; otherwise it
   // is copied into `owner`.
   virtual Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) = 0;
+
+  // A matrix in eight bits for Ops::linear, without bias: values [out, in] i8 and scales [out] f32 in host memory. It is
+  // copied into `owner`. Throws Error{memory}; the default Error{device}: this device multiplies no such matrix.
+  virtual Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner);
 
   // Bytes of one page in all layers (spec.pages is ignored).
   virtual std::int64_t kv_page_bytes(const KvSpec& spec) const = 0;

@@ -8,7 +8,7 @@
 
 namespace glmocr {
 
-enum class DType : std::uint8_t { f32, bf16, f16, i32, u8 };
+enum class DType : std::uint8_t { f32, bf16, f16, i32, u8, i8 };
 
 constexpr std::int64_t size_of(DType dtype) {
   switch (dtype) {
@@ -19,6 +19,7 @@ constexpr std::int64_t size_of(DType dtype) {
     case DType::f16:
       return 2;
     case DType::u8:
+    case DType::i8:
       return 1;
   }
   return 0;
@@ -36,6 +37,8 @@ constexpr std::string_view to_string(DType dtype) {
       return "I32";
     case DType::u8:
       return "U8";
+    case DType::i8:
+      return "I8";
   }
   return "?";
 }
@@ -97,6 +100,8 @@ template <>
 struct DTypeOf<std::int32_t> : std::integral_constant<DType, DType::i32> {};
 template <>
 struct DTypeOf<std::uint8_t> : std::integral_constant<DType, DType::u8> {};
+template <>
+struct DTypeOf<std::int8_t> : std::integral_constant<DType, DType::i8> {};
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 

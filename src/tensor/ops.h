@@ -184,6 +184,9 @@ class Ops {
   virtual Tensor embed(const Weight& table, const Tensor& ids, DType compute) = 0;
 
   // x [rows, in], weight [out, in] → round(act(round(x · Wᵀ + bias))), [rows, out].
+  // With a weight in eight bits every row of x is rounded to eight bits as well (quantize_row in tensor/int8.h), and
+  // x · Wᵀ is float(Σ) · (scale of the row · scale of the output feature), in fp32, with the exact sum Σ of products of
+  // whole numbers. So the order of sums does not show, and RowClass makes no difference.
   virtual Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options = {}) = 0;
 
   // gate, up [rows, width] (rows may be strided: halves of one matrix) → round(round(silu(gate)) · up),

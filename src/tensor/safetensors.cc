@@ -167,4 +167,8 @@ SafetensorsFiles SafetensorsFiles::open(const fs::path& snapshot) {
   return files;
 }
 
+void SafetensorsFiles::release(const StoredTensor& tensor) const {
+  for (const MappedFile& file : files_) file.release({tensor.data, static_cast<std::size_t>(tensor.bytes)});
+}
+
 }  // namespace glmocr

@@ -29,6 +29,9 @@ class SafetensorsFiles {
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
 
+  // Takes the pages of a tensor out of this process's memory; they are read again where it is used again.
+  void release(const StoredTensor& tensor) const;
+
  private:
   void add_file(const std::filesystem::path& path);
   std::vector<MappedFile> files_;

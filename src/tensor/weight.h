@@ -13,28 +13,22 @@ enum class WeightUse : std::uint8_t { linear, embedding, convolution };
 enum class WeightLayout : std::uint8_t {
   rows,    // [out_features, in_features], one row after the other
   panels,  // of the CPU, for convolutions: groups of output features, [in_features, group] f32 each
+  bytes,   // of the CPU, for products in eight bits: kernels/cpu/kernel_table.h
 };
 
-// A matrix of a model in a device's layout, with its bias. Device::prepare makes it once, at load; models
+// A matrix of a model in a device's layout, with its bias. Device::prepare or prepare_int8 makes it once, at load; models
 // pass it to Ops::linear, Ops::embed or Ops::convolve. Like a tensor it is a view that owns nothing.
 struct Weight {
-  Tensor data;  // the matrix, f32, bf16 or f16, in the device's layout
-  Tensor bias;  // [out_features] f32, or empty
+  Tensor data;   // the matrix, f32, bf16, f16 or i8, in the device's layout
+  Tensor scale;  // [out_features] f32 where the matrix is i8: row o is data[o] · scale[o]
+  Tensor bias;   // [out_features] f32, or empty
   std::int64_t out_features = 0, in_features = 0;
   WeightUse use = WeightUse::linear;
   WeightLayout layout = WeightLayout::rows;
 
   explicit operator bool() const { return data.data != nullptr; }
 
-  // The output features [begin, end): a part of a fused matrix.
-  Weight rows(std::int64_t begin, std::int64_t end) const {
-    GLMOCR_CHECK(layout == WeightLayout::rows && 0 <= begin && begin <= end && end <= out_features);
-    Weight part = *this;
-    part.data = data.slice(0, begin, end);
-    if (bias) part.bias = bias.slice(0, begin, end);
-    part.out_features = end - begin;
-    return part;
-  }
+  std::int64_t bytes() const { return data.bytes() + (scale ? scale.bytes() : 0); }
 };
 
 }  // namespace glmocr

@@ -42,10 +42,12 @@ Task task_of(const std::string& name) {
 }
 
 // Errors per row of the model card, all pictures read together.
-std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples) {
+std::map<std::string, Errors> read_all(ComputeType dtype, const Json& samples,
+                                       Quantization quantization = Quantization::none) {
   LoadOptions options;
   options.device = tested_device();
   options.dtype = dtype;
+  options.quantization = quantization;
   const Model model =
       Model::load((std::filesystem::path(GLMOCR_SOURCE_DIR) / "models/mini").string(), options);
   Engine engine(model);
@@ -87,6 +89,14 @@ TEST(Reading, EmbeddedModelReadsTheSamplesInFp32AndBf16Alike) {
   EXPECT_LE(fp32.at("all").rate(), kDocumented);
   for (const auto& [row, errors] : fp32) EXPECT_LE(errors.wrong, 0.01 * errors.length + 2) << row;
   EXPECT_LE(bf16.at("all").rate(), fp32.at("all").rate() + 0.003);
+}
+
+// At most 0.1 points of error more than bf16.
+TEST(Reading, EmbeddedModelReadsTheSamplesInEightBits) {
+  const Json samples = Json::parse(read_file(kSamples / "truth.json"));
+  const auto eight_bits = read_all(ComputeType::bf16, samples, Quantization::int8);
+  std::cout << "[ errors   ] int8 " << 100 * eight_bits.at("all").rate() << " %\n";
+  EXPECT_LE(eight_bits.at("all").rate(), kDocumented + 0.001);
 }
 
 }  // namespace

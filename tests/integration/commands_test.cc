@@ -77,11 +77,12 @@ TEST(CommandLine, HelpTellsEverything) {
         "--temperature", "--top-p",      "--top-k",  "--min-p",      "--seed",         "--repetition-penalty",
         "--stop",        "--logprobs",   "--quiet",  "--verbose",    "--version",      "--files-from",
         "--max-pixels",  "--background", "--memory", "GLMOCR_MODEL", "GLMOCR_CPU_ISA", "HF_HUB_CACHE",
-        "NO_COLOR",      "forward",      "info",     "tokenize",     "selftest",       "Examples:"}) {
+        "NO_COLOR",      "forward",      "info",     "tokenize",     "selftest",       "bench",
+        "quantize",      "Examples:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
   for (const std::string& line : lines_of(help.out)) EXPECT_LE(line.size(), 100u) << line;
-  for (const char* command : {"forward", "info", "tokenize", "selftest"}) {
+  for (const char* command : {"forward", "info", "tokenize", "selftest", "bench", "quantize"}) {
     const ProcessResult own = run({command, "--help"});
     EXPECT_EQ(own.exit_code, 0);
     EXPECT_THAT(own.out,
@@ -238,6 +239,65 @@ TEST(Selftest, PassesHere) {
   ASSERT_GT(lines.size(), 10u);
   EXPECT_THAT(lines.back(), HasSubstr("checks passed"));
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) EXPECT_THAT(lines[i], StartsWith("ok "));
+}
+
+TEST(Bench, MeasuresEveryCaseOfASmallModel) {
+  const ProcessResult result =
+      run({"bench", "--synthetic-small", "--no-peaks", "--pictures", "56x84,112x112", "--prompts", "20",
+           "--sequences", "1,3", "--contexts", "40", "--tokens", "2", "--runs", "2", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json answer = json::parse(result.out);
+  std::vector<std::string> phases;
+  for (const json& one : answer["cases"]) {
+    phases.push_back(one["phase"]);
+    EXPECT_GT(one["ms"], 0) << one;
+    EXPECT_GE(one["ms"], one["least_ms"]) << one;
+    EXPECT_GT(one["operations"], 0) << one;
+    EXPECT_TRUE(one["share_of_memory"].is_null()) << one;
+  }
+  EXPECT_THAT(phases, ElementsAre("vision", "vision", "prefill", "decode", "decode"));
+  EXPECT_EQ(answer["cases"][1]["patches"], 64);
+  EXPECT_EQ(answer["cases"][4]["sequences"], 3);
+  const ProcessResult table = run({"bench", "--no-peaks", "--pictures", "56x56", "--prompts", "none",
+                                   "--sequences", "1", "--tokens", "1", "--runs", "1", "--quantize", "int8"});
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_THAT(table.out, AllOf(HasSubstr("vision 112x112"), HasSubstr("decode 1 sequence, context 150")));
+}
+
+TEST(Bench, MistakesAreNamed) {
+  const auto message = [](std::vector<std::string> options) {
+    options.insert(options.begin(), {"bench", "--synthetic-small", "--no-peaks"});
+    const ProcessResult result = run(options);
+    EXPECT_EQ(result.exit_code, 2);
+    return result.err;
+  };
+  EXPECT_THAT(message({"--pictures", "560"}), HasSubstr("\"560\" is no size such as 560x560"));
+  EXPECT_THAT(message({"--prompts", "1,,2"}), HasSubstr("\"1,,2\" is not a list"));
+  EXPECT_THAT(message({"--prompts", "0"}), HasSubstr("the length of a prompt is 0, expected 1 to"));
+  EXPECT_THAT(message({"--synthetic"}), HasSubstr("--synthetic"));
+}
+
+TEST(Quantize, WritesASnapshotThatReadsTheSame) {
+  const TemporaryFolder folder;
+  const std::string to = folder.path() / "int8";
+  const ProcessResult made = run({"quantize", data("narrow"), to});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.err, HasSubstr("matrices in eight bits"));
+  const auto logits = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"forward", "--image", kWord, "--dtype", "fp32", "--json"});
+    const ProcessResult result = run(options);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  EXPECT_EQ(logits({"--model", to}), logits({"--model", data("narrow"), "--quantize", "int8"}));
+  EXPECT_NE(logits({"--model", to}), logits({"--model", data("narrow")}));
+  EXPECT_LT(fs::file_size(fs::path(to) / "model.safetensors"),
+            fs::file_size(data("narrow") + "/model.safetensors"));
+
+  const ProcessResult again = run({"quantize", to, (folder.path() / "more").string()});
+  EXPECT_EQ(again.exit_code, 4);
+  EXPECT_THAT(again.err, HasSubstr("has eight bits already"));
+  EXPECT_EQ(run({"quantize", data("narrow"), to}).exit_code, 2);
 }
 
 TEST(Model, DefaultComesFromTheEnvironmentElseBesideTheProgram) {

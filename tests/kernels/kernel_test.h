@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <deque>
@@ -186,6 +187,20 @@ class KernelTest : public testing::TestWithParam<Param> {
                      WeightUse use = WeightUse::linear) {
     std::vector<std::byte>& file = files_.emplace_back(stored(values, in, dtype, 0));
     return device.prepare(Tensor(file.data(), {out, in}, dtype), use, owners_.emplace_back());
+  }
+
+  // The same in eight bits: rows of `values` times their scales.
+  Weight make_int8_weight(Device& device, const std::vector<std::int8_t>& values, const Numbers& scales) {
+    const std::int64_t out = std::ssize(scales), in = std::ssize(values) / std::max<std::int64_t>(out, 1);
+    auto* data = const_cast<std::int8_t*>(values.data());
+    return device.prepare_int8(Tensor(data, {out, in}, DType::i8),
+                               Tensor(const_cast<float*>(scales.data()), {out}, DType::f32),
+                               owners_.emplace_back());
+  }
+  std::vector<std::int8_t> random_int8(std::int64_t count) {
+    std::vector<std::int8_t> values(count);
+    for (std::int8_t& v : values) v = static_cast<std::int8_t>(random_() % 255 - 127.0);
+    return values;
   }
 
   static Tensor make_ints(Device& device, const std::vector<std::int32_t>& values, const Shape& shape) {

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/cpu_device.h"
 
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/peaks.h"
 
 namespace glmocr {
 namespace {
@@ -16,7 +22,9 @@ class CpuDevice final : public HostDevice {
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
   bool prefers_bf16() const override { return isa_.table().pairs != nullptr; }
+  Peaks measure_peaks(Clock clock) override { return cpu::measure_peaks(pool(), isa_.name, clock); }
   Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
+  Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) override;
 
  private:
   const cpu::Isa& isa_;
@@ -38,6 +46,37 @@ Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   weight.in_features = in;
   weight.use = use;
   weight.layout = WeightLayout::panels;
+  return weight;
+}
+
+// Pages of 2 MiB, where the system has them: memory that is read from end to end then misses the translation of few
+// addresses. A wish: without it reading is slower.
+void ask_for_huge_pages(const Buffer& buffer) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
+  const auto first = reinterpret_cast<std::uintptr_t>(buffer.data());
+  const std::uintptr_t begin = round_up(first, kPage), end = (first + buffer.bytes()) / kPage * kPage;
+  if (begin < end)
+    ::madvise(static_cast<std::byte*>(buffer.data()) + (begin - first), end - begin, MADV_HUGEPAGE);
+#else
+  static_cast<void>(buffer);
+#endif
+}
+
+Weight CpuDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) {
+  GLMOCR_CHECK(values.rank() == 2 && values.is_contiguous() && scales.numel() == values.size(0));
+  const std::int64_t out = values.size(0), in = values.size(1);
+  const std::int64_t panels = round_up<std::int64_t>(cpu::packed_bytes(isa_, out, in), 64);
+  owner = allocate(panels + scales.bytes());
+  ask_for_huge_pages(owner);
+  Weight weight;
+  weight.data = owner.view({panels}, DType::i8);
+  cpu::pack_bytes(isa_, pool(), values, weight.data);
+  weight.scale = owner.view({out}, DType::f32, panels);
+  upload(scales.data, weight.scale);
+  weight.out_features = out;
+  weight.in_features = in;
+  weight.layout = WeightLayout::bytes;
   return weight;
 }
 

@@ -64,6 +64,8 @@ class CpuOps final : public Ops {
   struct Convolution;  // one convolve
   void few_rows(const Product& product);
   void dense(const Product& product);
+  void few_rows_in_bytes(const Product& product);
+  void dense_in_bytes(const Product& product);
   void dense_onednn(const Product& product);
   void convolve_panels(const Tensor& x, const Weight& weight, const Window& window,
                        const ConvolutionOptions& options, const Tensor& y);
@@ -97,6 +99,10 @@ class CpuOps final : public Ops {
   Bf16Products bf16_products_;
   AlignedBlock packed_;  // slices of the operands of a product
 };
+
+// Into panels of bytes (kernel_table.h): values [out, in] i8. On the pool.
+void pack_bytes(const Isa& isa, ThreadPool& pool, const Tensor& values, const Tensor& panels);  // linear.cc
+std::int64_t packed_bytes(const Isa& isa, std::int64_t out, std::int64_t in);
 
 // Into panels [out / width rounded up, in, width] f32 from a matrix [out, in]; columns beyond `out` are zeros.
 void pack_panels(const Tensor& matrix, const Tensor& panels);  // convolution.cc

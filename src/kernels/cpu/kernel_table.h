@@ -62,6 +62,22 @@ struct PairsTask {
   int64_t c_stride;
 };
 
+// Products in eight bits: sums of whole numbers, which are exact, so their order does not matter. Steps along k take
+// byte_depth values at once.
+// A panel holds byte_columns rows of a weight, [steps][byte_columns][byte_depth] int8, then the sums to begin with,
+// [byte_columns] int32; columns and values that are missing are zeros. A group holds rows of x as whole numbers,
+// [steps][stride] words of 4 bytes, as the instructions want them.
+struct BytesTask {
+  const void* group;      // m rows of x, [steps][stride]
+  int64_t stride;         // words, m or more
+  const float* x_scales;  // [m]
+  const void* panels;     // bytes_panel(k) bytes each
+  const float* scales;    // [n]
+  int64_t m, n, k;        // m up to byte_rows
+  float* c;               // [m, n], rows with room for n rounded up to byte_columns
+  int64_t c_stride;
+};
+
 // out = round(round(act(round(product + bias))) + residual); an absent part has no rounding.
 struct EpilogueTask {
   int64_t rows, columns;
@@ -170,6 +186,11 @@ struct SegmentTask {
   void* work;
 };
 
+// Bytes of a panel of BytesTask.
+constexpr int64_t bytes_panel(int64_t k, int64_t columns, int64_t depth) {
+  return (k + depth - 1) / depth * depth * columns + columns * int64_t{sizeof(int32_t)};
+}
+
 struct KernelTable {
   int64_t gemm_rows;     // rows of the micro-kernel: row blocks should be multiples of it
   int64_t gemm_columns;  // columns of the micro-kernel
@@ -189,6 +210,16 @@ struct KernelTable {
   // rounded up to pair_depth values then.
   void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
   void (*pack_columns)(const ConstRows& rows, int64_t count, int64_t k, void* panel);
+
+  int64_t byte_rows, byte_columns, byte_depth;
+  // Up to byte_columns rows of k int8 values, `stride` apart, become a panel.
+  void (*pack_bytes)(const int8_t* rows, int64_t stride, int64_t count, int64_t k, void* panel);
+  // Up to byte_rows rows of x, f32 or bf16, become a group and get their scales, as quantize_row in tensor/int8.h does.
+  // work has room for round_up(k, 64) · 2 bytes.
+  void (*quantize_rows)(const ConstRows& x, int64_t count, int64_t k, int64_t stride, void* group,
+                        float* scales, void* work);
+  // c = float(Σ) · (x scale · scale)
+  void (*bytes)(const BytesTask& task);
 
   void (*rms_norm)(const NormTask& task);
   void (*layer_norm)(const NormTask& task);

@@ -69,7 +69,9 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   const Product product{x, weight, options, output(options.out, {rows, out}, x.dtype), rows, in, out};
   if (rows == 0 || out == 0) return product.y;
   const ArenaScope scope(device_);
-  if (options.rows == RowClass::few) {
+  if (weight.layout == WeightLayout::bytes) {
+    rows <= kFewRows ? few_rows_in_bytes(product) : dense_in_bytes(product);
+  } else if (options.rows == RowClass::few) {
     few_rows(product);
   } else if (!kernels_.pairs || in == 0 || x.dtype != DType::bf16 || weight.data.dtype != DType::bf16) {
     dense(product);
@@ -186,6 +188,106 @@ void CpuOps::multiply_packed(const Product& p, const Slice& slice, const std::by
     }
   };
   device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
+}
+
+std::int64_t packed_bytes(const Isa& isa, std::int64_t out, std::int64_t in) {
+  const KernelTable& kernels = isa.table();
+  return divide_up(out, kernels.byte_columns) * bytes_panel(in, kernels.byte_columns, kernels.byte_depth);
+}
+
+void pack_bytes(const Isa& isa, ThreadPool& pool, const Tensor& values, const Tensor& panels) {
+  const KernelTable& kernels = isa.table();
+  const std::int64_t out = values.size(0), in = values.size(1), columns = kernels.byte_columns;
+  const std::int64_t panel = bytes_panel(in, columns, kernels.byte_depth);
+  pool.parallel_for(divide_up(out, columns), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      kernels.pack_bytes(values.as<std::int8_t>() + i * columns * in, in,
+                         std::min(columns, out - i * columns), in, at(panels, i * panel));
+    }
+  });
+}
+
+// Eight bits, bound by reading the weights: all rows pass by each panel while it is in the cache. As many groups as the
+// kernel's rows ask for, of nearly equal size.
+void CpuOps::few_rows_in_bytes(const Product& p) {
+  const std::int64_t columns_unit = kernels_.byte_columns,
+                     panel = bytes_panel(p.in, columns_unit, kernels_.byte_depth);
+  const std::int64_t groups = divide_up(p.rows, kernels_.byte_rows), most = divide_up(p.rows, groups);
+  const std::int64_t group_bytes =
+      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * most * 4, 64);
+  const std::int64_t work_bytes = 2 * round_up<std::int64_t>(p.in, 64);
+  std::byte* memory = packed_.get(groups * group_bytes + work_bytes);
+  float scales[kFewRows];
+  for (std::int64_t row = 0; row < p.rows; row += most) {
+    kernels_.quantize_rows(const_rows(p.x, row), std::min(most, p.rows - row), p.in, most,
+                           memory + row / most * group_bytes, scales + row, memory + groups * group_bytes);
+  }
+  constexpr std::int64_t kTaskBytes = 256 << 10;
+  const std::int64_t panels = std::clamp<std::int64_t>(kTaskBytes / panel, 1, 32);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    float* tile = thread_floats(p.rows * columns_unit);
+    for (std::int64_t column = begin * columns_unit; column < std::min(end * columns_unit, p.out);
+         column += columns_unit) {
+      const std::int64_t n = std::min(columns_unit, p.out - column);
+      for (std::int64_t row = 0; row < p.rows; row += most) {
+        kernels_.bytes({memory + row / most * group_bytes, most, scales + row,
+                        at(p.weight.data, column / columns_unit * panel), p.weight.scale.as<float>() + column,
+                        std::min(most, p.rows - row), n, p.in, tile + row * columns_unit, columns_unit});
+      }
+      kernels_.epilogue(p.epilogue(0, column, p.rows, n, {tile, columns_unit, Type::f32}));
+    }
+  };
+  device_.pool().parallel_for(divide_up(p.out, columns_unit), panels, std::ref(body));
+}
+
+// Eight bits, a slice of rows at a time: all threads round them, then multiply in small tasks.
+void CpuOps::dense_in_bytes(const Product& p) {
+  constexpr std::int64_t kSliceBytes = std::int64_t{8} << 20;
+  const std::int64_t unit = kernels_.byte_rows, columns_unit = kernels_.byte_columns;
+  const std::int64_t panel = bytes_panel(p.in, columns_unit, kernels_.byte_depth);
+  const std::int64_t group_bytes =
+      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * unit * 4, 64);
+  const std::int64_t slice =
+      part_size(p.rows, std::max(kSliceBytes / group_bytes, std::int64_t{1}) * unit, unit);
+  std::byte* groups = packed_.get(slice / unit * group_bytes + slice * 4);
+  auto* scales = reinterpret_cast<float*>(groups + slice / unit * group_bytes);
+  for (std::int64_t first = 0; first < p.rows; first += slice) {
+    const std::int64_t count = std::min(slice, p.rows - first);
+    const auto quantize = [&](std::int64_t begin, std::int64_t end) {
+      std::byte* work = thread_scratch(2 * round_up<std::int64_t>(p.in, 64));
+      for (std::int64_t i = begin; i < end; ++i) {
+        kernels_.quantize_rows(const_rows(p.x, first + i * unit), std::min(unit, count - i * unit), p.in,
+                               unit, groups + i * group_bytes, scales + i * unit, work);
+      }
+    };
+    device_.pool().parallel_for(divide_up(count, unit), 1, std::ref(quantize));
+    // Rows of a task stay in the second-level cache, and a panel with them.
+    const std::int64_t rows =
+        part_size(count, std::max<std::int64_t>((384 << 10) / group_bytes, 1) * unit, unit);
+    const std::int64_t row_parts = divide_up(count, rows);
+    std::int64_t columns = part_size(p.out, 256, columns_unit);
+    while (columns > columns_unit && row_parts * divide_up(p.out, columns) < 3 * device_.threads()) {
+      columns = part_size(columns, divide_up<std::int64_t>(columns, 2), columns_unit);
+    }
+    const std::int64_t column_parts = divide_up(p.out, columns);
+    const auto body = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t row = task % row_parts * rows, column = task / row_parts * columns;
+        const std::int64_t m = std::min(rows, count - row), n = std::min(columns, p.out - column);
+        float* tile = thread_floats(rows * columns);
+        for (std::int64_t c = 0; c < n; c += columns_unit) {
+          for (std::int64_t r = 0; r < m; r += unit) {
+            kernels_.bytes({groups + (row + r) / unit * group_bytes, unit, scales + row + r,
+                            at(p.weight.data, (column + c) / columns_unit * panel),
+                            p.weight.scale.as<float>() + column + c, std::min(unit, m - r),
+                            std::min(columns_unit, n - c), p.in, tile + r * columns + c, columns});
+          }
+        }
+        kernels_.epilogue(p.epilogue(first + row, column, m, n, {tile, columns, Type::f32}));
+      }
+    };
+    device_.pool().parallel_for(row_parts * column_parts, 1, std::ref(body));
+  }
 }
 
 // bf16 by oneDNN. Where the columns are cut depends on the shape of the weights alone, because the order of

@@ -19,6 +19,11 @@ void epilogue(const EpilogueTask& task);
 void convolution(const ConvolutionTask& task);  // simd_convolution.cc
 void depthwise(const DepthwiseTask& task);
 
+void pack_bytes(const int8_t* rows, int64_t stride, int64_t count, int64_t k, void* panel);  // simd_bytes.cc
+void quantize_rows(const ConstRows& x, int64_t count, int64_t k, int64_t stride, void* group, float* scales,
+                   void* work);
+void bytes(const BytesTask& task);
+
 void rms_norm(const NormTask& task);  // simd_norm.cc
 void layer_norm(const NormTask& task);
 

@@ -101,6 +101,22 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = values[i];
 }
 
+// Products in eight bits: vec_baseline.h. By vpmaddwd on widened values, which is exact.
+constexpr int kByteDepth = 2;
+constexpr int kByteOffset = 0;
+GLMOCR_INLINE I load_ints(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
+GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
+  const I wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(wide, _mm256_set1_epi32(word)));
+}
+GLMOCR_INLINE F to_floats(I v) { return _mm256_cvtepi32_ps(v); }
+GLMOCR_INLINE F magnitude(F v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+GLMOCR_INLINE void store_word_values(void* p, F v) {
+  const I whole = _mm256_cvtps_epi32(v);
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+}
+
 GLMOCR_INLINE void transpose(F* v) {
   F a[8], b[8];
   for (int i = 0; i < 4; ++i) {

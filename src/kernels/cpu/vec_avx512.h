@@ -86,6 +86,34 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes(n), narrow_bf16(v));
 }
 
+// Products in eight bits: vec_baseline.h. vpdpbusd takes one operand without sign.
+GLMOCR_INLINE I load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
+GLMOCR_INLINE F to_floats(I v) { return _mm512_cvtepi32_ps(v); }
+GLMOCR_INLINE F magnitude(F v) { return _mm512_abs_ps(v); }
+#ifdef __AVX512VNNI__
+constexpr int kByteDepth = 4;
+constexpr int kByteOffset = 128;
+GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
+  // gcc 12 keeps sums in memory where it sees the types of the intrinsic.
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(word)), "v"(_mm512_loadu_si512(w)));
+  return sum;
+}
+GLMOCR_INLINE void store_word_values(void* p, F v) {
+  const I whole = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(kByteOffset));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(whole));
+}
+#else
+constexpr int kByteDepth = 2;
+constexpr int kByteOffset = 0;
+GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
+  const I wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(wide, _mm512_set1_epi32(word)));
+}
+GLMOCR_INLINE void store_word_values(void* p, F v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+#endif
+
 #ifdef __AVX512BF16__
 // Neighbouring values of bf16, as vdpbf16ps multiplies them: lane l adds the products of pair l to its sum.
 // Products and sums in fp32; values below the smallest normal number count as zero.

@@ -121,6 +121,29 @@ GLMOCR_INLINE void store_part(T* p, F v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = values[i];
 }
 
+// Products in eight bits. add_byte_products adds kByteDepth products to each lane: those of the lane's weights, next to
+// each other at w, and of the values in a word, which is the same in all lanes.
+constexpr int kByteDepth = 2;
+constexpr int kByteOffset = 0;  // of values in a word
+GLMOCR_INLINE I load_ints(const int32_t* p) {
+  I v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
+  const int32_t low = static_cast<int16_t>(word & 0xFFFF), high = word >> 16;
+  for (int lane = 0; lane < kLanes; ++lane) sum[lane] += low * w[2 * lane] + high * w[2 * lane + 1];
+  return sum;
+}
+GLMOCR_INLINE F to_floats(I v) { return __builtin_convertvector(v, F); }
+GLMOCR_INLINE F magnitude(F v) { return from_bits(bits(v) & set_int(0x7FFFFFFF)); }
+// kLanes whole numbers as values of words, kByteOffset added.
+GLMOCR_INLINE void store_word_values(void* p, F v) {
+  int16_t values[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) values[lane] = static_cast<int16_t>(v[lane]);
+  __builtin_memcpy(p, values, sizeof values);
+}
+
 GLMOCR_INLINE void transpose(F* v) {
   const F a = v[0], b = v[1], c = v[2], d = v[3];
   for (int i = 0; i < kLanes; ++i) v[i] = F{a[i], b[i], c[i], d[i]};

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/numbers.h"
+
 namespace glmocr {
 
 HostDevice::HostDevice(const DeviceOptions& options)
@@ -62,6 +64,20 @@ Weight HostDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   weight.out_features = matrix.size(0);
   weight.in_features = matrix.size(1);
   weight.use = use;
+  return weight;
+}
+
+Weight HostDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) {
+  GLMOCR_CHECK(values.rank() == 2 && values.is_contiguous() && scales.numel() == values.size(0));
+  const std::int64_t at = round_up<std::int64_t>(values.bytes(), 64);
+  owner = allocate(at + scales.bytes());
+  Weight weight;
+  weight.data = owner.view(values.shape, DType::i8);
+  weight.scale = owner.view({scales.numel()}, DType::f32, at);
+  upload(values.data, weight.data);
+  upload(scales.data, weight.scale);
+  weight.out_features = values.size(0);
+  weight.in_features = values.size(1);
   return weight;
 }
 

@@ -160,17 +160,26 @@ PreprocessConfig load_preprocess(const fs::path& snapshot, const VisionConfig& v
   return read_preprocess(JsonCursor(json, processor.string())["image_processor"], vision);
 }
 
+// Eight bits in the form of compressed-tensors; what is in the files tells the rest (WeightLoader).
+void check_quantization(const JsonCursor& s) {
+  for (const auto& [key, expected] :
+       {std::pair{"quant_method", "compressed-tensors"}, {"format", "int-quantized"}}) {
+    if (s[key].value() != expected)
+      s[key].expected(cat("\"", expected, "\"; other quantised snapshots are not supported"));
+  }
+}
+
 }  // namespace
 
 GlmOcrConfig load_config(const fs::path& snapshot) {
   const fs::path path = snapshot / "config.json";
   const Json json = load_json(path);
   const JsonCursor s(json, path.string());
-  for (const char* key : {"quantization", "quantization_config"}) {
-    if (s[key]) {
-      s[key].bad("is set: quantised snapshots are not supported, use one with BF16, F16 or F32 weights");
-    }
+  if (s["quantization"]) {
+    s["quantization"].bad(
+        "is set: such quantised snapshots are not supported, use one with BF16, F16, F32 or I8 weights");
   }
+  if (s["quantization_config"]) check_quantization(s["quantization_config"]);
   if (s["model_type"].value() != "glm_ocr") s["model_type"].expected("\"glm_ocr\"");
   s["tie_word_embeddings"].expect(false);
   const JsonCursor text = s["text_config"];

@@ -33,9 +33,7 @@ void mlp(Device& device, const TextConfig& c, const DecoderLayerWeights& w, cons
          const Tensor& next_norm, RowClass row_class) {
   Ops& ops = device.ops();
   const ArenaScope scope(device);
-  const std::int64_t width = c.intermediate_size;
-  const Tensor activated = ops.gated_linear(rows.h, w.gate_up_proj.rows(0, width),
-                                            w.gate_up_proj.rows(width, 2 * width), row_class);
+  const Tensor activated = ops.gated_linear(rows.h, w.gate_proj, w.up_proj, row_class);
   ops.add_norm(rows.x, ops.linear(activated, w.down_proj, {.rows = row_class}), w.post_mlp_layernorm,
                next_norm, c.rms_norm_eps, rows.h);
 }

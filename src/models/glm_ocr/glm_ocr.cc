@@ -18,11 +18,12 @@ Buffer upload_normalized(const PreprocessConfig& config, Device& device) {
 
 }  // namespace
 
-std::unique_ptr<GlmOcr> GlmOcr::load(const std::filesystem::path& snapshot, Device& device, DType compute) {
+std::unique_ptr<GlmOcr> GlmOcr::load(const std::filesystem::path& snapshot, Device& device, DType compute,
+                                     Quantization quantization) {
   GlmOcrConfig config = load_config(snapshot);
   Tokenizer tokenizer = Tokenizer::load(snapshot / "tokenizer.json");
   check_special_tokens(config, tokenizer);
-  Weights weights = load_weights(SafetensorsFiles::open(snapshot), config, device, compute);
+  Weights weights = load_weights(SafetensorsFiles::open(snapshot), config, device, compute, quantization);
   return std::make_unique<GlmOcr>(std::move(config), std::move(tokenizer), std::move(weights), device,
                                   compute);
 }

@@ -18,7 +18,8 @@ class GlmOcr {
  public:
   // `snapshot`: a folder with config.json, tokenizer.json and safetensors. The device must outlive the model.
   // Throws Error{model}, Error{memory}.
-  static std::unique_ptr<GlmOcr> load(const std::filesystem::path& snapshot, Device& device, DType compute);
+  static std::unique_ptr<GlmOcr> load(const std::filesystem::path& snapshot, Device& device, DType compute,
+                                      Quantization quantization = Quantization::none);
 
   GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device& device, DType compute);
   GlmOcr(const GlmOcr&) = delete;

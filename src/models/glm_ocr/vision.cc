@@ -232,20 +232,18 @@ void VisionEncoder::embed(VisionPass& pass, std::int64_t begin, std::int64_t end
 void VisionEncoder::project(const VisionBlockWeights& w, VisionPass& pass, std::int64_t begin,
                             std::int64_t end) const {
   Ops& ops = device_.ops();
-  const std::int64_t hidden = config_.hidden_size;
   const NormOptions eps{.eps = config_.rms_norm_eps};
   const Tensor h = ops.rms_norm(rows_of(pass.x_, begin, end), w.norm1, eps);
   const Tensor table = pass.rotary_.slice(1, begin, end);
-  const auto part = [&](std::int64_t i) { return w.qkv.rows(i * hidden, (i + 1) * hidden); };
-  const auto rotated = [&](std::int64_t i, const Tensor& norm, const Tensor& all) {
+  const auto rotated = [&](const Weight& weight, const Tensor& norm, const Tensor& all) {
     const ArenaScope scope(device_);
     const Tensor to = rows_of(all, begin, end);
-    ops.rope(ops.rms_norm(ops.linear(h, part(i)).reshape(to.shape), norm, eps), table, RopeStyle::half_split,
+    ops.rope(ops.rms_norm(ops.linear(h, weight).reshape(to.shape), norm, eps), table, RopeStyle::half_split,
              to);
   };
-  rotated(0, w.q_norm, pass.q_);
-  rotated(1, w.k_norm, pass.k_);
-  ops.linear(h, part(2), {.out = rows_of(pass.v_, begin, end).reshape({end - begin, hidden})});
+  rotated(w.q, w.q_norm, pass.q_);
+  rotated(w.k, w.k_norm, pass.k_);
+  ops.linear(h, w.v, {.out = rows_of(pass.v_, begin, end).reshape({end - begin, config_.hidden_size})});
 }
 
 // q = attention(q, k, v)

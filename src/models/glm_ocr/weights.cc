@@ -12,7 +12,11 @@ VisionBlockWeights load_block(WeightLoader& load, const std::string& prefix, con
   VisionBlockWeights w;
   w.norm1 = load.vector(prefix + "norm1.weight", c.hidden_size);
   w.norm2 = load.vector(prefix + "norm2.weight", c.hidden_size);
-  w.qkv = load.linear(prefix + "attn.qkv", 3 * std::int64_t{c.hidden_size}, c.hidden_size, true);
+  const std::vector<Weight> qkv =
+      load.linear_parts(prefix + "attn.qkv", 3, c.hidden_size, c.hidden_size, true);
+  w.q = qkv[0];
+  w.k = qkv[1];
+  w.v = qkv[2];
   w.q_norm = load.vector(prefix + "attn.q_norm.weight", c.head_dim());
   w.k_norm = load.vector(prefix + "attn.k_norm.weight", c.head_dim());
   w.proj = load.linear(prefix + "attn.proj", c.hidden_size, c.hidden_size, true);
@@ -56,8 +60,10 @@ DecoderLayerWeights load_layer(WeightLoader& load, const std::string& prefix, co
   w.k_proj = load.linear(prefix + "self_attn.k_proj", head * c.num_key_value_heads, hidden, false);
   w.v_proj = load.linear(prefix + "self_attn.v_proj", head * c.num_key_value_heads, hidden, false);
   w.o_proj = load.linear(prefix + "self_attn.o_proj", hidden, head * c.num_attention_heads, false);
-  w.gate_up_proj =
-      load.linear(prefix + "mlp.gate_up_proj", 2 * std::int64_t{c.intermediate_size}, hidden, false);
+  const std::vector<Weight> halves =
+      load.linear_parts(prefix + "mlp.gate_up_proj", 2, c.intermediate_size, hidden, false);
+  w.gate_proj = halves[0];
+  w.up_proj = halves[1];
   w.down_proj = load.linear(prefix + "mlp.down_proj", hidden, c.intermediate_size, false);
   return w;
 }
@@ -110,13 +116,9 @@ void refuse_quantised(const SafetensorsFiles& files) {
   }
 }
 
-}  // namespace
-
-Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute) {
-  refuse_quantised(files);
+Weights load_all(WeightLoader& load, const GlmOcrConfig& config) {
   const TextConfig& text = config.text;
   Weights weights;
-  WeightLoader load(std::move(files), device, compute, mlx_name);
   load.begin_group("vision");
   weights.vision = load_vision(load, config.vision);
   load.begin_group("decoder");
@@ -132,6 +134,23 @@ Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device&
   LoadedTensors& loaded = weights;
   loaded = load.finish();
   return weights;
+}
+
+}  // namespace
+
+Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute,
+                     Quantization quantization) {
+  refuse_quantised(files);
+  WeightLoader load(std::move(files), device, compute, mlx_name);
+  if (quantization == Quantization::int8) load.quantize_linear();
+  return load_all(load, config);
+}
+
+Weights make_weights(WeightLoader::Maker maker, const GlmOcrConfig& config, Device& device, DType compute,
+                     Quantization quantization) {
+  WeightLoader load(std::move(maker), device, compute);
+  if (quantization == Quantization::int8) load.quantize_linear();
+  return load_all(load, config);
 }
 
 }  // namespace glmocr

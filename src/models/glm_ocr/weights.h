@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 
+#include "glmocr/types.h"
 #include "models/glm_ocr/config.h"
 #include "models/weight_loader.h"
 
@@ -9,7 +10,7 @@ namespace glmocr {
 
 struct VisionBlockWeights {
   Tensor norm1, norm2;    // [hidden]
-  Weight qkv;             // [3 · hidden, hidden]: q, k, v, each head after head
+  Weight q, k, v;         // [hidden, hidden], head after head: the parts of a stored attn.qkv
   Tensor q_norm, k_norm;  // [head_dim]
   Weight proj;            // [hidden, hidden]
   Weight gate, up, down;  // [intermediate, hidden] twice, [hidden, intermediate]
@@ -34,8 +35,8 @@ struct DecoderLayerWeights {
   Weight q_proj;                                     // [heads · head_dim, hidden]
   Weight k_proj, v_proj;                             // [kv_heads · head_dim, hidden]
   Weight o_proj;                                     // [hidden, heads · head_dim]
-  Weight gate_up_proj;                               // [2 · intermediate, hidden]: gate rows, then up rows
-  Weight down_proj;                                  // [hidden, intermediate]
+  Weight gate_proj, up_proj;  // [intermediate, hidden]: the halves of a stored gate_up_proj
+  Weight down_proj;           // [hidden, intermediate]
 };
 
 struct DecoderWeights {
@@ -56,6 +57,11 @@ struct Weights : LoadedTensors {
 // Loads every tensor of a snapshot under the official names or those of an mlx-vlm conversion; for types see
 // WeightLoader. Throws Error{model} that lists missing, misshapen and unexpected tensors with found and
 // expected shapes, or that names a quantised tensor.
-Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute);
+Weights load_weights(SafetensorsFiles files, const GlmOcrConfig& config, Device& device, DType compute,
+                     Quantization quantization = Quantization::none);
+
+// Weights of these sizes whose tensors are made (synthetic.h). Throws Error{memory}.
+Weights make_weights(WeightLoader::Maker maker, const GlmOcrConfig& config, Device& device, DType compute,
+                     Quantization quantization = Quantization::none);
 
 }  // namespace glmocr

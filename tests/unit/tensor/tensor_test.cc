@@ -75,23 +75,6 @@ TEST(Tensor, TypedPointersMustFit) {
   EXPECT_THROW(tensor({3}).as<bf16>(), Error);
 }
 
-TEST(Weight, RowsTakeTheirPartOfTheBias) {
-  Weight weight;
-  EXPECT_FALSE(weight);
-  weight.data = tensor({6, 10});
-  weight.out_features = 6;
-  weight.in_features = 10;
-  EXPECT_FALSE(weight.rows(1, 3).bias);
-  weight.bias = Tensor(memory.data() + 100, {6}, DType::f32);
-  const Weight part = weight.rows(2, 5);
-  EXPECT_EQ(part.data.data, memory.data() + 20);
-  EXPECT_EQ(part.bias.data, memory.data() + 102);
-  EXPECT_EQ(part.out_features, 3);
-  EXPECT_EQ(part.in_features, 10);
-  EXPECT_EQ(part.bias.numel(), 3);
-  EXPECT_THROW(weight.rows(5, 7), Error);
-}
-
 TEST(Buffer, ViewsAreChecked) {
   int deleted = 0;
   {

@@ -101,6 +101,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadValue{"model_type", kConfig, "/model_type", "llama", {"model_type", "llama", "glm_ocr"}},
         BadValue{"quantised", kConfig, "/quantization", Json{{"bits", 4}}, {"quantization", "not supported"}},
+        BadValue{"quantised_otherwise",
+                 kConfig,
+                 "/quantization_config",
+                 Json{{"quant_method", "gptq"}},
+                 {"quantization_config.quant_method", "gptq", "compressed-tensors"}},
         BadValue{"no_text", kConfig, "/text_config", nullptr, {"text_config is missing"}},
         BadValue{"text_is_a_list",
                  kConfig,

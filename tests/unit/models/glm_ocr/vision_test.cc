@@ -26,7 +26,9 @@ class RandomWeights {
       VisionBlockWeights w;
       w.norm1 = w.norm2 = vector(h);
       w.q_norm = w.k_norm = vector(c.head_dim());
-      w.qkv = linear(3 * h, h);
+      w.q = linear(h, h);
+      w.k = linear(h, h);
+      w.v = linear(h, h);
       w.proj = linear(h, h);
       w.gate = w.up = linear(i, h);
       w.down = linear(h, i);

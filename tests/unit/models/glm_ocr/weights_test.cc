@@ -81,7 +81,7 @@ std::vector<float> values_of(const Tensor& t) {
 std::vector<std::vector<float>> some_values(const Weights& w) {
   return {values_of(w.vision.patch_embed.data),    values_of(w.vision.downsample.data),
           values_of(w.vision.blocks[2].down.data), values_of(w.vision.blocks[2].down.bias),
-          values_of(w.vision.merger_norm_bias),    values_of(w.decoder.layers[1].gate_up_proj.data),
+          values_of(w.vision.merger_norm_bias),    values_of(w.decoder.layers[1].up_proj.data),
           values_of(w.decoder.lm_head.data),       values_of(w.decoder.norm)};
 }
 
@@ -126,6 +126,51 @@ TEST_F(WeightsTest, EveryTensorIsAccountedFor) {
   EXPECT_TRUE(w.has_mtp);
   ASSERT_FALSE(w.notes.empty());
   EXPECT_NE(w.notes[0].find("layers.2."), std::string::npos) << w.notes[0];
+}
+
+// A matrix in eight bits, with its scales in either shape: the parts of a fused one are weights of their own.
+TEST_F(WeightsTest, EightBitsAreLoadedAsStored) {
+  for (const bool flat : {false, true}) {
+    const Weights w = load([&](Entries& entries) {
+      const std::string name = "model.visual.blocks.0.attn.qkv.weight";
+      entries[name] = {"I8", {192, 64}, std::string(192 * 64, '\x07')};
+      const float scale = 0.25f;
+      std::string scales;
+      for (int i = 0; i < 192; ++i) scales.append(reinterpret_cast<const char*>(&scale), sizeof scale);
+      entries[name + "_scale"] = {"F32", {192}, scales};
+      if (!flat) entries[name + "_scale"].shape.push_back(1);
+    });
+    const VisionBlockWeights& block = w.vision.blocks[0];
+    for (const Weight& part : {block.q, block.k, block.v}) {
+      ASSERT_EQ(part.data.dtype, DType::i8);
+      EXPECT_EQ(part.out_features, 64);
+      EXPECT_EQ(part.data.as<std::int8_t>()[64 * 64 - 1], 7);
+      EXPECT_EQ(part.scale.as<float>()[63], 0.25f);
+    }
+    EXPECT_EQ(block.proj.data.dtype, DType::bf16);
+  }
+}
+
+TEST_F(WeightsTest, EightBitsNeedScales) {
+  expect_failure(
+      {"missing (1)", "model.visual.blocks.0.attn.qkv.weight_scale [192, 1]"}, [](Entries& entries) {
+        entries["model.visual.blocks.0.attn.qkv.weight"] = {"I8", {192, 64}, std::string(192 * 64, '\x07')};
+      });
+}
+
+TEST_F(WeightsTest, QuantizedRowsAreWithinHalfAStep) {
+  const SafetensorsFiles files = SafetensorsFiles::open(kAwkward);
+  const Weights exact = load([](Entries&) {});
+  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device_,
+                                 DType::f32, Quantization::int8);
+  const Weight &a = exact.decoder.layers[1].up_proj, &b = w.decoder.layers[1].up_proj;
+  ASSERT_EQ(b.data.dtype, DType::i8);
+  const std::vector<float> values = values_of(a.data);
+  for (std::int64_t i = 0; i < a.data.numel(); ++i) {
+    const float scale = b.scale.as<float>()[i / a.in_features];
+    EXPECT_NEAR(b.data.as<std::int8_t>()[i] * scale, values[i], 0.501f * scale) << i;
+  }
+  EXPECT_NE(w.decoder.embed_tokens.data.dtype, DType::i8);
 }
 
 TEST_F(WeightsTest, MlxNamesAndLayoutsGiveTheSameWeights) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "peaks.h"
+#include "kernels/cpu/peaks.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -7,13 +7,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <vector>
 
 #include "base/threads.h"
-#include "seconds.h"
 
-namespace glmocr {
+namespace glmocr::cpu {
 namespace {
 
 // Twelve chains hide the latency of a product in registers on current processors.
@@ -107,19 +107,24 @@ float tiles() {
 }
 #endif
 
-double operations_per_second(ThreadPool& pool, const Loop& loop) {
+// By processor time all threads together take as many times the time of one.
+double time_of(ThreadPool& pool, Clock clock, const std::function<void()>& run) {
+  return seconds(run, clock) / (clock == Clock::processor ? pool.size() : 1);
+}
+
+double operations_per_second(ThreadPool& pool, const Loop& loop, Clock clock) {
   if (!loop.run) return 0;
   volatile float sink = 0;
-  const double time =
-      seconds([&] { pool.parallel_for(pool.size(), 1, [&](auto, auto) { sink = loop.run(); }); });
+  const double time = time_of(
+      pool, clock, [&] { pool.parallel_for(pool.size(), 1, [&](auto, auto) { sink = loop.run(); }); });
   return loop.operations * pool.size() / time;
 }
 
-double bytes_per_second(ThreadPool& pool) {
+double bytes_per_second(ThreadPool& pool, Clock clock) {
   const std::vector<std::uint64_t> words(128 << 20, 1);  // 1 GiB: larger than every cache
   volatile std::uint64_t sink = 0;
   const auto count = std::ssize(words);
-  const double time = seconds([&] {
+  const double time = time_of(pool, clock, [&] {
     pool.parallel_for(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
       std::uint64_t sums[8] = {};
       for (std::int64_t i = begin; i < end; i += 8) {
@@ -152,15 +157,15 @@ Loops loops_of(std::string_view isa) {
 
 }  // namespace
 
-Peaks measure_peaks(ThreadPool& pool, std::string_view isa) {
+Peaks measure_peaks(ThreadPool& pool, std::string_view isa, Clock clock) {
   const Loops loops = loops_of(isa);
   Peaks peaks;
-  peaks.fp32 = operations_per_second(pool, loops.fp32);
-  peaks.pairs = operations_per_second(pool, loops.pairs);
-  peaks.tiles = operations_per_second(pool, loops.tiles);
-  peaks.int8 = operations_per_second(pool, loops.int8);
-  peaks.bytes = bytes_per_second(pool);
+  peaks.fp32 = operations_per_second(pool, loops.fp32, clock);
+  peaks.pairs = operations_per_second(pool, loops.pairs, clock);
+  peaks.tiles = operations_per_second(pool, loops.tiles, clock);
+  peaks.int8 = operations_per_second(pool, loops.int8, clock);
+  peaks.bytes = bytes_per_second(pool, clock);
   return peaks;
 }
 
-}  // namespace glmocr
+}  // namespace glmocr::cpu

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/glm_ocr/quantize_files.h"
+
+#include <cstring>
+#include <vector>
+
+#include "base/json.h"
+#include "base/numbers.h"
+#include "models/glm_ocr/config.h"
+#include "models/glm_ocr/tensor_names.h"
+#include "models/weight_loader.h"
+#include "tensor/int8.h"
+
+namespace glmocr {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+
+// A tensor of the new file: one of the old snapshot, as it is, in eight bits, or the scales of one.
+struct Output {
+  enum class Kind { copy, values, scales } kind = Kind::copy;
+  std::string name;
+  const StoredTensor* from = nullptr;
+
+  std::string dtype() const {
+    return kind == Kind::values ? "I8" : kind == Kind::scales ? "F32" : from->dtype_name;
+  }
+  std::int64_t bytes() const {
+    if (kind == Kind::values) return from->shape.numel();
+    return kind == Kind::scales ? 4 * from->shape[0] : from->bytes;
+  }
+  std::vector<std::int64_t> shape() const {
+    if (kind == Kind::scales) return {from->shape[0], 1};
+    std::vector<std::int64_t> dims;
+    for (int i = 0; i < from->shape.rank(); ++i) dims.push_back(from->shape[i]);
+    return dims;
+  }
+};
+
+// What WeightLoader::linear loads. The draft layer is not loaded yet and stays as it is.
+bool is_product(const std::string& name, const StoredTensor& tensor, const std::string& mtp) {
+  const bool named =
+      name.ends_with("proj.weight") || name.ends_with("qkv.weight") || name.ends_with("lm_head.weight");
+  return named && tensor.shape.rank() == 2 && !name.starts_with(mtp) && !name.starts_with(mlx_name(mtp));
+}
+
+std::vector<Output> outputs_of(const SafetensorsFiles& files, const std::string& mtp) {
+  std::vector<Output> outputs;
+  for (const auto& [name, tensor] : files.tensors()) {
+    const bool product = is_product(name, tensor, mtp);
+    if (product && tensor.dtype_name == "I8") {
+      fail(ErrorCode::model, cat(tensor.file, ": tensor ", name, " has eight bits already"));
+    }
+    if (!product) {
+      outputs.push_back({Output::Kind::copy, name, &tensor});
+      continue;
+    }
+    outputs.push_back({Output::Kind::values, name, &tensor});
+    outputs.push_back({Output::Kind::scales, name + "_scale", &tensor});
+  }
+  return outputs;
+}
+
+// Length and text of the header, as safetensors begins.
+std::string header_of(const std::vector<Output>& outputs) {
+  Json header = {{"__metadata__", {{"format", "pt"}}}};
+  std::int64_t at = 0;
+  for (const Output& output : outputs) {
+    header[output.name] = {
+        {"dtype", output.dtype()}, {"shape", output.shape()}, {"data_offsets", {at, at + output.bytes()}}};
+    at += output.bytes();
+  }
+  std::string text = header.dump();
+  text.resize(round_up<std::size_t>(text.size(), 8), ' ');
+  const std::uint64_t length = text.size();
+  std::string bytes(sizeof length, '\0');
+  std::memcpy(bytes.data(), &length, sizeof length);
+  return bytes + text;
+}
+
+std::string_view bytes_of(const void* data, std::int64_t size) {
+  return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
+}
+
+// The rows of a matrix one by one: their values are written, or their scales.
+void write_quantized(AtomicFile& file, const Output& output) {
+  const std::int64_t rows = output.from->shape[0], width = output.from->shape[1];
+  std::vector<float> row(width), scales;
+  std::vector<std::int8_t> values(width);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    widen_values(*output.from, r * width, row);
+    scales.push_back(quantize_row(row.data(), width, values.data()));
+    if (output.kind == Output::Kind::values) file.write(bytes_of(values.data(), width));
+  }
+  if (output.kind == Output::Kind::scales) file.write(bytes_of(scales.data(), 4 * rows));
+}
+
+Json quantization_config() {
+  const Json weights = {
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "channel"}, {"dynamic", false}};
+  const Json activations = {
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
+  return {
+      {"quant_method", "compressed-tensors"},
+      {"format", "int-quantized"},
+      {"quantization_status", "compressed"},
+      {"ignore", Json::array()},
+      {"config_groups",
+       {{"group_0", {{"targets", {"Linear"}}, {"weights", weights}, {"input_activations", activations}}}}}};
+}
+
+// All files but those with tensors; config.json comes last, so that a folder with one is complete.
+void copy_others(const fs::path& from, const fs::path& to) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file() || name == kConfig) continue;
+    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
+    write_file_atomically(to / name, read_file(entry.path()));
+  }
+}
+
+}  // namespace
+
+QuantizedSnapshot quantize_files(const fs::path& from, const fs::path& to) {
+  const GlmOcrConfig config = load_config(from);
+  std::error_code ignored;
+  if (fs::exists(to / kConfig, ignored)) {
+    fail(ErrorCode::usage, cat(to.string(), ": holds a ", kConfig, " already"));
+  }
+  const SafetensorsFiles files = SafetensorsFiles::open(from);
+  const std::vector<Output> outputs = outputs_of(files, mtp_prefix(config.text.num_hidden_layers));
+  std::error_code error;
+  fs::create_directories(to, error);
+  if (error) fail(ErrorCode::input, cat(to.string(), ": cannot be made: ", error.message()));
+
+  QuantizedSnapshot result;
+  for (const auto& entry : files.tensors()) result.bytes_before += entry.second.bytes;
+  AtomicFile file(to / "model.safetensors");
+  file.write(header_of(outputs));
+  for (const Output& output : outputs) {
+    result.bytes_after += output.bytes();
+    if (output.kind == Output::Kind::values) ++result.matrices;
+    if (output.kind == Output::Kind::copy) {
+      file.write(bytes_of(output.from->data, output.from->bytes));
+    } else {
+      write_quantized(file, output);
+    }
+  }
+  file.commit();
+  copy_others(from, to);
+  Json json = load_json(from / kConfig);
+  json["quantization_config"] = quantization_config();
+  write_file_atomically(to / kConfig, json.dump(2) + "\n");
+  return result;
+}
+
+}  // namespace glmocr
