@@ -48,8 +48,7 @@ class Library:
         self.maths = [open(path, "rb").read() for path in sorted(glob.glob(os.path.join(data, "maths", "*.ttf")))]
         self.prose = [words for words in (piece.split() for piece in read("prose.txt").split("\0")) if len(words) > 12]
         self.code = [[line for line in piece.split("\n")] for piece in read("code.txt").split("\0")]
-        self.hanzi = sorted(set(map(chr, range(0x4E00, 0x9FFF))) & covered(self.families["hanzi"][0]["regular"]))
-        self.kana = sorted(set(map(chr, range(0x3041, 0x30FF))) & covered(self.families["hanzi"][0]["regular"]))
+        self.hanzi, self.kana = open(os.path.join(data, "asian.txt"), encoding="utf-8").read().split("\n")
         self.cache = {}
 
     def face(self, data, size):
@@ -69,11 +68,6 @@ class Library:
             start = rng.randrange(max(1, len(piece) - 20))
             words += piece[start:start + rng.randint(10, 120)]
         return words[:count]
-
-
-def covered(data):
-    from fontTools.ttLib import TTFont
-    return set(map(chr, TTFont(io.BytesIO(data), lazy=True).getBestCmap()))
 
 
 @functools.lru_cache(None)

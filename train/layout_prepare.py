@@ -4,7 +4,7 @@
     python3 prepare.py WORK                       # once: packages, faces, texts of the reading model
     python3 layout_prepare.py WORK WORK/layout    # a selection of it, and the faces below
 
-The folder holds {train,test}/{families.json,*.ttf,prose.txt,code.txt} and maths/*.ttf. `test` has the reserved families and texts alone.
+The folder holds {train,test}/{families.json,*.ttf,prose.txt,code.txt}, maths/*.ttf and asian.txt. `test` has the reserved families and texts alone.
 """
 import glob
 import io
@@ -154,6 +154,8 @@ def main():
                 file.write(sample_pieces(f"{work}/data/{kind}.{group}.txt", rng, limit))
         kinds = [family["kind"] for family in table.values()]
         print(group, {kind: kinds.count(kind) for kind in sorted(set(kinds))})
+    with open(out + "/asian.txt", "w", encoding="utf-8") as file:
+        file.write(COMMON_HANZI + "\n" + KANA)
     os.makedirs(out + "/maths", exist_ok=True)
     for name in MATHS:
         with open(f"{out}/maths/{name[:-4]}.ttf", "wb") as file:
