@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from layout_ink import barcode, figure, library, price
-from layout_photo import SIZE, damage, photograph, squeeze
+from layout_photo import SIZE, camera_light, damage, photograph, scan_light, squeeze
 from layout_sheet import LABELS, MAX_REGIONS, Sheet
 
 __all__ = ["LABELS", "MAX_REGIONS", "SIZE", "page"]
@@ -58,7 +58,7 @@ def running(sheet, kind):
     gutter, inner = width * rng.uniform(0.025, 0.05), width - 2 * margin
     numbered = sheet.put_header(margin, top)
     y, end, menu = top, height - bottom, varied(rng, MENUS[kind])
-    if rng.random() < {"paper": 0.3, "report": 0.25, "book": 0.12, "maths": 0.1}.get(kind, 0):
+    if rng.random() < {"paper": 0.42, "report": 0.25, "book": 0.12, "maths": 0.1}.get(kind, 0):
         y = title_block(sheet, kind, margin, y, inner)
     if count > 1 and rng.random() < 0.25 and y < height * 0.5:
         y = ((sheet.put_figure if rng.random() < 0.6 else sheet.put_table)(margin, y, inner, height * 0.38) or y) + sheet.size
@@ -127,7 +127,7 @@ def contents(sheet):
     margin, top, bottom = width * rng.uniform(0.07, 0.17), height * rng.uniform(0.06, 0.12), height * rng.uniform(0.05, 0.1)
     numbered, inner, y = sheet.put_header(margin, top), width - 2 * margin, top
     if rng.random() < 0.65:
-        y = sheet.put_words(margin, y, inner, rng.choice(("paragraph_title", "paragraph_title", "doc_title")), sheet.size * rng.uniform(1.3, 2.2), "bold", sheet.head,
+        y = sheet.put_words(margin, y, inner, "paragraph_title", sheet.size * rng.uniform(1.3, 2.2), "bold", sheet.head,
                             sheet.title_words("Contents"), align=rng.choice(("left", "left", "middle")), ink=sheet.accent) + sheet.size * rng.uniform(0.8, 2.5)
     chance, end = rng.random(), height - bottom
     if chance < 0.72:
@@ -253,7 +253,7 @@ def letter(sheet):
         y += size * rng.uniform(0.8, 2.5)
         align = rng.choice(("left", "left", "right"))
     if rng.random() < 0.5:
-        y = sheet.put_words(margin, y, inner, rng.choice(("paragraph_title", "doc_title")), size * rng.uniform(1, 1.4), "bold", words=sheet.words(rng.randint(2, 9)), align="left") + size * 1.2
+        y = sheet.put_words(margin, y, inner, "paragraph_title", size * rng.uniform(1, 1.4), "bold", words=sheet.words(rng.randint(2, 9)), align="left") + size * 1.2
     y = sheet.put_words(margin, y, inner, words=sheet.words(2), align="left") + size
     y = sheet.flow(margin, y, inner, y + (height * 0.8 - y) * rng.uniform(0.5, 1), dict(text=10, list=0.8, table=0.3)) + size
     y = sheet.put_words(margin, y, inner, words=sheet.words(rng.randint(2, 4)), align="left") + size * 0.6
@@ -413,7 +413,7 @@ def handwritten(sheet):
             sheet.pen.line((margin * 0.8, 0, margin * 0.8, height), fill=(220, 120, 120))
     inner = width - 2 * margin
     if rng.random() < 0.5:
-        y = sheet.put_words(margin, y, inner, rng.choice(("doc_title", "paragraph_title")), sheet.size * rng.uniform(1.05, 1.6), words=sheet.words(rng.randint(1, 6)),
+        y = sheet.put_words(margin, y, inner, "doc_title", sheet.size * rng.uniform(1.25, 1.7), words=sheet.words(rng.randint(1, 6)),
                             align=rng.choice(("left", "middle"))) + sheet.size
     if rng.random() < 0.2:
         sheet.write(width - margin, height * 0.02, figure(rng), align="right", label="text")
@@ -427,7 +427,7 @@ def newspaper(sheet):
     size, margin, y, gutter = sheet.size, width * rng.uniform(0.04, 0.07), height * 0.03, width * 0.025
     inner = width - 2 * margin
     if rng.random() < 0.5:
-        y = sheet.put_words(margin, y, inner, "header" if rng.random() < 0.7 else "doc_title", size * rng.uniform(3, 5), "bold", sheet.head, sheet.words(rng.randint(1, 3)), align="middle", lead=1.15) + size
+        y = sheet.put_words(margin, y, inner, "doc_title", size * rng.uniform(3, 5), "bold", sheet.head, sheet.words(rng.randint(1, 3)), align="middle", lead=1.15) + size
         sheet.pen.line((margin, y, margin + inner, y), fill=sheet.ink)
         y += size * 0.6
         sheet.write(margin, y, sheet.phrase(2, 4)[:30], size * 0.85, "header")
@@ -438,7 +438,7 @@ def newspaper(sheet):
     while y < height * 0.9 and not sheet.full:
         count, high, top = rng.choice((2, 3, 4, 4, 5)), min(height * 0.96 - y, height * rng.uniform(0.22, 0.7)), y
         high = height * 0.96 - y if height * 0.96 - y - high < height * 0.15 else high
-        below = sheet.put_words(margin, y, inner, rng.choice(("paragraph_title", "paragraph_title", "doc_title")), size * rng.uniform(1.8, 3.4), "bold", sheet.head,
+        below = sheet.put_words(margin, y, inner, "paragraph_title", size * rng.uniform(1.8, 3.4), "bold", sheet.head,
                                 sheet.words(rng.randint(3, 9)), high, rng.choice(("left", "middle")), 1.15)
         if below is None:
             break
@@ -474,7 +474,7 @@ def slide(sheet):
         for _ in range(rng.randint(1, 3)):
             y = sheet.put_words(margin, y, inner, size=size * rng.uniform(0.8, 1.1), words=sheet.words(rng.randint(2, 9)), align="middle") + size * 0.7
     else:
-        sheet.put_words(margin, head * 0.3, inner, rng.choice(("paragraph_title", "doc_title")), size * rng.uniform(1.25, 1.7), "bold", sheet.head, sheet.words(rng.randint(1, 6)), head,
+        sheet.put_words(margin, head * 0.3, inner, "paragraph_title", size * rng.uniform(1.25, 1.7), "bold", sheet.head, sheet.words(rng.randint(1, 6)), head,
                         rng.choice(("left", "left", "middle")), ink=ink)
         y, end, menu = head * 1.25, height * 0.9, dict(text=2, list=5, figure=1.2, table=0.7, title=0.5, formula=0.5, code=0.3)
         if rng.random() < 0.45:
@@ -543,7 +543,7 @@ def single(sheet):
     rng, width, height = sheet.rng, sheet.width, sheet.height
     sheet.size, sheet.gap = min(height, width) * rng.uniform(0.022, 0.05), max(0.4, sheet.gap)
     margin, y = width * rng.uniform(0.01, 0.1), height * rng.uniform(0.01, 0.1)
-    inner, kind = width - 2 * margin, rng.choice(("table", "table", "table", "code", "text", "formula", "figure", "seal", "seal", "list", "contents", "entries"))
+    inner, kind = width - 2 * margin, rng.choice(("table", "table", "table", "code", "text", "formula", "figure", "seal", "seal", "list", "contents"))
     if kind == "seal":
         at = height * rng.uniform(0, 0.3)
         for _ in range(rng.randint(0, 4)):
@@ -641,9 +641,9 @@ def page(data, seed, group="train", photo=None, kind=None):
         sheet = draw(rng, stock, chosen)
         regions = np.array(sheet.regions, np.float32).reshape(-1, 5)
         picture, regions = (photograph if camera else damage)(rng, sheet.noise, np.asarray(sheet.image), regions, sheet.paper)
-        picture, truth = squeeze(rng, sheet.noise, picture, regions)
+        picture, truth = squeeze(rng, picture, regions)
         if 0 < len(truth) <= MAX_REGIONS:
-            return picture, truth
+            return (camera_light if camera else scan_light)(rng, sheet.noise, picture), truth
     raise RuntimeError(f"seed {seed} gives no page with 1 to {MAX_REGIONS} regions")
 
 

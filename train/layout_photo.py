@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a sheet before the model sees it: scanned or cropped (`damage`), photographed (`photograph`), squeezed to the input.
+"""What happens to a sheet before the model sees it: scanned or cropped (`damage`) or photographed (`photograph`), squeezed to the input
+(`squeeze`), and lit (`scan_light`, `camera_light`: on the squeezed picture, for there they cost least).
 
-Both take and give (picture, regions) with regions [n, 5] (class, x0, y0, x1, y1) in pixels.
+The first two take and give (picture, regions) with regions [n, 5] (class, x0, y0, x1, y1) in pixels.
 """
 import math
 
@@ -73,50 +74,30 @@ def damage(rng, noise, picture, regions, paper):
 
 # ---------------------------------------------------------------- photographs
 def background(rng, noise, width, height):
-    """A table top: clouds of a colour, with a grain along one side or a weave; now and then other paper."""
+    """A table top: clouds of a colour, with a grain along one side or a weave; now and then other paper. Drawn at half the size."""
+    full, (width, height) = (width, height), (width // 2, height // 2)
     colour = np.array([rng.randint(10, 200) for _ in range(3)] if rng.random() < 0.5 else [rng.randint(10, 220)] * 3, np.float32)
     if rng.random() < 0.3:
         colour = np.array((rng.randint(90, 190), rng.randint(60, 130), rng.randint(30, 90)), np.float32)      # wood
-    ground = np.ones((height, width, 3), np.float32) * colour
-    ground *= cloud(noise, width, height, rng.choice((2, 4, 8)), 0.7, 1.25)[..., None]
+    level = cloud(noise, width, height, rng.choice((2, 4, 8)), 0.7, 1.25)
     chance = rng.random()
     if chance < 0.35:
         lines = noise.normal(1, rng.uniform(0.03, 0.15), (rng.choice((60, 150, 300)), 4)).astype(np.float32)
-        grain = cv2.resize(lines if rng.random() < 0.5 else np.ascontiguousarray(lines.T), (width, height), interpolation=cv2.INTER_LINEAR)
-        ground *= grain[..., None]
+        level *= cv2.resize(lines if rng.random() < 0.5 else np.ascontiguousarray(lines.T), (width, height), interpolation=cv2.INTER_LINEAR)
     elif chance < 0.6:
-        ground *= noise.normal(1, rng.uniform(0.02, 0.12), (height, width, 1)).astype(np.float32)
+        level *= 1 + rng.uniform(0.02, 0.12) * noise.standard_normal((height, width), np.float32)
+    ground = cv2.merge([cv2.multiply(level, float(part), dtype=cv2.CV_8U) for part in colour])
     if rng.random() < 0.25:
         x, y = rng.uniform(-0.3, 1) * width, rng.uniform(-0.3, 1) * height
-        sheet = np.int32([[x, y], [x + width * 0.7, y + rng.uniform(-60, 60)], [x + width * 0.8, y + height * 0.6], [x - 40, y + height * 0.6]])
+        sheet = np.int32([[x, y], [x + width * 0.7, y + rng.uniform(-30, 30)], [x + width * 0.8, y + height * 0.6], [x - 20, y + height * 0.6]])
         cv2.fillPoly(ground, [sheet], [float(rng.randint(150, 250))] * 3)
-    return ground.clip(0, 255).astype(np.uint8)
-
-
-def shade(rng, noise, picture):
-    """Uneven light, the edge of a shadow, a flash."""
-    height, width = picture.shape[:2]
-    low = rng.uniform(0.35, 0.95)
-    light = cloud(noise, width, height, rng.choice((2, 2, 3, 4)), low, 1.1)
-    if rng.random() < 0.4:
-        shadow = np.ones((height // 8, width // 8), np.float32)
-        middle = np.array([rng.uniform(0, width // 8), rng.uniform(0, height // 8)])
-        angles = np.sort(noise.uniform(0, 2 * math.pi, rng.randint(3, 7)))
-        radii = noise.uniform(0.2, 0.9, len(angles)) * width / 8
-        outline = middle + np.stack([np.cos(angles) * radii, np.sin(angles) * radii], 1)
-        cv2.fillPoly(shadow, [outline.astype(np.int32)], rng.uniform(0.4, 0.85))
-        light *= cv2.resize(cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 8)), (width, height))
-    if rng.random() < 0.1:
-        x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
-        light *= 1 + rng.uniform(0.2, 0.6) * np.exp(-((x - rng.uniform(-0.5, 0.5)) ** 2 + (y - rng.uniform(-0.5, 0.5)) ** 2) * 8)
-    tint = np.array([rng.uniform(0.86, 1.04) for _ in range(3)], np.float32)
-    return (picture * (light[..., None] * tint)).clip(0, 255).astype(np.uint8)
+    return cv2.resize(ground, full, interpolation=cv2.INTER_LINEAR)
 
 
 def photograph(rng, noise, picture, regions, paper):
-    """The page on a table, seen by a hand-held camera: perspective, turn, bent paper, shadows, blur, noise, JPEG."""
+    """The page on a table, seen by a hand-held camera: perspective, turn, bent paper, blur, JPEG."""
     height, width = picture.shape[:2]
-    scale = min(1.0, 1400 / max(height, width))
+    scale = min(1.0, rng.choice((900, 1300)) / max(height, width))
     wide, high = int(width * scale), int(height * scale)
     if rng.random() < 0.2:                                   # another frame than the paper's
         wide, high = (int(high * rng.uniform(0.7, 1.4)), high) if rng.random() < 0.5 else (wide, int(wide * rng.uniform(0.7, 1.4)))
@@ -145,10 +126,6 @@ def photograph(rng, noise, picture, regions, paper):
     grid = cv2.resize(grid, (wide, high), interpolation=cv2.INTER_LINEAR)
     shot = cv2.remap(picture, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, dst=background(rng, noise, wide, high), borderMode=cv2.BORDER_TRANSPARENT)
     regions, _ = clipped(moved(regions, forward), wide, high)
-    if rng.random() < 0.5:                                   # pale ink, pale rules
-        contrast = rng.uniform(0.4, 0.9)
-        shot = (shot * contrast + (1 - contrast) * rng.uniform(120, 230)).astype(np.uint8)
-    shot = shade(rng, noise, shot)
     chance = rng.random()
     if chance < 0.3:
         shot = cv2.GaussianBlur(shot, (0, 0), rng.uniform(0.5, 1.8))
@@ -157,28 +134,59 @@ def photograph(rng, noise, picture, regions, paper):
         kernel = np.eye(length, dtype=np.float32) / length if rng.random() < 0.5 else np.ones((1, length), np.float32) / length
         shot = cv2.filter2D(shot, -1, kernel)
     if rng.random() < 0.5:
-        shot = (shot + noise.normal(0, rng.uniform(2, 12), shot.shape[:2] + (1,))).clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.5:
         shot = jpeg(shot, rng.randint(25, 85))
     return shot, regions
 
 
 # ---------------------------------------------------------------- the model's input
-def squeeze(rng, noise, picture, regions):
+def squeeze(rng, picture, regions):
     """The picture as the image processor resizes it (bicubic, without antialiasing; some as other programs do), and the truth."""
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC if rng.random() < 0.85 else cv2.INTER_AREA)
-    if rng.random() < 0.15:
-        small = (small * cloud(noise, SIZE, SIZE, rng.choice((2, 3)), 0.6, 1.05)[..., None]).clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.12:
-        small = (small + noise.normal(0, rng.uniform(2, 12), (SIZE, SIZE, 1))).clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.15:
-        small = np.repeat(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-    if rng.random() < 0.03:
-        small = 255 - small
     truth = regions.copy()
     truth[:, [1, 3]] = (truth[:, [1, 3]] / width).clip(0, 1)
     truth[:, [2, 4]] = (truth[:, [2, 4]] / height).clip(0, 1)
     truth = truth[(truth[:, 3] - truth[:, 1] > 0.004) & (truth[:, 4] - truth[:, 2] > 0.004)]
     ranks = np.arange(len(truth), dtype=np.float32)[:, None]
-    return np.ascontiguousarray(small), np.concatenate([truth, ranks], 1).astype(np.float32)
+    return small, np.concatenate([truth, ranks], 1).astype(np.float32)
+
+
+def lit(picture, light, tint=(1.0, 1.0, 1.0)):
+    return cv2.multiply(picture, cv2.merge([light * part for part in tint]), dtype=cv2.CV_8U)
+
+
+def grain(noise, picture, strength):
+    layer = (strength * noise.standard_normal(picture.shape[:2], np.float32))
+    return cv2.add(picture, cv2.merge([layer] * 3), dtype=cv2.CV_8U)
+
+
+def scan_light(rng, noise, picture):
+    """Uneven light, noise, grey, inversion; most pages have none of it."""
+    if rng.random() < 0.15:
+        picture = lit(picture, cloud(noise, SIZE, SIZE, rng.choice((2, 3)), 0.6, 1.05))
+    if rng.random() < 0.12:
+        picture = grain(noise, picture, rng.uniform(2, 12))
+    if rng.random() < 0.15:
+        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    return 255 - picture if rng.random() < 0.03 else picture
+
+
+def camera_light(rng, noise, picture):
+    """Pale ink, uneven light, the edge of a shadow, a flash, a tint, noise."""
+    if rng.random() < 0.5:
+        contrast = rng.uniform(0.4, 0.9)
+        picture = cv2.convertScaleAbs(picture, alpha=contrast, beta=(1 - contrast) * rng.uniform(120, 230))
+    light = cloud(noise, SIZE, SIZE, rng.choice((2, 2, 3, 4)), rng.uniform(0.45, 0.95), 1.1)
+    if rng.random() < 0.4:
+        side = SIZE // 8
+        shadow, middle = np.ones((side, side), np.float32), np.array([rng.uniform(0, side), rng.uniform(0, side)])
+        angles = np.sort(noise.uniform(0, 2 * math.pi, rng.randint(3, 7)))
+        outline = middle + np.stack([np.cos(angles), np.sin(angles)], 1) * noise.uniform(0.2, 0.9, (len(angles), 1)) * side
+        cv2.fillPoly(shadow, [outline.astype(np.int32)], rng.uniform(0.5, 0.85))
+        light *= cv2.resize(cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 8)), (SIZE, SIZE))
+    if rng.random() < 0.1:
+        line = np.linspace(-1, 1, SIZE, dtype=np.float32)
+        across, down = (np.exp(-8 * (line - rng.uniform(-0.5, 0.5)) ** 2) for _ in range(2))
+        light *= 1 + rng.uniform(0.2, 0.6) * down[:, None] * across[None]
+    picture = lit(picture, light, [rng.uniform(0.86, 1.04) for _ in range(3)])
+    return grain(noise, picture, rng.uniform(1, 12)) if rng.random() < 0.6 else picture

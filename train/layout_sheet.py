@@ -502,7 +502,7 @@ class Sheet:
         y = box[3] + self.size * rng.uniform(0.5, 0.9)
         if below:
             y = self.caption(x, y, wide, "table", room - (y - start)) or y
-        elif rng.random() < 0.25:
+        elif rng.random() < 0.35:
             y = self.note_below(x, y, wide, room - (y - start)) or y
         return y
 
@@ -510,6 +510,7 @@ class Sheet:
         """Draws the ground and the rules; tells whether the head is dark."""
         rng, pen, (x0, y0, x1, y1) = self.rng, self.pen, box
         style = rng.choice(("grid", "grid", "grid", "rows", "book", "book", "book", "none", "stripes", "frame", "head"))
+        style = "book" if style == "none" and len(edges) < 4 else style        # it would look like the entries of a card
         shade = self.ink if rng.random() < 0.55 else tuple(rng.randint(60, 215) for _ in range(3))
         width, dark = rng.choice((1, 1, 1, 2)), False
         if style == "stripes" or rng.random() < 0.08:
@@ -579,7 +580,7 @@ class Sheet:
         for i in range(count):
             self.put_picture(left + i * wide / count, y, wide / count * (0.95 if count > 1 else 1), high, label)
         y += high + self.size * rng.uniform(0.4, 1)
-        if rng.random() < 0.14:
+        if rng.random() < 0.24:
             y = (self.note_below(left, y, wide, room - (y - start)) or y) + self.size * 0.4
         if captioned and not above:
             y = self.caption(x, y, width, "figure", room - (y - start)) or y
@@ -672,7 +673,7 @@ class Sheet:
         numbered, places = rng.random() < 0.35, ["left", "middle", "right"]
         rng.shuffle(places)
         if rng.random() < 0.6:
-            if rng.random() < 0.14:
+            if rng.random() < 0.16:
                 high = top * 0.5
                 wide = high * rng.uniform(1, 4)
                 self.put_logo(rng.choice((margin, self.width - margin - wide)), top * 0.2, wide, high, "header_image")
@@ -721,7 +722,7 @@ class Sheet:
             self.write(self.across(margin, place), y, self.page_number(), size, "number", align=place)
         if rng.random() < 0.08:
             self.put_aside(margin)
-        if rng.random() < 0.06:
+        if rng.random() < 0.09:
             radius = self.height * rng.uniform(0.04, 0.1)
             self.put_seal(rng.uniform(radius, self.width - radius), rng.uniform(self.height * 0.4, self.height - radius), radius)
 
