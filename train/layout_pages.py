@@ -56,6 +56,8 @@ def running(sheet, kind):
         sheet.mixed = rng.uniform(0.3, 1)
     margin, top, bottom = width * rng.uniform(0.05, 0.17), height * rng.uniform(0.05, 0.1), height * rng.uniform(0.05, 0.1)
     gutter, inner = width * rng.uniform(0.025, 0.05), width - 2 * margin
+    if rng.random() < 0.04:
+        sheet.put_watermark()
     numbered = sheet.put_header(margin, top)
     y, end, menu = top, height - bottom, varied(rng, MENUS[kind])
     if rng.random() < {"paper": 0.42, "report": 0.25, "book": 0.12, "maths": 0.1}.get(kind, 0):
@@ -348,6 +350,8 @@ def examination(sheet):
     sheet.size, sheet.justified, sheet.indent = height * rng.uniform(0.0105, 0.0155), False, 0
     size, margin, y = sheet.size, width * rng.uniform(0.07, 0.13), height * rng.uniform(0.025, 0.05)
     inner = width - 2 * margin
+    if rng.random() < 0.15:
+        sheet.put_watermark()
     if rng.random() < 0.5:
         if rng.random() < 0.7:
             for x, at in ((margin, y), (width - margin, y), (margin, height - y), (width - margin, height - y)):

@@ -47,8 +47,12 @@ def cloud(noise, width, height, cells, low, high):
 
 # ---------------------------------------------------------------- scans
 def damage(rng, noise, picture, regions, paper):
-    """A slight turn, or a part of the page; blur; JPEG."""
+    """The dark edge of a scan; a slight turn, or a part of the page; blur; JPEG."""
     height, width = picture.shape[:2]
+    if rng.random() < 0.05:
+        picture, deep = picture.copy(), int(width * rng.uniform(0.003, 0.03))
+        edge = rng.choice((np.s_[:, :deep], np.s_[:, width - deep:], np.s_[:deep], np.s_[height - deep:]))
+        picture[edge] = picture[edge] // rng.choice((2, 4, 12))
     chance = rng.random()
     if chance < 0.22:
         angle = math.radians(rng.gauss(0, 0.8))

@@ -137,6 +137,10 @@ class Sheet:
         """Some words in other faces, some replaced by formulas."""
         rng = self.rng
         maths = self.inline and rng.random() < self.inline
+        if rng.random() < 0.15:                               # a heading that runs into the text
+            bold = self.face(size, "bold", self.body if rng.random() < 0.7 else self.mono)
+            for i in range(rng.randint(1, 5)):
+                tokens[i] = (tokens[i][0], bold, None)
         if maths:
             writer = Formulas(rng, self.library, self.body.get("italic", self.body["regular"]), self.body["regular"])
         for _ in range(rng.randint(1, max(1, len(tokens) // 9))):
@@ -742,6 +746,16 @@ class Sheet:
         box = strip.getbbox()
         if box:
             self.add("aside_text", x + box[0], y + box[1], x + box[2], y + box[3])
+
+    def put_watermark(self):
+        """Large pale letters across the page, under everything: no region."""
+        rng = self.rng
+        face, text = self.face(self.height * rng.uniform(0.06, 0.13), "bold", self.head), rng.choice(("DRAFT", "COPY", "Entwurf", "CONFIDENTIAL", "SAMPLE", "Preprint"))
+        strip = Image.new("L", (int(face.width(text)) + 8, int(face.size * 1.5)), 0)
+        ImageDraw.Draw(strip).text((4, face.size * 1.1), text, font=face.font, fill=255, anchor="ls")
+        strip = strip.rotate(rng.uniform(20, 65), Image.Resampling.BILINEAR, expand=True)
+        shade = tuple(int(c * rng.uniform(0.72, 0.9)) for c in self.paper)
+        self.image.paste(shade, (int((self.width - strip.width) / 2), int((self.height - strip.height) / 2)), strip)
 
     def put_footnotes(self, x, width, top, bottom):
         """Notes from `top` on, below a short rule."""
