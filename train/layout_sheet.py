@@ -66,7 +66,8 @@ class Sheet:
         return self.rng.choice(self.library.families[kind])
 
     def hand(self):
-        self.script, self.body = "hand", self.rng.choice(self.library.families["hand"] if "hand" in self.library.families else self.library.families["serif"])
+        self.shaky, self.script = True, "chinese" if self.rng.random() < 0.35 else "latin"
+        self.body = self.rng.choice(self.library.families["hand"] if "hand" in self.library.families else self.library.families["serif"])
         self.head, self.justified, self.mixed, self.inline = self.body, False, 0, 0
         if self.rng.random() < 0.6:
             self.ink = self.rng.choice(((20, 30, 110), (30, 30, 40), (10, 10, 10), (60, 60, 90)))
@@ -170,7 +171,7 @@ class Sheet:
     def put_line(self, line, x, base, space, natural, ink):
         """Draws the tokens of a line from x; returns the boxes of its formulas."""
         boxes, plain = [], all(token[1] is line[0][0][1] for token, _ in line) and line[0][0][1] is not None
-        if plain and space == natural and self.script != "hand":
+        if plain and space == natural and not self.shaky:
             text = ("" if self.dense else " ").join(token[0] for token, _ in line)
             self.pen.text((x, base), text, font=line[0][0][1].font, fill=ink, anchor="ls")
             return boxes
@@ -179,7 +180,7 @@ class Sheet:
                 formula.draw(self.pen, x, base, ink)
                 boxes.append((x, base + formula.top, x + wide, base + formula.bottom))
             else:
-                shake = self.rng.uniform(-0.08, 0.08) * face.size if self.script == "hand" else 0
+                shake = self.rng.uniform(-0.08, 0.08) * face.size if self.shaky else 0
                 self.pen.text((x, base + shake), text, font=face.font, fill=ink, anchor="ls")
             x += wide + space
         return boxes
@@ -254,12 +255,12 @@ class Sheet:
     def put_list(self, x, y, width, room):
         """Close items are one region, loose ones are each their own."""
         rng = self.rng
-        mark = rng.choice(("•", "–", "-", "1.", "(1)", "a)", "*", "[1]", "1", "□"))
+        mark = rng.choice(("•", "–", "-", "1.", "(1)", "a)", "*", "[1]", "1", "□", "B-1", "(a)"))
         inset, hang = self.size * rng.uniform(0, 2.2), self.size * rng.uniform(1.2, 2.4)
         loose = rng.random() < 0.4
         gap = self.size * (rng.uniform(0.5, 1) if loose else rng.choice((0, 0.08, 0.16)))
         boxes, start, long = [], y, rng.random() < 0.25
-        for i in range(rng.randint(2, 9)):
+        for i in range(rng.randint(1, 9)):
             words = self.words(rng.randint(20, 90) if long else rng.randint(2, 22))
             bottom = self.put_words(x + inset + hang, y, width - inset - hang, None, words=words, room=room - (y - start), align=None if long else "left")
             if bottom is None:
@@ -489,7 +490,8 @@ class Sheet:
         below = captioned and rng.random() < 0.15
         if captioned and not below and rng.random() < 0.55:
             y = (self.caption(x, y, width, "table", room * 0.3) or y) + self.size * rng.uniform(0.4, 0.8)
-        pitch = size * rng.uniform(1.35, 2.5)
+        wrapped = rng.random() < 0.18                         # names of several lines in the first column
+        pitch = size * (rng.uniform(2.6, 5) if wrapped else rng.uniform(1.35, 2.5))
         space = int((room - (y - start) - self.size * (6 if below else 2)) / pitch)
         rows = min(space, rng.randint(10, 40) if fill else rng.randint(3, 15))
         if rows < 3:
@@ -501,7 +503,7 @@ class Sheet:
         edges = x + np.concatenate([[0], np.cumsum(shares / shares.sum())]) * wide
         box = (x, y, x + wide, y + rows * pitch)
         dark = self.rule_table(box, edges, rows, pitch)
-        self.fill_table(edges, y, rows, pitch, size, dark)
+        self.fill_table(edges, y, rows, pitch, size, dark, wrapped)
         self.add("table", *box)
         y = box[3] + self.size * rng.uniform(0.5, 0.9)
         if below:
@@ -533,15 +535,19 @@ class Sheet:
             pen.line((edge, y0, edge, y1), fill=shade, width=width)
         return dark
 
-    def fill_table(self, edges, y, rows, pitch, size, dark):
+    def fill_table(self, edges, y, rows, pitch, size, dark, wrapped):
         rng = self.rng
         aligned = ["left"] + [rng.choice(("left", "right", "middle")) for _ in edges[2:]]
         empty = rng.choice((0, 0, 0.1, 0.4))
-        tall = rng.random() < 0.15 and pitch > size * 2.2
+        tall = rng.random() < 0.15 and pitch > size * 2.2 and not wrapped
         for i in range(rows):
             face = self.face(size, "bold" if i == 0 else "regular")
             for j, align in enumerate(aligned):
                 if rng.random() < empty and i and j:
+                    continue
+                if wrapped and i and j == 0:
+                    self.put_words(edges[0] + size * 0.3, y + i * pitch + size * 0.3, edges[1] - edges[0] - size * 0.6, None, size, words=self.words(rng.randint(2, 14)),
+                                   room=pitch - size * 0.5, align="left", lead=1.12)
                     continue
                 text = self.cut(self.phrase(1, 3)[:24] if i == 0 or j == 0 else self.cell(), face, edges[j + 1] - edges[j] - size * 0.6)
                 x = {"left": edges[j] + size * 0.3, "right": edges[j + 1] - size * 0.3, "middle": (edges[j] + edges[j + 1]) / 2}[align]
@@ -802,4 +808,4 @@ class Sheet:
             if i and self.ruled_columns:
                 self.pen.line((x - gutter / 2, y, x - gutter / 2, bottom), fill=(130,) * 3)
 
-    ruled_columns = False
+    ruled_columns = shaky = False
