@@ -98,6 +98,7 @@ struct Context {
   int index = 0;              // of the card
   int processors = 0;         // multiprocessors of the card
   int capability = 0;         // 90: sm_90
+  std::size_t shared_memory = 0;  // bytes that a block may have
   bool hopper = false;        // the kernels for Hopper (*_sm90.cu) are in use
   bool programmatic = false;  // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;

@@ -27,6 +27,7 @@ struct Card {
   int index = 0;
   int capability = 0;
   int processors = 0;
+  int shared_memory = 0;  // bytes that a block may have
 };
 
 int attribute(int index, cudaDeviceAttr which) {
@@ -38,7 +39,8 @@ Card card(int index) {
   return {index,
           10 * attribute(index, cudaDevAttrComputeCapabilityMajor) +
               attribute(index, cudaDevAttrComputeCapabilityMinor),
-          attribute(index, cudaDevAttrMultiProcessorCount)};
+          attribute(index, cudaDevAttrMultiProcessorCount),
+          attribute(index, cudaDevAttrMaxSharedMemoryPerBlockOptin)};
 }
 
 // The number of cards, or why there is none.
@@ -64,6 +66,7 @@ class CudaDevice final : public Device {
                  .index = card.index,
                  .processors = card.processors,
                  .capability = card.capability,
+                 .shared_memory = static_cast<std::size_t>(card.shared_memory),
                  .programmatic = card.capability >= 90},
         arena_(memory_),
         ops_(*this, context_),

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.cuh"
 #include "kernels/cuda/mma.cuh"
@@ -22,7 +24,7 @@ __device__ __forceinline__ uint4 load_once(const void* address) {
 struct Group {
   static constexpr int kMost = 3;
   Bf16Product products[kMost];
-  int blocks_before[kMost];  // where the blocks of each begin
+  int blocks_before[kMost + 1];  // where the blocks of each begin
   int count = 0;
 };
 
@@ -132,6 +134,156 @@ void run(Context& context, Group group) {
          group);
 }
 
+// Bound by memory: many rows would be read again by every block of few_rows_kernel, which takes longer than reading the
+// weights. So a block keeps its rows in shared memory and has tiles of sixteen features one after the other. Each group
+// of kParts warps has a tile; a warp fetches the weights of the next one while it multiplies. Sums have the order of
+// few_rows_kernel with kParts warps.
+constexpr int kSharedWarps = 16;
+
+template <int kParts_, int kRows_, int kDepth_, bool kGated_>
+struct SharedRows {
+  static constexpr int kParts = kParts_, kRows = kRows_, kDepth = kDepth_;  // kDepth: steps fetched at once
+  static constexpr bool kGated = kGated_;
+  static constexpr int kGroups = kSharedWarps / kParts, kColumns = kGated ? 8 : 16;
+  static constexpr int kPartial = kParts * kRows * 8 * 17;  // sums of a tile
+  static std::size_t shared(int in) {
+    return kGroups * 2 * kPartial * sizeof(float) + std::size_t{kRows * 8} * stride(in) * sizeof(bf16_t);
+  }
+  // Of a row in shared memory: eight rows at one column lie in different banks, in steps of 64 bytes.
+  __host__ __device__ static int stride(int in) { return (in + kStep - 1) / kStep * kStep + kStep; }
+};
+
+template <class S>
+__global__ void __launch_bounds__(32 * kSharedWarps, 1) shared_rows_kernel(const __grid_constant__ Group group) {
+  constexpr int kThreads = 32 * kSharedWarps, kGroupThreads = 32 * S::kParts;
+  extern __shared__ __align__(16) std::byte memory[];
+  float* sums_of_all = reinterpret_cast<float*>(memory);
+  bf16_t* rows = reinterpret_cast<bf16_t*>(memory + S::kGroups * 2 * S::kPartial * sizeof(float));
+  let_next_start();
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int own = warp / S::kParts, part = warp % S::kParts;  // group, and warp of it
+  const Bf16Product& first = group.products[0];
+  const int in = first.in, row0 = blockIdx.y * S::kRows * 8, stride = S::stride(in);
+  const int steps = (in + kStep - 1) / kStep, per_warp = (steps + S::kParts - 1) / S::kParts;
+  const int begin = part * per_warp, end = min(begin + per_warp, steps);
+  const int rounds = (per_warp + S::kDepth - 1) / S::kDepth;
+  const int tiles = group.blocks_before[group.count];
+
+  int which = 0;
+  const auto product_of = [&](int tile) {
+    while (which + 1 < group.count && tile >= group.blocks_before[which + 1]) ++which;
+    return which;
+  };
+  // The weights of one round of a tile: of gate and up in turn where there are both.
+  const bf16_t* matrix[2] = {};
+  const auto load_step = [&](uint4(&w)[2], int step) {
+    const int k = step * kStep + 8 * t;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      w[i] = matrix[i] && step < end && k < in ? load_once(matrix[i] + k) : uint4{};
+    }
+  };
+  const auto enter = [&](int tile) {
+    if (tile >= tiles) {
+      matrix[0] = matrix[1] = nullptr;
+      return;
+    }
+    const int index = product_of(tile);
+    const Bf16Product& p = group.products[index];
+    const int feature0 = (tile - group.blocks_before[index]) * S::kColumns;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int feature = feature0 + (S::kGated ? 0 : 8 * i) + g;
+      const bf16_t* from = S::kGated && i == 1 ? p.up : p.w;
+      matrix[i] = feature < p.out ? from + std::int64_t{feature} * in : nullptr;
+    }
+  };
+
+  uint4 w[S::kDepth][2];
+  int tile = blockIdx.x + own * gridDim.x;
+  enter(tile);
+#pragma unroll
+  for (int u = 0; u < S::kDepth; ++u) load_step(w[u], begin + u);
+  wait_for_previous();
+  for (int i = threadIdx.x; i < S::kRows * 8 * steps * 4; i += kThreads) {
+    const int row = i / (steps * 4), k = i % (steps * 4) * 8;
+    const bool valid = row0 + row < first.rows && k < in;
+    copy_16(shared_address(rows + row * stride + k),
+            valid ? first.x + (row0 + row) * first.x_stride + k : first.x, valid);
+  }
+  commit_copies();
+  wait_for_copies<0>();
+  __syncthreads();
+
+  int buffer = 0;
+  for (; tile < tiles; tile += gridDim.x * S::kGroups) {
+    const int index = product_of(tile);
+    const Bf16Product& p = group.products[index];
+    const int feature0 = (tile - group.blocks_before[index]) * S::kColumns;
+    float sums[S::kRows][4] = {};
+    for (int round = 0; round < rounds; ++round) {
+      const int base = begin + round * S::kDepth;
+      const bool last = round + 1 == rounds;
+      if (last) enter(tile + gridDim.x * S::kGroups);
+      const int next = last ? begin : base + S::kDepth;
+#pragma unroll
+      for (int u = 0; u < S::kDepth; ++u) {
+        if (base + u < end) {
+#pragma unroll
+          for (int r = 0; r < S::kRows; ++r) {
+            const uint4 x = *reinterpret_cast<const uint4*>(rows + (8 * r + g) * stride + (base + u) * kStep + 8 * t);
+            const uint4 a = w[u][0], b = w[u][1];
+            mma(sums[r], {a.x, b.x, a.y, b.y}, x.x, x.y);
+            mma(sums[r], {a.z, b.z, a.w, b.w}, x.z, x.w);
+          }
+        }
+        load_step(w[u], next + u);
+      }
+    }
+    float* partial = sums_of_all + (own * 2 + buffer) * S::kPartial;
+    buffer ^= 1;
+#pragma unroll
+    for (int r = 0; r < S::kRows; ++r) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        partial[(part * S::kRows * 8 + 8 * r + 2 * t + i % 2) * 17 + g + i / 2 * 8] = sums[r][i];
+    }
+    // The other buffer is free when all have come here again.
+    asm volatile("bar.sync %0, %1;" ::"r"(1 + own), "n"(kGroupThreads) : "memory");
+    const auto sum_of = [&](int row, int feature) {
+      float sum = 0;
+#pragma unroll
+      for (int other = 0; other < S::kParts; ++other)
+        sum += partial[(other * S::kRows * 8 + row) * 17 + feature];
+      return sum;
+    };
+    for (int i = threadIdx.x % kGroupThreads; i < S::kRows * 8 * S::kColumns; i += kGroupThreads) {
+      const int column = i % S::kColumns, row = i / S::kColumns;
+      if (row0 + row >= p.rows || feature0 + column >= p.out) continue;
+      if constexpr (S::kGated) {
+        p.finish_gated(sum_of(row, column), sum_of(row, column + 8), row0 + row, feature0 + column);
+      } else {
+        p.finish(sum_of(row, column), row0 + row, feature0 + column);
+      }
+    }
+  }
+}
+
+template <class S>
+void run_shared(Context& context, Group group) {
+  int tiles = 0;
+  for (int i = 0; i < group.count; ++i) {
+    group.blocks_before[i] = tiles;
+    tiles += static_cast<int>(blocks_for(group.products[i].out, S::kColumns));
+  }
+  group.blocks_before[group.count] = tiles;
+  const Bf16Product& p = group.products[0];
+  const int row_blocks = static_cast<int>(blocks_for(p.rows, S::kRows * 8));
+  // All blocks run at once, so weights that several of them read come from memory once.
+  const dim3 grid(std::min(tiles, std::max(1, context.processors / row_blocks)), row_blocks);
+  launch(context, "linear", shared_rows_kernel<S>, grid, 32 * kSharedWarps, S::shared(p.in), group);
+}
+
 // The number of warps decides the order of the sums, so it depends on the weight alone.
 template <int kWarps, bool kGated>
 void run_warps(Context& context, const Group& group) {
@@ -139,16 +291,21 @@ void run_warps(Context& context, const Group& group) {
       kWarps == 16 ? 9 : 6;  // 1536 terms in eight parts and 4608 in sixteen: one load each
   const int rows = group.products[0].rows;
   if (rows <= 8) return run<kWarps, 1, 1, kUnroll, kGated>(context, group);
-  if (rows <= 16) return run<kWarps, 1, 2, kUnroll, kGated>(context, group);
   if constexpr (kWarps == 16) {
-    run<kWarps, 1, 4, 5, kGated>(context, group);
+    if (rows <= 16) return run<kWarps, 1, 2, kUnroll, kGated>(context, group);
+    run<kWarps, 1, 4, kUnroll, kGated>(context, group);
   } else {
-    run<kWarps, 2, 4, 3, kGated>(context, group);
+    using Shared16 = SharedRows<kWarps, 2, 6, kGated>;
+    using Shared32 = SharedRows<kWarps, 4, 6, kGated>;
+    const int in = group.products[0].in;
+    if (rows <= 16 && Shared16::shared(in) <= context.shared_memory) return run_shared<Shared16>(context, group);
+    if (rows > 16 && Shared32::shared(in) <= context.shared_memory) return run_shared<Shared32>(context, group);
+    rows <= 16 ? run<kWarps, 1, 2, kUnroll, kGated>(context, group) : run<kWarps, 2, 4, 3, kGated>(context, group);
   }
 }
 
 // A great many features give many blocks: fewer warps in each let more of them run at once.
-int warps_of(const Bf16Product& p) { return p.out >= 16384 ? 4 : p.in <= 2048 ? 8 : 16; }
+int warps_of(const Bf16Product& p) { return p.in > 2048 ? 16 : p.out >= 16384 ? 4 : 8; }
 
 template <bool kGated>
 void run_group(Context& context, const Group& group) {
