@@ -79,7 +79,7 @@ class CudaDevice final : public Device {
     pinned_.emplace(kFetch + 64, context_.device);
     context_.bad_index = reinterpret_cast<std::int32_t*>(pinned_->data() + kFetch);
     *context_.bad_index = 0;
-    counters_.emplace(nullptr, kCounters * 4, "counters");
+    counters_.emplace(nullptr, (kCounters + 1) * 4, "counters");
     context_.counters = reinterpret_cast<std::int32_t*>(counters_->data());
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
           "cudaMemset");

@@ -4,6 +4,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.cuh"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/norm.cuh"
 
 // Products with few rows: the time is that of reading the weights once.
 namespace glmocr::cuda {
@@ -26,6 +27,10 @@ struct Group {
   Bf16Product products[kMost];
   int blocks_before[kMost + 1];  // where the blocks of each begin
   int count = 0;
+  // With kNormed the row of x is computed by every block, and written by the last one: then all have read what it replaces.
+  AddNorm norm{};
+  bool normed = false;
+  std::int32_t* counter = nullptr;
 };
 
 // Bound by memory: a block reads kFeatures · 16 rows of W once, for up to kRows · 8 rows of x. The features are
@@ -38,10 +43,11 @@ struct Group {
 //
 // Of a product with a second matrix a block has half as many features of each: eight of one, eight of the other, in
 // turn.
-template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated>
+template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated, bool kNormed>
 __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / kWarps : 1)
     few_rows_kernel(const __grid_constant__ Group group) {
   constexpr int kThreads = 32 * kWarps, kColumns = kFeatures * (kGated ? 8 : 16);  // of the result
+  static_assert(!kNormed || (kRows == 1 && kThreads == kAddNormThreads));
   __shared__ float partial[kWarps][kRows * 8][kFeatures * 16 + 1];
   let_next_start();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -52,6 +58,8 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
   const int steps = (p.in + kStep - 1) / kStep, per_warp = (steps + kWarps - 1) / kWarps;
   const int begin = warp * per_warp, end = min(begin + per_warp, steps);
 
+  using Norm = AddedNorm<bf16_t, kAddNormThreads, 8, 1>;
+  __shared__ __align__(16) bf16_t normed[kNormed ? Norm::kMostWidth : 8], summed[kNormed ? Norm::kMostWidth : 8];
   float sums[kFeatures][kRows][4] = {};
   uint4 w[kUnroll][kFeatures][2];
   const auto load_weights = [&](int first) {
@@ -76,7 +84,9 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
       for (int r = 0; r < kRows; ++r) {
         const int row = row0 + 8 * r + g;
         uint4 x{};
-        if (row < p.rows && k < p.in) x = *reinterpret_cast<const uint4*>(p.x + row * p.x_stride + k);
+        if (row < p.rows && k < p.in) {
+          x = *reinterpret_cast<const uint4*>(kNormed ? normed + k : p.x + row * p.x_stride + k);
+        }
 #pragma unroll
         for (int f = 0; f < kFeatures; ++f) {
           const uint4 a = w[u][f][0], b = w[u][f][1];
@@ -87,7 +97,22 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
     }
   };
   load_weights(begin);  // weights do not change: no need to wait for them
-  wait_for_previous();
+  bool last = false;
+  if constexpr (kNormed) {
+    __shared__ float shared[32];
+    __shared__ __align__(32) float norm_weights[2 * Norm::kMostWidth];
+    Norm norm;
+    norm.width = p.in;
+    norm.fetch_weights(norm_weights, group.norm.weight, group.norm.next);
+    wait_for_previous();
+    norm.compute(group.norm.y, group.norm.x, norm_weights, group.norm.eps, shared);
+    norm.store(normed, norm.result);
+    norm.store(summed, norm.sum);
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicAdd(group.counter, 1) == static_cast<int>(gridDim.x) - 1;
+  } else {
+    wait_for_previous();
+  }
   add_products(begin);
   for (int first = begin + kUnroll; first < end; first += kUnroll) {
     load_weights(first);
@@ -103,7 +128,17 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
         partial[warp][8 * r + 2 * t + i % 2][16 * f + g + i / 2 * 8] = sums[f][r][i];
     }
   }
-  __syncthreads();
+  if constexpr (kNormed) {
+    if (__syncthreads_or(last)) {
+      for (int i = threadIdx.x * 8; i < p.in; i += kThreads * 8) {
+        *reinterpret_cast<uint4*>(group.norm.x + i) = *reinterpret_cast<const uint4*>(summed + i);
+        *reinterpret_cast<uint4*>(group.norm.out + i) = *reinterpret_cast<const uint4*>(normed + i);
+      }
+      if (last) *group.counter = 0;
+    }
+  } else {
+    __syncthreads();
+  }
   const auto sum_of = [&](int row, int feature) {
     float sum = 0;
 #pragma unroll
@@ -122,7 +157,7 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
   }
 }
 
-template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated>
+template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated, bool kNormed = false>
 void run(Context& context, Group group) {
   unsigned blocks = 0;
   for (int i = 0; i < group.count; ++i) {
@@ -130,8 +165,8 @@ void run(Context& context, Group group) {
     blocks += blocks_for(group.products[i].out, kFeatures * (kGated ? 8 : 16));
   }
   const dim3 grid(blocks, blocks_for(group.products[0].rows, kRows * 8));
-  launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll, kGated>, grid, 32 * kWarps, 0,
-         group);
+  launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll, kGated, kNormed>, grid,
+         32 * kWarps, 0, group);
 }
 
 // Bound by memory: many rows would be read again by every block of few_rows_kernel, which takes longer than reading the
@@ -284,12 +319,17 @@ void run_shared(Context& context, Group group) {
   launch(context, "linear", shared_rows_kernel<S>, grid, 32 * kSharedWarps, S::shared(p.in), group);
 }
 
+constexpr int kNormedWarps = kAddNormThreads / 32;
+
 // The number of warps decides the order of the sums, so it depends on the weight alone.
 template <int kWarps, bool kGated>
 void run_warps(Context& context, const Group& group) {
   constexpr int kUnroll =
       kWarps == 16 ? 9 : 6;  // 1536 terms in eight parts and 4608 in sixteen: one load each
   const int rows = group.products[0].rows;
+  if constexpr (kWarps == kNormedWarps) {
+    if (group.normed) return run<kWarps, 1, 1, kUnroll, kGated, true>(context, group);
+  }
   if (rows <= 8) return run<kWarps, 1, 1, kUnroll, kGated>(context, group);
   if constexpr (kWarps == 16) {
     if (rows <= 16) return run<kWarps, 1, 2, kUnroll, kGated>(context, group);
@@ -329,12 +369,23 @@ bool fits(const Group& group, const Bf16Product& p) {
 }  // namespace
 
 // In a recorded step consecutive products of the same rows become one launch: nothing between them can have
-// changed the rows, and nothing reads a result before the launch.
+// changed the rows, and nothing reads a result before the launch. Where the row is that of an add_norm just before, the launch
+// computes that too.
 void run_few_rows(Context& context, const Bf16Product& p) {
   if (!context.recording) return run_group(context, Group{.products = {p}, .blocks_before = {}, .count = 1});
-  if (!context.delayed || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
-    context.run_delayed();
+  const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
+  const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in && !p.residual &&
+                      warps_of(p) == kNormedWarps;
+  if (normed || !context.delayed_group || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
     const auto group = std::make_shared<Group>();
+    if (normed) {
+      group->norm = *norm;
+      group->normed = true;
+      group->counter = context.counters + kCounters;
+      context.take_delayed();
+    } else {
+      context.run_delayed();
+    }
     context.delayed_group = group;
     context.delayed = [&context, group] { run_group(context, *group); };
   }
