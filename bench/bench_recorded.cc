@@ -69,7 +69,8 @@ struct Bench {
       const auto begin = std::chrono::steady_clock::now();
       step();
       device->wait();
-      times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / calls);
+      times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() /
+                      calls);
     }
     std::nth_element(times.begin(), times.begin() + 5, times.end());
     const double median = times[5];
@@ -93,7 +94,7 @@ struct Bench {
                              (gated ? "2 × " : "") + std::to_string(out);
     if (!wanted(what)) return;
     const auto before = owners.size();
-    const double bytes = 2.0 * in * out * (gated ? 2 : 1);
+    const double bytes = 2.0 * in * out * (gated ? 2 : 1);  // of the weights
     const int sets = static_cast<int>(std::clamp(3e8 / bytes, 2.0, 64.0));
     const auto all = weights(in, out, sets * (gated ? 2 : 1));
     // Recorded products of the same rows would become one launch.
@@ -101,7 +102,7 @@ struct Bench {
     LinearOptions options{.rows = rows_class};
     options.out = y;
     const int calls = rows_class == RowClass::few ? 3 * sets : 16;
-    time(what, calls, bytes, rows * bytes, [&](int i) {
+    time(what, calls, bytes + 2.0 * rows * (in + out), rows * bytes, [&](int i) {
       const int set = i % sets;
       const Tensor& x = xs[i % 2];
       gated ? void(device->ops().gated_linear(x, all[2 * set], all[2 * set + 1], rows_class))
@@ -111,7 +112,8 @@ struct Bench {
   }
 
   void attention_paged(std::int32_t sequences, std::int32_t context) {
-    const std::string what = "attention_paged " + std::to_string(sequences) + " of " + std::to_string(context);
+    const std::string what =
+        "attention_paged " + std::to_string(sequences) + " of " + std::to_string(context);
     if (!wanted(what)) return;
     const auto before = owners.size();
     const std::int32_t pages = divide_up(context, kPage);
@@ -131,7 +133,7 @@ struct Bench {
     batch.max_context = pages * kPage;
     batch.rows = RowClass::few;
     const Tensor q = numbers({sequences, kHeads, kDim});
-    time(what, layers, 4.0 * sequences * context * kKvHeads * kDim, 0,
+    time(what, layers, 4.0 * sequences * context * kKvHeads * kDim, 4.0 * sequences * context * kHeads * kDim,
          [&](int i) { device->ops().attention_paged(q, *store, i, batch, 0.09f); });
     owners.resize(before);
   }
@@ -155,7 +157,9 @@ struct Bench {
     batch.max_context = pages * kPage;
     batch.rows = RowClass::many;
     const Tensor q = numbers({tokens, kHeads, kDim});
-    time(what, 8, 0, 2.0 * tokens * tokens * kHeads * kDim,
+    // Queries and results; keys and values.
+    const double bytes = 4.0 * tokens * (kHeads + kKvHeads) * kDim;
+    time(what, 8, bytes, 2.0 * tokens * tokens * kHeads * kDim,
          [&](int) { device->ops().attention_paged(q, *store, 0, batch, 0.09f); });
     owners.resize(before);
   }
@@ -171,7 +175,7 @@ struct Bench {
     AttentionOptions options;
     options.scale = 0.125f;
     options.segments = starts;
-    time(what, 8, 0, 4.0 * rows * patches * 1024, [&](int) {
+    time(what, 8, 8.0 * rows * 1024, 4.0 * rows * patches * 1024, [&](int) {
       device->ops().attention(qkv.slice(1, 0, 16), qkv.slice(1, 16, 32), qkv.slice(1, 32, 48), options);
     });
     owners.resize(before);
@@ -215,7 +219,8 @@ void run(Bench& bench) {
 }  // namespace glmocr
 
 int main(int argc, char** argv) {
-  glmocr::Bench bench{.device = glmocr::open_device(argc > 1 ? argv[1] : "auto"), .filter = argc > 2 ? argv[2] : ""};
+  glmocr::Bench bench{.device = glmocr::open_device(argc > 1 ? argv[1] : "auto"),
+                      .filter = argc > 2 ? argv[2] : ""};
   std::printf("%s %s\n", bench.device->name().c_str(), bench.device->isa().c_str());
   glmocr::run(bench);
 }

@@ -206,6 +206,36 @@ TEST_F(CudaDeviceTest, ProductsOfTheSameRowsMayShareALaunch) {
   for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(bits_of(*device_, results[i]), expected[i]) << i;
 }
 
+// Many blocks of keys, the last of which is not whole, and several segments: every run gives the same, and what the kernels
+// without Hopper's instructions give but for a rounding.
+TEST_F(CudaDeviceTest, AttentionOfManyKeysIsTheSameInEveryRun) {
+  const std::string plain_name = device_->name() + ":sm80";
+  const std::vector<std::string> names = available_devices();
+  if (std::find(names.begin(), names.end(), plain_name) == names.end())
+    GTEST_SKIP() << "the card is no Hopper";
+  const auto plain = open_device(plain_name);
+  constexpr std::int64_t kHeadCount = 4, kDim = 64;
+  for (const std::vector<std::int32_t>& segments :
+       {std::vector<std::int32_t>{0, 4610}, {0, 1000, 2213, 2300, 5000}}) {
+    const std::int64_t n = segments.back();
+    const auto run = [&](Device& device) {
+      std::vector<Buffer> keep;
+      const Tensor all = numbers(device, {n, 3 * kHeadCount, kDim}, 1, keep);
+      const Tensor q = all.slice(1, 0, kHeadCount), k = all.slice(1, kHeadCount, 2 * kHeadCount),
+                   v = all.slice(1, 2 * kHeadCount, 3 * kHeadCount);
+      const ArenaScope scope(device);
+      return bits_of(device, device.ops().attention(q, k, v, {.scale = 1, .segments = segments}));
+    };
+    const std::vector<std::uint16_t> first = run(*device_), expected = run(*plain);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(run(*device_), first) << n << " rows";
+    double largest = 0;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      largest = std::max(largest, std::abs(double{to_float(bf16{first[i]})} - to_float(bf16{expected[i]})));
+    }
+    EXPECT_LE(largest, 0x1p-6) << n << " rows of values below 1";
+  }
+}
+
 // Rows of few are kept in other places as they become more, and gate and up share their tiles: the rows have the same bits.
 TEST_F(CudaDeviceTest, FewRowsAreTheSameInAnyNumber) {
   struct Case {
@@ -218,7 +248,8 @@ TEST_F(CudaDeviceTest, FewRowsAreTheSameInAnyNumber) {
     const Tensor x = numbers(*device_, {64, c.in}, 1, keep);
     Buffer none;
     const Weight first = device_->prepare(numbers(*device_, {c.out, c.in}, 2, keep), WeightUse::linear, none),
-                 second = device_->prepare(numbers(*device_, {c.out, c.in}, 3, keep), WeightUse::linear, none);
+                 second =
+                     device_->prepare(numbers(*device_, {c.out, c.in}, 3, keep), WeightUse::linear, none);
     const auto rows = [&](std::int64_t begin, std::int64_t end) {
       const ArenaScope scope(*device_);
       const Tensor some = x.slice(0, begin, end);
@@ -258,7 +289,8 @@ TEST_F(CudaDeviceTest, AnAddedNormMayBePartOfAProduct) {
     for (const int products : {0, 1, 2, 3}) {  // 3: gate and up
       std::vector<std::vector<std::uint16_t>> found[2];
       for (const bool recorded : {false, true}) {
-        const Tensor x = numbers(*device_, {rows, width}, 1, keep), y = numbers(*device_, {rows, width}, 2, keep),
+        const Tensor x = numbers(*device_, {rows, width}, 1, keep),
+                     y = numbers(*device_, {rows, width}, 2, keep),
                      h = numbers(*device_, {rows, width}, 3, keep);
         const Tensor results[] = {numbers(*device_, {rows, out}, 4, keep),
                                   numbers(*device_, {rows, out}, 4, keep)};
@@ -276,7 +308,8 @@ TEST_F(CudaDeviceTest, AnAddedNormMayBePartOfAProduct) {
         };
         const StepKey key{.rows = static_cast<int>(rows), .pages = products};
         recorded ? device_->run_step(key, body) : device_->run_step(body);
-        for (const Tensor& t : {x, h, results[0], results[1]}) found[recorded].push_back(bits_of(*device_, t));
+        for (const Tensor& t : {x, h, results[0], results[1]})
+          found[recorded].push_back(bits_of(*device_, t));
       }
       EXPECT_EQ(found[1], found[0]) << rows << " rows, " << products << " products";
     }
@@ -303,6 +336,7 @@ class RecordedStep : public CudaDeviceTest {
   // source = source in the order of `order`, as rows of one fp32 value.
   void rotate() {
     ++bodies_;
+    const ArenaScope scope(*device_);
     const Tensor rows(source_.data, {4, 1}, DType::f32, device_.get());
     const Tensor turned = device_->ops().gather_rows(rows, order_);
     device_->copy(turned, rows);
@@ -337,6 +371,21 @@ TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMoves) {
   device_->reserve_arena(20 * kMiB);
   step();
   EXPECT_EQ(bodies_, 2);
+  EXPECT_EQ(fetched(source_), (std::vector<std::int32_t>{3, 4, 1, 2}));
+}
+
+// Also where it moves while the step is being recorded: its memory is taken and given back in between.
+TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMovesMeanwhile) {
+  device_->reserve_arena(0);
+  device_->run_step(StepKey{.rows = 4}, [&] {
+    rotate();
+    for (const std::int64_t size : {2 * kMiB, 9 * kMiB, 30 * kMiB}) {
+      const ArenaScope scope(*device_);
+      device_->scratch({kMiB}, DType::u8);
+      device_->scratch({size}, DType::u8);
+    }
+    rotate();
+  });
   EXPECT_EQ(fetched(source_), (std::vector<std::int32_t>{3, 4, 1, 2}));
 }
 

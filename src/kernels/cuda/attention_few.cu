@@ -85,8 +85,8 @@ __device__ __forceinline__ float joined_records(const float* records, int record
 
 // Whether the keys and values of later parts are fetched while one is computed.
 template <class T, int kHeads, int kPacks, bool kPacked>
-constexpr bool kFetchesAhead = sizeof(T) == 2 && kPacked && kHeads <= 2 && kPacks == 1;
-constexpr int kStages = 2;  // parts under way
+constexpr bool kFetchesAhead = sizeof(T) == 2 && kPacked&& kHeads <= 2 && kPacks == 1;
+constexpr int kStages = 2;                                  // parts under way
 constexpr int kStageChunks = 2 * kKeysPerGroup * kThreads;  // of 16 bytes: keys, values
 
 template <class T>
@@ -193,7 +193,8 @@ __global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPa
   const auto fetched = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], int part, int which) {
     const uint4* from = staged + part % kStages * kStageChunks + which * kKeysPerGroup * kThreads + tid;
 #pragma unroll
-    for (int u = 0; u < kKeysPerGroup; ++u) packs[u][0] = *reinterpret_cast<const Pack<T, 8>*>(from + u * kThreads);
+    for (int u = 0; u < kKeysPerGroup; ++u)
+      packs[u][0] = *reinterpret_cast<const Pack<T, 8>*>(from + u * kThreads);
   };
   if constexpr (kAhead) {
     fetch(first_part);

@@ -94,13 +94,13 @@ inline Range range_of(const Tensor& t) {
 
 // What the kernels are launched on. Owned by the device.
 struct Context {
-  std::string device;         // "cuda:0"
-  int index = 0;              // of the card
-  int processors = 0;         // multiprocessors of the card
-  int capability = 0;         // 90: sm_90
+  std::string device;             // "cuda:0"
+  int index = 0;                  // of the card
+  int processors = 0;             // multiprocessors of the card
+  int capability = 0;             // 90: sm_90
   std::size_t shared_memory = 0;  // bytes that a block may have
-  bool hopper = false;        // the kernels for Hopper (*_sm90.cu) are in use
-  bool programmatic = false;  // launches may overlap with the end of the kernel before (launch.h)
+  bool hopper = false;            // the kernels for Hopper (*_sm90.cu) are in use
+  bool programmatic = false;      // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
   // Set by kernels that find an index outside of its tensor: host memory that the device can write.
   volatile std::int32_t* bad_index = nullptr;

@@ -99,7 +99,8 @@ class CudaDevice final : public Device {
   bool prefers_bf16() const override { return true; }
 
   StepSizes step_sizes() const override {
-    return {.prefill_rows = 2048, .vision_patches = 16384, .vision_flop = 4e12, .depth = 2};
+    return {
+        .prefill_rows = 2048, .vision_patches = 16384, .vision_flop = 4e12, .vision_rows = 10240, .depth = 2};
   }
   // Powers of two up to 8, then four sizes an octave: at most a quarter is padding.
   int bucket(int count) const override {
@@ -290,9 +291,17 @@ void CudaDevice::run_step(const StepKey& key, const std::function<void()>& body)
   if (arena_.version() != recorded_version_) steps_.clear();
   recorded_version_ = arena_.version();
   RecordedSteps::Step* step = steps_.find(key);
-  if (!step) {
-    const ArenaScope scope(*this);
-    step = &steps_.record(key, body);
+  while (!step) {
+    {
+      const ArenaScope scope(*this);
+      step = &steps_.record(key, body);
+    }
+    if (arena_.version() == recorded_version_) break;
+    // The arena was empty and moved while the step was being recorded, which has some of its old addresses.
+    steps_.clear();
+    step = nullptr;
+    arena_.join_blocks();
+    recorded_version_ = arena_.version();
   }
   forget_copies_after_kernels();
   for (const Range& range : step->written) copies_.drop(range);

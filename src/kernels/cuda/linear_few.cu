@@ -59,7 +59,8 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
   const int begin = warp * per_warp, end = min(begin + per_warp, steps);
 
   using Norm = AddedNorm<bf16_t, kAddNormThreads, 8, 1>;
-  __shared__ __align__(16) bf16_t normed[kNormed ? Norm::kMostWidth : 8], summed[kNormed ? Norm::kMostWidth : 8];
+  __shared__ __align__(16) bf16_t normed[kNormed ? Norm::kMostWidth : 8],
+      summed[kNormed ? Norm::kMostWidth : 8];
   float sums[kFeatures][kRows][4] = {};
   uint4 w[kUnroll][kFeatures][2];
   const auto load_weights = [&](int first) {
@@ -189,7 +190,8 @@ struct SharedRows {
 };
 
 template <class S>
-__global__ void __launch_bounds__(32 * kSharedWarps, 1) shared_rows_kernel(const __grid_constant__ Group group) {
+__global__ void __launch_bounds__(32 * kSharedWarps, 1)
+    shared_rows_kernel(const __grid_constant__ Group group) {
   constexpr int kThreads = 32 * kSharedWarps, kGroupThreads = 32 * S::kParts;
   extern __shared__ __align__(16) std::byte memory[];
   float* sums_of_all = reinterpret_cast<float*>(memory);
@@ -266,7 +268,8 @@ __global__ void __launch_bounds__(32 * kSharedWarps, 1) shared_rows_kernel(const
         if (base + u < end) {
 #pragma unroll
           for (int r = 0; r < S::kRows; ++r) {
-            const uint4 x = *reinterpret_cast<const uint4*>(rows + (8 * r + g) * stride + (base + u) * kStep + 8 * t);
+            const uint4 x =
+                *reinterpret_cast<const uint4*>(rows + (8 * r + g) * stride + (base + u) * kStep + 8 * t);
             const uint4 a = w[u][0], b = w[u][1];
             mma(sums[r], {a.x, b.x, a.y, b.y}, x.x, x.y);
             mma(sums[r], {a.z, b.z, a.w, b.w}, x.z, x.w);
@@ -304,6 +307,109 @@ __global__ void __launch_bounds__(32 * kSharedWarps, 1) shared_rows_kernel(const
   }
 }
 
+// Long rows do not fit into shared memory. So each warp copies its terms of all rows there piece by piece, the next one while
+// it multiplies. Everything else is as in few_rows_kernel<16, 1, kRows, 9, kGated>.
+template <int kRows_, bool kGated_>
+struct LongRows {
+  static constexpr int kWarps = 16, kRows = kRows_, kSteps = 9, kPiece = 3;  // steps of a warp, of a piece
+  static constexpr bool kGated = kGated_;
+  static constexpr int kColumns = kGated ? 8 : 16;
+  static constexpr int kRowTerms =
+      kPiece * kStep;  // 192 bytes: eight rows at one column lie in different banks
+  static constexpr int kPieceTerms = kRows * 8 * kRowTerms;
+  static constexpr std::size_t kShared = std::size_t{kWarps} * 2 * kPieceTerms * sizeof(bf16_t);
+  static constexpr int kMostTerms = kWarps * kSteps * kStep;
+};
+
+template <class S>
+__global__ void __launch_bounds__(32 * S::kWarps, 1) long_rows_kernel(const __grid_constant__ Bf16Product p) {
+  extern __shared__ __align__(16) std::byte memory[];
+  __shared__ float partial[S::kWarps][S::kRows * 8][17];
+  let_next_start();
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int feature0 = blockIdx.x * S::kColumns, row0 = blockIdx.y * S::kRows * 8;
+  const int steps = (p.in + kStep - 1) / kStep, per_warp = (steps + S::kWarps - 1) / S::kWarps;
+  const int begin = warp * per_warp, end = min(begin + per_warp, steps);
+  uint4 w[S::kSteps][2];
+#pragma unroll
+  for (int u = 0; u < S::kSteps; ++u) {
+    const int k = (begin + u) * kStep + 8 * t;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int feature = feature0 + (S::kGated ? 0 : 8 * i) + g;
+      const bool inside = begin + u < end && k < p.in && feature < p.out;
+      const bf16_t* matrix = S::kGated && i == 1 ? p.up : p.w;
+      w[u][i] = inside ? load_once(matrix + std::int64_t{feature} * p.in + k) : uint4{};
+    }
+  }
+  wait_for_previous();
+  bf16_t* own = reinterpret_cast<bf16_t*>(memory) + warp * 2 * S::kPieceTerms;
+  const auto fetch = [&](int piece) {
+    constexpr int kChunks = S::kRowTerms / 8;
+    bf16_t* to = own + piece % 2 * S::kPieceTerms;
+    for (int i = lane; i < S::kRows * 8 * kChunks; i += 32) {
+      const int row = i / kChunks, k = (begin + piece * S::kPiece) * kStep + i % kChunks * 8;
+      const bool valid = row0 + row < p.rows && k < min(end * kStep, p.in);
+      copy_16(shared_address(to + i * 8), valid ? p.x + (row0 + row) * p.x_stride + k : p.x, valid);
+    }
+    commit_copies();
+  };
+  fetch(0);
+  float sums[S::kRows][4] = {};
+#pragma unroll
+  for (int piece = 0; piece < S::kSteps / S::kPiece; ++piece) {
+    fetch(piece + 1);  // nothing behind the last one
+    wait_for_copies<1>();
+    __syncwarp();
+    const bf16_t* rows = own + piece % 2 * S::kPieceTerms;
+#pragma unroll
+    for (int v = 0; v < S::kPiece; ++v) {
+      const int u = piece * S::kPiece + v;
+      if (begin + u >= end) break;
+#pragma unroll
+      for (int r = 0; r < S::kRows; ++r) {
+        const uint4 x =
+            *reinterpret_cast<const uint4*>(rows + (8 * r + g) * S::kRowTerms + v * kStep + 8 * t);
+        const uint4 a = w[u][0], b = w[u][1];
+        mma(sums[r], {a.x, b.x, a.y, b.y}, x.x, x.y);
+        mma(sums[r], {a.z, b.z, a.w, b.w}, x.z, x.w);
+      }
+    }
+    __syncwarp();
+  }
+#pragma unroll
+  for (int r = 0; r < S::kRows; ++r) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) partial[warp][8 * r + 2 * t + i % 2][g + i / 2 * 8] = sums[r][i];
+  }
+  __syncthreads();
+  const auto sum_of = [&](int row, int feature) {
+    float sum = 0;
+#pragma unroll
+    for (int other = 0; other < S::kWarps; ++other) sum += partial[other][row][feature];
+    return sum;
+  };
+  for (int i = threadIdx.x; i < S::kRows * 8 * S::kColumns; i += 32 * S::kWarps) {
+    const int column = i % S::kColumns, row = i / S::kColumns;
+    if (row0 + row >= p.rows || feature0 + column >= p.out) continue;
+    if constexpr (S::kGated) {
+      p.finish_gated(sum_of(row, column), sum_of(row, column + 8), row0 + row, feature0 + column);
+    } else {
+      p.finish(sum_of(row, column), row0 + row, feature0 + column);
+    }
+  }
+}
+
+template <class S>
+bool run_long(Context& context, const Group& group) {
+  const Bf16Product& p = group.products[0];
+  constexpr std::size_t kPartial = sizeof(float) * S::kWarps * S::kRows * 8 * 17;
+  if (group.count > 1 || p.in > S::kMostTerms || S::kShared + kPartial > context.shared_memory) return false;
+  const dim3 grid(blocks_for(p.out, S::kColumns), blocks_for(p.rows, S::kRows * 8));
+  launch(context, "linear", long_rows_kernel<S>, grid, 32 * S::kWarps, S::kShared, p);
+  return true;
+}
+
 template <class S>
 void run_shared(Context& context, Group group) {
   int tiles = 0;
@@ -332,15 +438,21 @@ void run_warps(Context& context, const Group& group) {
   }
   if (rows <= 8) return run<kWarps, 1, 1, kUnroll, kGated>(context, group);
   if constexpr (kWarps == 16) {
-    if (rows <= 16) return run<kWarps, 1, 2, kUnroll, kGated>(context, group);
-    run<kWarps, 1, 4, kUnroll, kGated>(context, group);
+    if (rows <= 16) {
+      if (!run_long<LongRows<2, kGated>>(context, group)) run<kWarps, 1, 2, kUnroll, kGated>(context, group);
+    } else {
+      if (!run_long<LongRows<4, kGated>>(context, group)) run<kWarps, 1, 4, kUnroll, kGated>(context, group);
+    }
   } else {
     using Shared16 = SharedRows<kWarps, 2, 6, kGated>;
     using Shared32 = SharedRows<kWarps, 4, 6, kGated>;
     const int in = group.products[0].in;
-    if (rows <= 16 && Shared16::shared(in) <= context.shared_memory) return run_shared<Shared16>(context, group);
-    if (rows > 16 && Shared32::shared(in) <= context.shared_memory) return run_shared<Shared32>(context, group);
-    rows <= 16 ? run<kWarps, 1, 2, kUnroll, kGated>(context, group) : run<kWarps, 2, 4, 3, kGated>(context, group);
+    if (rows <= 16 && Shared16::shared(in) <= context.shared_memory)
+      return run_shared<Shared16>(context, group);
+    if (rows > 16 && Shared32::shared(in) <= context.shared_memory)
+      return run_shared<Shared32>(context, group);
+    rows <= 16 ? run<kWarps, 1, 2, kUnroll, kGated>(context, group)
+               : run<kWarps, 2, 4, 3, kGated>(context, group);
   }
 }
 
@@ -374,8 +486,8 @@ bool fits(const Group& group, const Bf16Product& p) {
 void run_few_rows(Context& context, const Bf16Product& p) {
   if (!context.recording) return run_group(context, Group{.products = {p}, .blocks_before = {}, .count = 1});
   const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
-  const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in && !p.residual &&
-                      warps_of(p) == kNormedWarps;
+  const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in &&
+                      !p.residual && warps_of(p) == kNormedWarps;
   if (normed || !context.delayed_group || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
     const auto group = std::make_shared<Group>();
     if (normed) {

@@ -42,7 +42,8 @@ struct AddedNorm {
   }
   // Both weights go to shared memory, [2, kMostWidth]; each thread reads what it has copied itself. They do not change: no
   // need to wait for the kernel before.
-  __device__ __forceinline__ void fetch_weights(float* shared_weights, const float* weight, const float* next) const {
+  __device__ __forceinline__ void fetch_weights(float* shared_weights, const float* weight,
+                                                const float* next) const {
     for_packs([&](int p) {
 #pragma unroll
       for (int k = 0; k < N; k += 4) {
@@ -52,7 +53,8 @@ struct AddedNorm {
     });
     commit_copies();
   }
-  __device__ __forceinline__ void compute(const T* y, const T* x, const float* shared_weights, float eps, float* shared) {
+  __device__ __forceinline__ void compute(const T* y, const T* x, const float* shared_weights, float eps,
+                                          float* shared) {
     float value[kPacks][N] = {};
     for_packs([&](int p) {
       const auto pack = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
