@@ -24,8 +24,8 @@ from_pretrained, which keeps the rotary frequencies in fp32 (casting a model lat
                               spots [[id, logit], ...] (64 ids spread over the vocabulary)
         generated             greedy: tokens (with the stop token), finish (stop or length), text (special tokens skipped), min_margin (smallest
                               distance of the best two logits over all steps), min_margin_at (the step)
-        bf16                  with --with-bf16, the same case in bf16: mean, std, top, cosine (of its logits with the fp32 ones), tokens,
-                              min_margin, min_margin_at, text
+        bf16                  with --with-bf16, the same case in bf16: mean, std, top, cosine and largest_error (of its logits, against the
+                              fp32 ones), tokens, min_margin, min_margin_at, text
 Values have 7 significant digits, sums have all of them.
 """
 
@@ -300,6 +300,7 @@ def bf16_entry(
         "std": short(logits.double().std().item()),
         "top": top_logits(logits),
         "cosine": short(cosine),
+        "largest_error": short((logits - reference).abs().max().item()),
     }
     return entry | {key: generated[key] for key in ("tokens", "text", "min_margin", "min_margin_at")}
 
@@ -374,7 +375,7 @@ def main() -> None:
         for case, reference in zip(cases, references):
             case["bf16"] = bf16_entry(model, snapshot, case["content"], reference, options)
             print(
-                f"{case['name']}: bf16 cosine {case['bf16']['cosine']}, same tokens {case['bf16']['tokens'] == case['generated']['tokens']}",
+                f"{case['name']}: bf16 cosine {case['bf16']['cosine']}, largest error {case['bf16']['largest_error']}, same tokens {case['bf16']['tokens'] == case['generated']['tokens']}",
                 flush=True,
             )
     head = {

@@ -177,6 +177,14 @@ void run_rope(Operands& o, RopeStyle style) {
   o.result(o.ops().rope(o.activations({3, 2, 48}), table, style));
 }
 
+void run_norm_rope(Operands& o) {
+  const Tensor positions = o.indices({0, 5, 900, 3, 70, 1}, {2, 3});
+  const Tensor axis = o.indices(Ids(32, 1), {32});
+  const Tensor table = o.ops().rotary_table(positions, o.vector(32), axis, DType::f32);
+  const Tensor x = o.activations({3, 2, 64});
+  o.result(o.ops().norm_rope(x, o.vector(64), 1e-5f, table, RopeStyle::half_split));
+}
+
 // Rotated keys in the first two slots, a row without one, and what a query finds there.
 void run_rope_kv_write(Operands& o) {
   const KvSpec spec{
@@ -302,6 +310,7 @@ std::vector<OpCheck> op_checks() {
     add(style == RopeStyle::half_split ? "rope half_split" : "rope interleaved", Rounding::sums, 2,
         [style](Operands& o) { run_rope(o, style); });
   }
+  add("norm_rope", Rounding::sums, 64, run_norm_rope);
   add("rope_kv_write", Rounding::sums, 48, run_rope_kv_write);
   for (const int dim : {48, 64}) {
     add(cat("attention head_dim ", dim), Rounding::sums, dim, [dim](Operands& o) { run_attention(o, dim); });

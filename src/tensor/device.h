@@ -35,7 +35,10 @@ struct StepSizes {
   int prefill_rows = 512;              // rows of one chunk of a prompt
   std::int64_t vision_patches = 2048;  // patches encoded together
   double vision_flop = 1e11;           // floating-point operations of vision in one step
-  int depth = 1;                       // steps in flight at once; 1: results are fetched after each step
+  // Rows of vision that run at once, at most, outside of attention: enough for the products to be efficient, few enough that
+  // the workspace of the largest picture stays small. A multiple of 16.
+  std::int64_t vision_rows = 4096;
+  int depth = 1;  // steps in flight at once; 1: results are fetched after each step
 };
 
 // One processor with its memory: where tensors live and where Ops run. Used by one thread at a time.

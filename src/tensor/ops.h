@@ -227,6 +227,12 @@ class Ops {
   // out, [n, heads, head_dim].
   virtual Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out = {}) = 0;
 
+  // rope of rms_norm(x, weight) over the last dimension, which a device may fuse.
+  virtual Tensor norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table,
+                           RopeStyle style, const Tensor& out = {}) {
+    return rope(rms_norm(x, weight, {.eps = eps, .residual = {}, .out = {}}), table, style, out);
+  }
+
   // q [n, heads, head_dim], k and v [keys, heads, head_dim] (rows may be strided): softmax(q·kᵀ·scale)·v over
   // whole segments, no mask → [n, heads · head_dim]. Memory is O(n): no n×keys matrix. In bf16 the weights are
   // rounded before they multiply and are summed: round(2^(score · log2 e − m)), where m is whole, so it does

@@ -131,7 +131,7 @@ TEST_P(ConvolutionTest, RowsOfASumRepeat) {
   compare(op, reduction(dtype_, 2, 1, 1), "6 + 3 rows");
 }
 
-GLMOCR_KERNEL_SUITE(ConvolutionTest);
+GLMOCR_LAYOUT_SUITE(ConvolutionTest);
 
 }  // namespace
 }  // namespace glmocr::test

@@ -206,6 +206,116 @@ TEST_F(CudaDeviceTest, ProductsOfTheSameRowsMayShareALaunch) {
   for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(bits_of(*device_, results[i]), expected[i]) << i;
 }
 
+// Many blocks of keys, the last of which is not whole, and several segments: every run gives the same, and what the kernels
+// without Hopper's instructions give but for a rounding.
+TEST_F(CudaDeviceTest, AttentionOfManyKeysIsTheSameInEveryRun) {
+  const std::string plain_name = device_->name() + ":sm80";
+  const std::vector<std::string> names = available_devices();
+  if (std::find(names.begin(), names.end(), plain_name) == names.end())
+    GTEST_SKIP() << "the card is no Hopper";
+  const auto plain = open_device(plain_name);
+  constexpr std::int64_t kHeadCount = 4, kDim = 64;
+  for (const std::vector<std::int32_t>& segments :
+       {std::vector<std::int32_t>{0, 4610}, {0, 1000, 2213, 2300, 5000}}) {
+    const std::int64_t n = segments.back();
+    const auto run = [&](Device& device) {
+      std::vector<Buffer> keep;
+      const Tensor all = numbers(device, {n, 3 * kHeadCount, kDim}, 1, keep);
+      const Tensor q = all.slice(1, 0, kHeadCount), k = all.slice(1, kHeadCount, 2 * kHeadCount),
+                   v = all.slice(1, 2 * kHeadCount, 3 * kHeadCount);
+      const ArenaScope scope(device);
+      return bits_of(device, device.ops().attention(q, k, v, {.scale = 1, .segments = segments}));
+    };
+    const std::vector<std::uint16_t> first = run(*device_), expected = run(*plain);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(run(*device_), first) << n << " rows";
+    double largest = 0;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      largest = std::max(largest, std::abs(double{to_float(bf16{first[i]})} - to_float(bf16{expected[i]})));
+    }
+    EXPECT_LE(largest, 0x1p-6) << n << " rows of values below 1";
+  }
+}
+
+// Rows of few are kept in other places as they become more, and gate and up share their tiles: the rows have the same bits.
+TEST_F(CudaDeviceTest, FewRowsAreTheSameInAnyNumber) {
+  struct Case {
+    std::int64_t in, out;
+    bool gated;
+  };
+  for (const Case& c : {Case{1536, 200, false}, Case{2048, 72, false}, Case{320, 16400, false},
+                        Case{1536, 136, true}, Case{4608, 24, true}, Case{4608, 40, false}}) {
+    std::vector<Buffer> keep;
+    const Tensor x = numbers(*device_, {64, c.in}, 1, keep);
+    Buffer none;
+    const Weight first = device_->prepare(numbers(*device_, {c.out, c.in}, 2, keep), WeightUse::linear, none),
+                 second =
+                     device_->prepare(numbers(*device_, {c.out, c.in}, 3, keep), WeightUse::linear, none);
+    const auto rows = [&](std::int64_t begin, std::int64_t end) {
+      const ArenaScope scope(*device_);
+      const Tensor some = x.slice(0, begin, end);
+      return bits_of(*device_, c.gated ? device_->ops().gated_linear(some, first, second, RowClass::few)
+                                       : device_->ops().linear(some, first, {.rows = RowClass::few}));
+    };
+    std::vector<std::uint16_t> alone;
+    for (std::int64_t r = 0; r < 64; ++r) {
+      const auto row = rows(r, r + 1);
+      alone.insert(alone.end(), row.begin(), row.end());
+    }
+    for (const std::int64_t count : {8, 9, 16, 17, 32, 33, 64}) {
+      const auto from = alone.begin() + (64 - count) * c.out;
+      EXPECT_EQ(rows(64 - count, 64), std::vector<std::uint16_t>(from, alone.end()))
+          << c.in << " → " << c.out << ", " << count << " rows";
+    }
+  }
+}
+
+// In a recorded step the product behind an add_norm of one row computes it too.
+TEST_F(CudaDeviceTest, AnAddedNormMayBePartOfAProduct) {
+  std::vector<Buffer> keep;
+  const std::int64_t width = 1536, out = 3000;
+  const auto floats = [&](float from) {
+    std::vector<float> values(width);
+    for (std::int64_t i = 0; i < width; ++i) values[i] = from + 0.001f * i;
+    keep.push_back(device_->allocate(4 * width));
+    const Tensor tensor = keep.back().view({width}, DType::f32);
+    device_->upload(values.data(), tensor);
+    return tensor;
+  };
+  const Tensor weight = floats(0.5f), next = floats(-1.5f);
+  Buffer none;
+  const Weight gate = device_->prepare(numbers(*device_, {out, width}, 5, keep), WeightUse::linear, none),
+               up = device_->prepare(numbers(*device_, {out, width}, 6, keep), WeightUse::linear, none);
+  for (const std::int64_t rows : {1, 2}) {
+    for (const int products : {0, 1, 2, 3}) {  // 3: gate and up
+      std::vector<std::vector<std::uint16_t>> found[2];
+      for (const bool recorded : {false, true}) {
+        const Tensor x = numbers(*device_, {rows, width}, 1, keep),
+                     y = numbers(*device_, {rows, width}, 2, keep),
+                     h = numbers(*device_, {rows, width}, 3, keep);
+        const Tensor results[] = {numbers(*device_, {rows, out}, 4, keep),
+                                  numbers(*device_, {rows, out}, 4, keep)};
+        const auto body = [&] {
+          const ArenaScope scope(*device_);
+          device_->ops().add_norm(x, y, weight, next, 1e-5f, h);
+          if (products == 3) {
+            device_->copy(device_->ops().gated_linear(h, gate, up, RowClass::few), results[0]);
+          }
+          for (int i = 0; products < 3 && i < products; ++i) {
+            LinearOptions options{.rows = RowClass::few};
+            options.out = results[i];
+            device_->ops().linear(h, i == 0 ? gate : up, options);
+          }
+        };
+        const StepKey key{.rows = static_cast<int>(rows), .pages = products};
+        recorded ? device_->run_step(key, body) : device_->run_step(body);
+        for (const Tensor& t : {x, h, results[0], results[1]})
+          found[recorded].push_back(bits_of(*device_, t));
+      }
+      EXPECT_EQ(found[1], found[0]) << rows << " rows, " << products << " products";
+    }
+  }
+}
+
 // Moves tables on as a decoding step does: each replay sees what the one before has written.
 class RecordedStep : public CudaDeviceTest {
  protected:
@@ -226,6 +336,7 @@ class RecordedStep : public CudaDeviceTest {
   // source = source in the order of `order`, as rows of one fp32 value.
   void rotate() {
     ++bodies_;
+    const ArenaScope scope(*device_);
     const Tensor rows(source_.data, {4, 1}, DType::f32, device_.get());
     const Tensor turned = device_->ops().gather_rows(rows, order_);
     device_->copy(turned, rows);
@@ -260,6 +371,21 @@ TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMoves) {
   device_->reserve_arena(20 * kMiB);
   step();
   EXPECT_EQ(bodies_, 2);
+  EXPECT_EQ(fetched(source_), (std::vector<std::int32_t>{3, 4, 1, 2}));
+}
+
+// Also where it moves while the step is being recorded: its memory is taken and given back in between.
+TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMovesMeanwhile) {
+  device_->reserve_arena(0);
+  device_->run_step(StepKey{.rows = 4}, [&] {
+    rotate();
+    for (const std::int64_t size : {2 * kMiB, 9 * kMiB, 30 * kMiB}) {
+      const ArenaScope scope(*device_);
+      device_->scratch({kMiB}, DType::u8);
+      device_->scratch({size}, DType::u8);
+    }
+    rotate();
+  });
   EXPECT_EQ(fetched(source_), (std::vector<std::int32_t>{3, 4, 1, 2}));
 }
 

@@ -81,7 +81,7 @@ TEST_P(DetectionTest, RefinedBoxes) {
   }
 }
 
-GLMOCR_KERNEL_SUITE(DetectionTest);
+GLMOCR_LAYOUT_SUITE(DetectionTest);
 
 }  // namespace
 }  // namespace glmocr::test

@@ -72,6 +72,18 @@ inline std::string param_name(const testing::TestParamInfo<Param>& info) {
                                             testing::Values(DType::f32, DType::bf16)),           \
                            ::glmocr::test::param_name)
 
+// Layout models run on the CPU only.
+inline std::vector<std::string> layout_devices() {
+  std::vector<std::string> names = tested_devices();
+  std::erase_if(names, [](const std::string& name) { return !name.starts_with("cpu"); });
+  return names;
+}
+#define GLMOCR_LAYOUT_SUITE(Suite)                                                               \
+  INSTANTIATE_TEST_SUITE_P(All, Suite,                                                           \
+                           testing::Combine(testing::ValuesIn(::glmocr::test::layout_devices()), \
+                                            testing::Values(DType::f32, DType::bf16)),           \
+                           ::glmocr::test::param_name)
+
 // A matrix of numbers to make tensors of: [rows, columns], row-major.
 using Numbers = std::vector<float>;
 

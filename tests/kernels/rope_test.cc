@@ -98,6 +98,24 @@ TEST_P(RopeTest, WithTheWriteOfKeysItIsTheSame) {
   }
 }
 
+TEST_P(RopeTest, BehindANormItIsTheSame) {
+  Device& device = *tested_;
+  for (const std::int64_t dim : {48, 64, 128}) {
+    for (const std::int64_t n : {1, 5, 67}) {
+      const ArenaScope scope(device);
+      const std::int64_t heads = 3;
+      const Tensor all = make(device, random(n * 2 * heads * dim, -3, 3), {n, 2 * heads, dim}, dtype_);
+      const Tensor x = all.slice(1, heads, 2 * heads), w = make(device, random(dim), {dim}, DType::f32);
+      const Tensor rotations = table(device, n + 2, dim / 2, DType::f32).slice(1, 1, n + 1);
+      const Tensor out = device.scratch({n, heads, dim}, dtype_);
+      device.ops().norm_rope(x, w, 1e-5f, rotations, RopeStyle::half_split, out);
+      EXPECT_EQ(download(device, out),
+                download(device, device.ops().Ops::norm_rope(x, w, 1e-5f, rotations, RopeStyle::half_split)))
+          << dim << ", " << n << " rows";
+    }
+  }
+}
+
 // The rows of a longer table.
 TEST_P(RopeTest, SomeRowsOfATable) {
   const std::int64_t n = 9, heads = 2, dim = 16, first = 3, last = 8;

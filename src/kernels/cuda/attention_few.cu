@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/numbers.h"
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mma.cuh"
 
 // Attention of few rows over pages: decoding.
 namespace glmocr::cuda {
@@ -35,57 +39,81 @@ __device__ __forceinline__ Pack<T, 8> load_8(const T* from, int count) {
   return pack;
 }
 
-// Dimension d of a row from the records of its parts: kAtOnce of them are read at once.
-__device__ __forceinline__ float joined_parts(const float* records, int record, int parts, int d) {
-  constexpr int kAtOnce = 8;
+// One dimension of a row from its parts, kAtOnce of them at a time, in order.
+struct Joined {
+  static constexpr int kAtOnce = 8;
   float most = -INFINITY, weights = 0, sum = 0;
-  for (int first = 0; first < parts; first += kAtOnce) {
-    float largest[kAtOnce], total[kAtOnce], value[kAtOnce];
-#pragma unroll
-    for (int p = 0; p < kAtOnce; ++p) {
-      const float* own = records + (first + p) * record;
-      const bool exists = first + p < parts;
-      largest[p] = exists ? __ldcg(own) : -INFINITY;
-      total[p] = exists ? __ldcg(own + 1) : 0;
-      value[p] = exists ? __ldcg(own + 2 + d) : 0;
-    }
+
+  // Each gives a number of part p < kAtOnce; one that does not exist has the largest score -INFINITY and zeros.
+  template <class Largest, class Total, class Value>
+  __device__ __forceinline__ void add(const Largest& largest, const Total& total, const Value& value) {
     const float before = most;
 #pragma unroll
-    for (int p = 0; p < kAtOnce; ++p) most = fmaxf(most, largest[p]);
+    for (int p = 0; p < kAtOnce; ++p) most = fmaxf(most, largest(p));
     const float base = most == -INFINITY ? 0 : most;
     const float shrink = expf(before - base);
     weights *= shrink;
     sum *= shrink;
 #pragma unroll
     for (int p = 0; p < kAtOnce; ++p) {
-      const float scale = expf(largest[p] - base);
-      weights = fmaf(scale, total[p], weights);
-      sum = fmaf(scale, value[p], sum);
+      const float scale = expf(largest(p) - base);
+      weights = fmaf(scale, total(p), weights);
+      sum = fmaf(scale, value(p), sum);
     }
   }
-  return sum / weights;
+  __device__ __forceinline__ float result() const { return sum / weights; }
+};
+
+// Dimension d of a row from the records of its parts: those that are joined together are read at once.
+__device__ __forceinline__ float joined_records(const float* records, int record, int parts, int d) {
+  Joined joined;
+  for (int first = 0; first < parts; first += Joined::kAtOnce) {
+    float largest[Joined::kAtOnce], total[Joined::kAtOnce], value[Joined::kAtOnce];
+#pragma unroll
+    for (int p = 0; p < Joined::kAtOnce; ++p) {
+      const float* own = records + (first + p) * record;
+      const bool exists = first + p < parts;
+      largest[p] = exists ? __ldcg(own) : -INFINITY;
+      total[p] = exists ? __ldcg(own + 1) : 0;
+      value[p] = exists ? __ldcg(own + 2 + d) : 0;
+    }
+    joined.add([&](int p) { return largest[p]; }, [&](int p) { return total[p]; },
+               [&](int p) { return value[p]; });
+  }
+  return joined.result();
 }
+
+// Whether the keys and values of later parts are fetched while one is computed.
+template <class T, int kHeads, int kPacks, bool kPacked>
+constexpr bool kFetchesAhead = sizeof(T) == 2 && kPacked&& kHeads <= 2 && kPacks == 1;
+constexpr int kStages = 2;                                  // parts under way
+constexpr int kStageChunks = 2 * kKeysPerGroup * kThreads;  // of 16 bytes: keys, values
 
 template <class T>
 struct FewArguments {
   PagedAttention<T> a;
   float* partial;  // [rows, heads, parts, 2 + dim]: largest score, sum of the weights, weighted values
   std::int32_t* counters;
-  int parts;
+  int parts, per_block;  // the most parts of a row; of a block
 };
 
-// Bound by memory: reads the keys and values of one part of a row's context once for kHeads query heads. A row
-// whose context has one part is finished at once; otherwise the last block of the row adds up the parts, in
-// order.
+// Bound by memory: reads the keys and values of some parts of a row's context once for kHeads query heads; those of the
+// next part while it computes. A block that has all parts of a row joins them; otherwise the last block of the row does.
 template <class T, int kHeads, int kPacks, bool kPacked>
-__global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T> args) {
+__global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPacked> ? 2 : 1)
+    few_rows_kernel(const __grid_constant__ FewArguments<T> args) {
+  constexpr bool kAhead = kFetchesAhead<T, kHeads, kPacks, kPacked>;
+  constexpr int kWidth = kPacks * kLanes * 8, kOwn = (kHeads * kWidth + kThreads - 1) / kThreads;
   const PagedAttention<T>& a = args.a;
   __shared__ float scores[kHeads][kPart];
-  __shared__ float sums[kGroups][kHeads][kPacks * kLanes * 8];
+  __shared__ float sums[kThreads / 32][kHeads][kWidth];
+  __shared__ float largest[Joined::kAtOnce][kHeads], total[Joined::kAtOnce][kHeads];
+  __shared__ float values_of_parts[Joined::kAtOnce][kHeads * kWidth];
   __shared__ int found;
+  extern __shared__ uint4 staged[];  // where kAhead: what each thread fetches, for itself
   let_next_start();
   wait_for_previous();
-  const int part = blockIdx.x, row = blockIdx.z, tid = threadIdx.x;
+  const int row = blockIdx.z, tid = threadIdx.x, first_part = blockIdx.x * args.per_block;
   const int per_kv_head = a.heads / a.kv_heads, head_blocks = (per_kv_head + kHeads - 1) / kHeads;
   const int kv_head = blockIdx.y / head_blocks, first = blockIdx.y % head_blocks * kHeads;
   const int head0 = kv_head * per_kv_head + first, heads = min(kHeads, per_kv_head - first);
@@ -93,17 +121,19 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
 
   // Each group of lanes takes every kGroups-th key; all its keys and values are read at once. Mostly row i is the one row
   // of sequence i: what that needs is read at once too, without waiting for the search.
-  const int begin = part * kPart;
   int sequence = min(row, a.sequences - 1), first_row, end_row, context, pages[kKeysPerGroup];
+  const auto load_pages = [&](int part) {
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+      const int page = min(a.page_of(part * kPart + group + u * kGroups), a.pages - 1);
+      pages[u] = a.page_table[sequence * a.table_row + page];
+    }
+  };
   const auto load_sequence = [&] {
     first_row = a.row_starts[sequence];
     end_row = a.row_starts[sequence + 1];
     context = a.context_lens[sequence];
-#pragma unroll
-    for (int u = 0; u < kKeysPerGroup; ++u) {
-      const int page = min(a.page_of(begin + group + u * kGroups), a.pages - 1);
-      pages[u] = a.page_table[sequence * a.table_row + page];
-    }
+    load_pages(first_part);
   };
   load_sequence();
   T* y = a.y + (std::int64_t{row} * a.heads + head0) * a.dim;
@@ -116,34 +146,61 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
     __syncthreads();
     sequence = found;
     if (sequence == a.sequences) {
-      for (int i = tid; part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
+      for (int i = tid; first_part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
       return;
     }
     load_sequence();
     __syncthreads();  // `found` is used once more
   }
-  const int visible = context - end_row + row + 1, count = min(visible - begin, kPart);
-  if (count <= 0) return;
+  const int visible = context - end_row + row + 1, parts = (visible + kPart - 1) / kPart;
+  if (first_part >= parts) return;
+  const int end_part = min(first_part + args.per_block, parts);
+  const bool whole = parts <= args.per_block;
 
   Pack<T, 8> keys[kKeysPerGroup][kPacks], values[kKeysPerGroup][kPacks];
   std::int64_t offsets[kKeysPerGroup];
+  const auto load_offsets = [&](int part) {
 #pragma unroll
-  for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups, token = begin + key;
-    offsets[u] = key < count ? a.offset(pages[u], kv_head, token - a.page_of(token) * a.page_size) : 0;
-  }
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+      const int token = part * kPart + group + u * kGroups;
+      offsets[u] = token < visible ? a.offset(pages[u], kv_head, token - a.page_of(token) * a.page_size) : -1;
+    }
+  };
   const auto load_all = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], const T* from) {
 #pragma unroll
     for (int u = 0; u < kKeysPerGroup; ++u) {
 #pragma unroll
       for (int p = 0; p < kPacks; ++p) {
         const int d = (p * kLanes + lane) * 8;
-        packs[u][p] = load_8<T, kPacked>(from + offsets[u] + d, group + u * kGroups < count ? a.dim - d : 0);
+        packs[u][p] = load_8<T, kPacked>(from + offsets[u] + d, offsets[u] >= 0 ? a.dim - d : 0);
       }
     }
   };
-  load_all(keys, a.keys);
-  if constexpr (sizeof(T) == 2) load_all(values, a.values);
+  const auto fetch = [&](int part) {
+    if (part < end_part) {
+      load_offsets(part);
+      uint4* to = staged + part % kStages * kStageChunks + tid;
+#pragma unroll
+      for (int u = 0; u < kKeysPerGroup; ++u) {
+        const bool valid = offsets[u] >= 0 && lane * 8 < a.dim;
+        const std::int64_t from = valid ? offsets[u] + lane * 8 : 0;
+        copy_16(shared_address(to + u * kThreads), a.keys + from, valid);
+        copy_16(shared_address(to + (kKeysPerGroup + u) * kThreads), a.values + from, valid);
+      }
+    }
+    commit_copies();
+  };
+  const auto fetched = [&](Pack<T, 8>(&packs)[kKeysPerGroup][kPacks], int part, int which) {
+    const uint4* from = staged + part % kStages * kStageChunks + which * kKeysPerGroup * kThreads + tid;
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u)
+      packs[u][0] = *reinterpret_cast<const Pack<T, 8>*>(from + u * kThreads);
+  };
+  if constexpr (kAhead) {
+    fetch(first_part);
+    if (first_part + 1 < end_part) load_pages(first_part + 1);
+    fetch(first_part + 1);
+  }
   float q[kHeads][kPacks][8];
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
@@ -156,120 +213,155 @@ __global__ void __launch_bounds__(kThreads) few_rows_kernel(const FewArguments<T
       for (int i = 0; i < 8; ++i) q[h][p][i] = to_float(pack.v[i]);
     }
   }
-#pragma unroll
-  for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups;
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      float dot = 0;
-#pragma unroll
-      for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-        for (int i = 0; i < 8; ++i) dot = fmaf(q[h][p][i], to_float(keys[u][p].v[i]), dot);
-      }
-#pragma unroll
-      for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-      if (lane == 0) scores[h][key] = key < count ? dot * a.scale : -INFINITY;
-    }
-  }
-  if constexpr (sizeof(T) != 2) load_all(values, a.values);
-  __syncthreads();
 
-  // Weights: a warp per head.
-  __shared__ float largest[kHeads], total[kHeads];
-  for (int h = tid / 32; h < kHeads; h += kThreads / 32) {
-    const int l = tid % 32;
-    float most = -INFINITY, weight[kPart / 32], sum = 0;
-#pragma unroll
-    for (int i = 0; i < kPart / 32; ++i) most = fmaxf(most, scores[h][l + 32 * i]);
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
-    const float base = most == -INFINITY ? 0 : most;
-#pragma unroll
-    for (int i = 0; i < kPart / 32; ++i) {
-      weight[i] = expf(scores[h][l + 32 * i] - base);
-      scores[h][l + 32 * i] = weight[i];
-      sum += weight[i];
-    }
-    sum = warp_sum(sum);
-    if (l == 0) {
-      largest[h] = most;
-      total[h] = sum;
-    }
-  }
-  __syncthreads();
-
-  // Weighted values.
-  float acc[kHeads][kPacks][8] = {};
-#pragma unroll
-  for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups;
-    if (key >= count) break;
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      const float weight = scores[h][key];
-#pragma unroll
-      for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-        for (int i = 0; i < 8; ++i) acc[h][p][i] = fmaf(weight, to_float(values[u][p].v[i]), acc[h][p][i]);
-      }
-    }
-  }
-#pragma unroll
-  for (int h = 0; h < kHeads; ++h) {
-#pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) sums[group][h][(p * kLanes + lane) * 8 + i] = acc[h][p][i];
-    }
-  }
-  __syncthreads();
-  const int parts = (visible + kPart - 1) / kPart, record = 2 + a.dim;
+  const int record = 2 + a.dim;
   float* partial = args.partial + (std::int64_t{row} * a.heads + head0) * args.parts * record;
-  for (int i = tid; i < heads * a.dim; i += kThreads) {
-    const int h = i / a.dim, d = i % a.dim;
-    float sum = 0;
-#pragma unroll
-    for (int g = 0; g < kGroups; ++g) sum += sums[g][h][d];
-    if (parts == 1) {
-      y[i] = from_float<T>(sum / total[h]);
+  Joined joined[kOwn];
+  for (int part = first_part; part < end_part; ++part) {
+    const int count = min(visible - part * kPart, kPart), slot = part % Joined::kAtOnce;
+    const bool more = part + 1 < end_part;
+    if constexpr (kAhead) {
+      if (part + kStages < end_part) load_pages(part + kStages);
+      wait_for_copies<kStages - 1>();
+      fetched(keys, part, 0);
     } else {
-      partial[(h * args.parts + part) * record + 2 + d] = sum;
+      load_offsets(part);
+      load_all(keys, a.keys);
+      if constexpr (sizeof(T) == 2) load_all(values, a.values);
+      if (more) load_pages(part + 1);
+    }
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+      const int key = group + u * kGroups;
+#pragma unroll
+      for (int h = 0; h < kHeads; ++h) {
+        float dot = 0;
+#pragma unroll
+        for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+          for (int i = 0; i < 8; ++i) dot = fmaf(q[h][p][i], to_float(keys[u][p].v[i]), dot);
+        }
+#pragma unroll
+        for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
+        if (lane == 0) scores[h][key] = key < count ? dot * a.scale : -INFINITY;
+      }
+    }
+    if constexpr (sizeof(T) != 2) load_all(values, a.values);
+    __syncthreads();
+
+    // Weights: a warp per head.
+    for (int h = tid / 32; h < kHeads; h += kThreads / 32) {
+      const int l = tid % 32;
+      float most = -INFINITY, weight[kPart / 32], sum = 0;
+#pragma unroll
+      for (int i = 0; i < kPart / 32; ++i) most = fmaxf(most, scores[h][l + 32 * i]);
+#pragma unroll
+      for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
+      const float base = most == -INFINITY ? 0 : most;
+#pragma unroll
+      for (int i = 0; i < kPart / 32; ++i) {
+        weight[i] = expf(scores[h][l + 32 * i] - base);
+        scores[h][l + 32 * i] = weight[i];
+        sum += weight[i];
+      }
+      sum = warp_sum(sum);
+      if (l == 0) {
+        largest[slot][h] = most;
+        total[slot][h] = sum;
+      }
+    }
+    __syncthreads();
+
+    // Weighted values: of both groups of a warp, then of the warps in order.
+    if constexpr (kAhead) fetched(values, part, 1);
+    float acc[kHeads][kPacks][8] = {};
+#pragma unroll
+    for (int u = 0; u < kKeysPerGroup; ++u) {
+      const int key = group + u * kGroups;
+      if (key >= count) break;
+#pragma unroll
+      for (int h = 0; h < kHeads; ++h) {
+        const float weight = scores[h][key];
+#pragma unroll
+        for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+          for (int i = 0; i < 8; ++i) acc[h][p][i] = fmaf(weight, to_float(values[u][p].v[i]), acc[h][p][i]);
+        }
+      }
+    }
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const float both = acc[h][p][i] + __shfl_xor_sync(0xffffffffu, acc[h][p][i], kLanes);
+          if (group % 2 == 0) sums[tid / 32][h][(p * kLanes + lane) * 8 + i] = both;
+        }
+      }
+    }
+    __syncthreads();
+    if constexpr (kAhead) fetch(part + kStages);
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) {
+      const int i = tid + own * kThreads, h = i / kWidth, d = i % kWidth;
+      if (h >= heads || d >= a.dim) continue;
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < kThreads / 32; ++w) sum += sums[w][h][d];
+      if (!whole) {
+        partial[(h * args.parts + part) * record + 2 + d] = sum;
+        continue;
+      }
+      values_of_parts[slot][i] = sum;
+      if (more && slot + 1 < Joined::kAtOnce) continue;
+      joined[own].add([&](int p) { return p <= slot ? largest[p][h] : -INFINITY; },
+                      [&](int p) { return p <= slot ? total[p][h] : 0; },
+                      [&](int p) { return p <= slot ? values_of_parts[p][i] : 0; });
+      if (!more) y[h * a.dim + d] = from_float<T>(joined[own].result());
+    }
+    if (!whole && tid < heads) {
+      partial[(tid * args.parts + part) * record] = largest[slot][tid];
+      partial[(tid * args.parts + part) * record + 1] = total[slot][tid];
     }
   }
-  if (parts == 1) return;
-  if (tid < heads) {
-    partial[(tid * args.parts + part) * record] = largest[tid];
-    partial[(tid * args.parts + part) * record + 1] = total[tid];
-  }
+  if (whole) return;
 
   // The last block of this row and these heads adds up.
   __threadfence();
   __syncthreads();
   std::int32_t* counter = args.counters + row * gridDim.y + blockIdx.y;
-  if (tid == 0) found = atomicAdd(counter, 1) == parts - 1;
+  const int blocks = (parts + args.per_block - 1) / args.per_block;
+  if (tid == 0) found = atomicAdd(counter, 1) == blocks - 1;
   __syncthreads();
   if (!found) return;
   __threadfence();
 #pragma unroll 2
   for (int i = tid; i < heads * a.dim; i += kThreads) {
     const int h = i / a.dim, d = i % a.dim;
-    y[i] = from_float<T>(joined_parts(partial + h * args.parts * record, record, parts, d));
+    y[i] = from_float<T>(joined_records(partial + h * args.parts * record, record, parts, d));
   }
   if (tid == 0) *counter = 0;
 }
 
 template <class T, int kHeads, int kPacks>
-void run(Context& context, const FewArguments<T>& args) {
+void run(Context& context, FewArguments<T> args) {
   const PagedAttention<T>& a = args.a;
   const int per_kv_head = a.heads / a.kv_heads;
-  const dim3 grid(args.parts, a.kv_heads * blocks_for(per_kv_head, kHeads), a.rows);
+  const unsigned head_blocks = a.kv_heads * blocks_for(per_kv_head, kHeads);
+  // More parts in a block where there are more than two for every processor.
+  constexpr int kMostParts = 16;
+  args.per_block = std::clamp(
+      divide_up(static_cast<int>(head_blocks) * a.rows * args.parts, 2 * context.processors), 1, kMostParts);
+  const dim3 grid(divide_up(args.parts, args.per_block), head_blocks, a.rows);
   GLMOCR_CHECK(std::int64_t{grid.y} * grid.z <= kCounters);
   const bool packed = a.dim % 8 == 0 && a.q_row % 8 == 0 && a.q_head % 8 == 0 &&
                       reinterpret_cast<std::uintptr_t>(a.q) % 16 == 0;
   const auto kernel =
       packed ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
-  launch(context, "attention_paged", kernel, grid, kThreads, 0, args);
+  const std::size_t shared =
+      packed && kFetchesAhead<T, kHeads, kPacks, true> ? kStages * kStageChunks * sizeof(uint4) : 0;
+  launch(context, "attention_paged", kernel, grid, kThreads, shared, args);
 }
 
 }  // namespace
@@ -282,7 +374,7 @@ std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t 
 
 template <class T>
 void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial) {
-  const FewArguments<T> args{a, partial, context.counters, std::max(1, part_count(max_context))};
+  const FewArguments<T> args{a, partial, context.counters, std::max(1, part_count(max_context)), 1};
   const int per_kv_head = a.heads / a.kv_heads;
   if (a.dim > 8 * kLanes) return run<T, 1, 2>(context, args);
   if (per_kv_head == 1) return run<T, 1, 1>(context, args);

@@ -93,6 +93,9 @@ __device__ __forceinline__ int produce_boxes(const Tile& tile, const Shared90& s
     }
     filled.next();
   }
+  // A wait knows the phase before from the one after, but not from those further back: the other threads must not wait
+  // for a stage before the first one has seen it used.
+  asm volatile("bar.sync %0, 128;" ::"n"(kProducerBarrier) : "memory");
   return whole;
 }
 
@@ -205,8 +208,9 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
 
   pin(q);
 
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {},
-        scores[8][4] = {};
+  // Scores of two blocks: those of the next one are computed while this one's become weights.
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {}, even[8][4],
+        odd[8][4];
   std::uint32_t weights[4][4];
   const float scale = a.scale * kLog2E;
   const int row_in_tile = first + 16 * warp + g, blocks = (tile.keys + kKeys - 1) / kKeys;
@@ -215,11 +219,12 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     sees[0] = min(tile.first_sees + row_in_tile, tile.keys);
     sees[1] = min(tile.first_sees + row_in_tile + 8, tile.keys);
   }
-  const auto begin_scores = [&](int stage) {
+  const auto begin_scores = [&](float(&scores)[8][4], int stage) {
     const std::uint32_t keys = shared.stages + stage * 2 * S::kMatrixBytes;
 #pragma unroll
     for (int k = 0; k < S::kDim / 16; ++k) {
-      wgmma<false>(scores, q[k], tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4)), k > 0);
+      const std::uint64_t tile = tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4));
+      k == 0 ? wgmma_first(scores, q[0], tile) : wgmma<false>(scores, q[k], tile, true);
     }
     wgmma_commit();
   };
@@ -234,13 +239,12 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     }
     wgmma_commit();
   };
-  const auto pin_all = [&] {
-    pin(scores);
+  const auto pin_sums = [&] {
     pin(weights);
 #pragma unroll
     for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
   };
-  const auto soften_block = [&](int block) {
+  const auto soften_block = [&](float(&scores)[8][4], int block) {
     if ((block + 1) * kKeys > tile.first_sees) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -262,41 +266,53 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
         }
       }
     }
-    if (tid == 0) arrive(shared.empty + 8 * stage);
+    __syncwarp();
+    if (lane == 0) arrive(shared.empty + 8 * stage);
   };
 
   Ring<S::kStages> ring, used;
-  wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
-  pin(scores);
-  wgmma_begin();
-  begin_scores(ring.stage);
-  wgmma_wait<0>();
-  pin(scores);
-  soften_block(0);
-  pack(scores, weights);
-  ring.next();
-  for (int block = 1; block < blocks; ++block) {
-    wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
-    pin_all();
+  // Behind the last block its scores are computed once more: the compiler allows no branch around products.
+  int stage = 0;
+  const auto begin_block = [&](float(&scores)[8][4], int block) {
+    if (block < blocks) {
+      wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+      stage = ring.stage;
+      ring.next();
+    }
     wgmma_begin();
-    begin_scores(ring.stage);
+    begin_scores(scores, stage);
+  };
+  // While the scores of a block become weights, the tensor cores compute those of the next one and the sums of the one before.
+  const auto compute_block = [&](float(&scores)[8][4], float(&next)[8][4], int block) {
+    pin_sums();
+    begin_block(next, block + 1);
     begin_sums(used.stage);
-    wgmma_wait<1>();
-    pin(scores);
-    soften_block(block);
+    soften_block(scores, block);
     wgmma_wait<0>();
-    pin_all();
+    pin(next);
+    pin_sums();
     end_block(block - 1, used.stage);
+    used.next();
     shrink_sums(sums, shrink);
     pack(scores, weights);
-    ring.next();
-    used.next();
+  };
+  begin_block(even, 0);
+  wgmma_wait<0>();
+  pin(even);
+  begin_block(odd, 1);
+  soften_block(even, 0);
+  wgmma_wait<0>();
+  pin(odd);
+  pack(even, weights);
+  for (int block = 1; block < blocks; block += 2) {
+    compute_block(odd, even, block);
+    if (block + 1 < blocks) compute_block(even, odd, block + 1);
   }
-  pin_all();
+  pin_sums();
   wgmma_begin();
   begin_sums(used.stage);
   wgmma_wait<0>();
-  pin_all();
+  pin_sums();
   end_block(blocks - 1, used.stage);
 
 #pragma unroll
@@ -338,7 +354,8 @@ __global__ void __launch_bounds__(S::kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::kStages; ++i) {
       init_barrier(shared.full + 8 * i, 1);
-      init_barrier(shared.empty + 8 * i, S::kConsumers);
+      init_barrier(shared.empty + 8 * i,
+                   4 * S::kConsumers);  // each warp, when all its lanes have used the stage
       spoilt[i] = 0;
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -346,7 +363,8 @@ __global__ void __launch_bounds__(S::kThreads, 1)
   __syncthreads();
   wait_for_previous();
   Tile tile;
-  if (!source.find(blockIdx.x, S::kRows, blockIdx.y, tile)) return;
+  if (!source.find(Source::kPaged ? gridDim.y - 1 - blockIdx.y : blockIdx.y, S::kRows, blockIdx.x, tile))
+    return;
   if (tile.keys == 0) return clear_padding(source, tile);
   const int group = threadIdx.x / 128;
   if (group == 0) {
@@ -362,7 +380,9 @@ __global__ void __launch_bounds__(S::kThreads, 1)
 template <int kDim, class Source>
 void run(Context& context, const char* name, const Source& source, int tiles, const KeyMaps& maps = {}) {
   using S = Shape90<kDim>;
-  launch(context, name, attention_sm90_kernel<S, Source>, dim3(tiles, source.a.heads), S::kThreads,
+  // Blocks with less work come last, so that no multiprocessor waits long for another: of a segment the tile that is not whole, of
+  // pages the first queries, which see few keys.
+  launch(context, name, attention_sm90_kernel<S, Source>, dim3(source.a.heads, tiles), S::kThreads,
          S::kShared, source, maps);
 }
 

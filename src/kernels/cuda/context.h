@@ -94,26 +94,31 @@ inline Range range_of(const Tensor& t) {
 
 // What the kernels are launched on. Owned by the device.
 struct Context {
-  std::string device;         // "cuda:0"
-  int index = 0;              // of the card
-  int processors = 0;         // multiprocessors of the card
-  int capability = 0;         // 90: sm_90
-  bool hopper = false;        // the kernels for Hopper (*_sm90.cu) are in use
-  bool programmatic = false;  // launches may overlap with the end of the kernel before (launch.h)
+  std::string device;             // "cuda:0"
+  int index = 0;                  // of the card
+  int processors = 0;             // multiprocessors of the card
+  int capability = 0;             // 90: sm_90
+  std::size_t shared_memory = 0;  // bytes that a block may have
+  bool hopper = false;            // the kernels for Hopper (*_sm90.cu) are in use
+  bool programmatic = false;      // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
   // Set by kernels that find an index outside of its tensor: host memory that the device can write.
   volatile std::int32_t* bad_index = nullptr;
-  // [kCounters] zeros, for kernels whose last block gathers what the others left; they leave zeros.
+  // [kCounters + 1] zeros, for kernels whose last block gathers what the others left; they leave zeros.
   std::int32_t* counters = nullptr;
 
-  // A launch that waits for others like it (linear_few.cu). Whatever is launched next runs it first.
+  // A launch that waits for others like it, or for one that does its work (linear_few.cu). Whatever is launched next runs
+  // it first. Beside it stands what it computes: one of the two.
   std::function<void()> delayed;
-  std::shared_ptr<void> delayed_group;
+  std::shared_ptr<void> delayed_group, delayed_norm;
+  std::function<void()> take_delayed() {
+    delayed_group.reset();
+    delayed_norm.reset();
+    return std::exchange(delayed, nullptr);
+  }
   void run_delayed() {
     if (!delayed) return;
-    const std::function<void()> run = std::exchange(delayed, nullptr);
-    run();
-    delayed_group.reset();
+    take_delayed()();
   }
 
   bool recording = false;      // a step is being recorded: nothing runs yet

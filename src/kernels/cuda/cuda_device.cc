@@ -27,6 +27,7 @@ struct Card {
   int index = 0;
   int capability = 0;
   int processors = 0;
+  int shared_memory = 0;  // bytes that a block may have
 };
 
 int attribute(int index, cudaDeviceAttr which) {
@@ -38,7 +39,8 @@ Card card(int index) {
   return {index,
           10 * attribute(index, cudaDevAttrComputeCapabilityMajor) +
               attribute(index, cudaDevAttrComputeCapabilityMinor),
-          attribute(index, cudaDevAttrMultiProcessorCount)};
+          attribute(index, cudaDevAttrMultiProcessorCount),
+          attribute(index, cudaDevAttrMaxSharedMemoryPerBlockOptin)};
 }
 
 // The number of cards, or why there is none.
@@ -64,6 +66,7 @@ class CudaDevice final : public Device {
                  .index = card.index,
                  .processors = card.processors,
                  .capability = card.capability,
+                 .shared_memory = static_cast<std::size_t>(card.shared_memory),
                  .programmatic = card.capability >= 90},
         arena_(memory_),
         ops_(*this, context_),
@@ -76,7 +79,7 @@ class CudaDevice final : public Device {
     pinned_.emplace(kFetch + 64, context_.device);
     context_.bad_index = reinterpret_cast<std::int32_t*>(pinned_->data() + kFetch);
     *context_.bad_index = 0;
-    counters_.emplace(nullptr, kCounters * 4, "counters");
+    counters_.emplace(nullptr, (kCounters + 1) * 4, "counters");
     context_.counters = reinterpret_cast<std::int32_t*>(counters_->data());
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
           "cudaMemset");
@@ -96,7 +99,8 @@ class CudaDevice final : public Device {
   bool prefers_bf16() const override { return true; }
 
   StepSizes step_sizes() const override {
-    return {.prefill_rows = 2048, .vision_patches = 16384, .vision_flop = 4e12, .depth = 2};
+    return {
+        .prefill_rows = 2048, .vision_patches = 16384, .vision_flop = 4e12, .vision_rows = 10240, .depth = 2};
   }
   // Powers of two up to 8, then four sizes an octave: at most a quarter is padding.
   int bucket(int count) const override {
@@ -287,9 +291,17 @@ void CudaDevice::run_step(const StepKey& key, const std::function<void()>& body)
   if (arena_.version() != recorded_version_) steps_.clear();
   recorded_version_ = arena_.version();
   RecordedSteps::Step* step = steps_.find(key);
-  if (!step) {
-    const ArenaScope scope(*this);
-    step = &steps_.record(key, body);
+  while (!step) {
+    {
+      const ArenaScope scope(*this);
+      step = &steps_.record(key, body);
+    }
+    if (arena_.version() == recorded_version_) break;
+    // The arena was empty and moved while the step was being recorded, which has some of its old addresses.
+    steps_.clear();
+    step = nullptr;
+    arena_.join_blocks();
+    recorded_version_ = arena_.version();
   }
   forget_copies_after_kernels();
   for (const Range& range : step->written) copies_.drop(range);

@@ -31,6 +31,8 @@ class CudaOps final : public Ops {
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                       DType precision) override;
   Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override;
+  Tensor norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table, RopeStyle style,
+                   const Tensor& out) override;
   Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
                        RopeStyle style, const KvTarget& target) override;
   // attention.cc; its kernels are in attention_*.cu

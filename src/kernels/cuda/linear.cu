@@ -97,9 +97,8 @@ Tensor CudaOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& 
                             up.data.dtype == DType::bf16 && rows_are_aligned(x) &&
                             rows_are_aligned(gate.data) && rows_are_aligned(up.data);
   // With many rows of that class two products in one launch are faster; the bits are the same.
-  constexpr std::int64_t kMostFused = 16;
   const bool few = row_class == RowClass::few;
-  if (rows == 0 || !tensor_cores || !(few ? rows <= kMostFused : context_.hopper) || out % 8 != 0) {
+  if (rows == 0 || !tensor_cores || !(few || context_.hopper) || out % 8 != 0) {
     return Ops::gated_linear(x, gate, up, row_class);
   }
   const Tensor y = device_.scratch({rows, out}, x.dtype);

@@ -83,6 +83,18 @@ struct Product {
   }
 };
 
+// add_norm (ops.h) of bf16 rows. While a step is recorded that of a single row waits, as context.delayed_norm, for products
+// of its result, which compute it themselves (linear_few.cu).
+struct AddNorm {
+  const bf16_t* y;
+  bf16_t *x, *out;
+  std::int64_t y_stride, x_stride, out_stride;
+  const float *weight, *next;
+  int rows, width;
+  float eps;
+};
+inline constexpr int kAddNormThreads = 256;
+
 // Each runs a product with one order of sums, whatever the number of rows.
 using Bf16Product = Product<bf16_t, bf16_t>;
 // On tensor cores; rows of x and W must be multiples of 16 bytes, at such addresses. A second matrix is taken by

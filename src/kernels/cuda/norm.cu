@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear.cuh"
+#include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/values.cuh"
 
 namespace glmocr::cuda {
@@ -22,23 +24,6 @@ struct NormArguments {
   int width;
   float eps;
 };
-
-// The sum over the threads that share a row: lanes of each warp, then the warps in order.
-template <int kThreads>
-__device__ float row_sum(float value, float* shared) {
-#pragma unroll
-  for (int step = kThreads < 32 ? kThreads / 2 : 16; step > 0; step /= 2) {
-    value += __shfl_xor_sync(0xffffffffu, value, step);
-  }
-  if constexpr (kThreads <= 32) return value;
-  __syncthreads();  // the previous sum has been read
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
-  __syncthreads();
-  float sum = 0;
-#pragma unroll
-  for (int w = 0; w < kThreads / 32; ++w) sum += shared[w];
-  return sum;
-}
 
 // Bound by memory: x is read from it once, then from the cache. kThreads threads share a row, N values are
 // loaded together.
@@ -97,74 +82,21 @@ __global__ void norm_kernel(const NormArguments<T> a) {
   }
 }
 
-template <class T>
-struct AddNormArguments {
-  const T *y, *x;
-  Rows y_rows, x_rows, out_rows;
-  const float *weight, *next;
-  T *x_out, *out;
-  int width;
-  float eps;
-};
-
 // Bound by memory: a row stays in registers from its first read on. The sums are those of norm_kernel.
-template <class T, int kThreads, int N, int kPacks>
-__global__ void __launch_bounds__(kThreads) add_norm_kernel(const AddNormArguments<T> a) {
+template <int kPacks>
+__global__ void __launch_bounds__(kAddNormThreads) add_norm_kernel(const AddNorm a) {
+  using Row = AddedNorm<bf16_t, kAddNormThreads, 8, kPacks>;
   __shared__ float shared[32];
+  __shared__ __align__(32) float weights[2 * Row::kMostWidth];
   let_next_start();
-  Pack<float, N> weight[kPacks], next[kPacks];
-  const auto column = [&](int p) { return (p * kThreads + static_cast<int>(threadIdx.x)) * N; };
-#pragma unroll
-  for (int p = 0; p < kPacks; ++p) {  // weights do not change: no need to wait
-    if (column(p) >= a.width) break;
-    weight[p] = *reinterpret_cast<const Pack<float, N>*>(a.weight + column(p));
-    next[p] = *reinterpret_cast<const Pack<float, N>*>(a.next + column(p));
-  }
+  Row row;
+  row.width = a.width;
+  row.fetch_weights(weights, a.weight, a.next);
   wait_for_previous();
-  const std::int64_t row = blockIdx.x;
-  const T *y = a.y + a.y_rows.offset(row), *x = a.x + a.x_rows.offset(row);
-  float value[kPacks][N] = {};
-  Pack<T, N> more[kPacks] = {};
-#pragma unroll
-  for (int p = 0; p < kPacks; ++p) {
-    if (column(p) >= a.width) break;
-    const auto pack = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
-    more[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
-#pragma unroll
-    for (int k = 0; k < N; ++k) value[p][k] = to_float(pack.v[k]);
-  }
-  const auto scale_of = [&] {
-    float squares = 0;
-#pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-      for (int k = 0; k < N; ++k) squares += value[p][k] * value[p][k];
-    }
-    return 1 / sqrtf(row_sum<kThreads>(squares, shared) / a.width + a.eps);
-  };
-  const float first = scale_of();
-#pragma unroll
-  for (int p = 0; p < kPacks; ++p) {
-    if (column(p) >= a.width) break;
-    Pack<T, N> sum;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const float normed = rounded<T>(weight[p].v[k] * rounded<T>(value[p][k] * first));
-      sum.v[k] = from_float<T>(normed + to_float(more[p].v[k]));
-      value[p][k] = to_float(sum.v[k]);
-    }
-    *reinterpret_cast<Pack<T, N>*>(a.x_out + a.x_rows.offset(row) + column(p)) = sum;
-  }
-  const float second = scale_of();
-  T* out = a.out + a.out_rows.offset(row);
-#pragma unroll
-  for (int p = 0; p < kPacks; ++p) {
-    if (column(p) >= a.width) break;
-    Pack<T, N> result;
-#pragma unroll
-    for (int k = 0; k < N; ++k) result.v[k] = from_float<T>(next[p].v[k] * rounded<T>(value[p][k] * second));
-    *reinterpret_cast<Pack<T, N>*>(out + column(p)) = result;
-  }
+  const int index = blockIdx.x;
+  row.compute(a.y + index * a.y_stride, a.x + index * a.x_stride, weights, a.eps, shared);
+  row.store(a.x + index * a.x_stride, row.sum);
+  row.store(a.out + index * a.out_stride, row.result);
 }
 
 template <Norm kNorm>
@@ -212,33 +144,37 @@ Tensor CudaOps::rms_norm(const Tensor& x, const Tensor& weight, const NormOption
 
 void CudaOps::add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& next, float eps,
                        const Tensor& out) {
-  constexpr int kThreads = 256, kPacks = 2;
+  constexpr int kPacks = 2;
   const std::int64_t width = x.columns();
   GLMOCR_CHECK(y.shape == x.shape && out.shape == x.shape && weight.numel() == width &&
                next.numel() == width);
-  const bool packed = rows_are_aligned(x) && rows_are_aligned(y) && rows_are_aligned(out) &&
+  const bool packed = x.rank() == 2 && rows_are_aligned(x) && rows_are_aligned(y) && rows_are_aligned(out) &&
                       is_aligned(weight, 32) && is_aligned(next, 32);
-  if (!packed || x.dtype != DType::bf16 || width <= 1024 || width > kThreads * kPacks * 8) {
+  if (!packed || x.dtype != DType::bf16 || width <= 1024 || width > kAddNormThreads * kPacks * 8) {
     return Ops::add_norm(x, y, weight, next, eps, out);
   }
   writes(x);
   writes(out);
-  const AddNormArguments<bf16_t> a{.y = data<bf16_t>(y),
-                                   .x = data<bf16_t>(x),
-                                   .y_rows = Rows(y),
-                                   .x_rows = Rows(x),
-                                   .out_rows = Rows(out),
-                                   .weight = data<const float>(weight),
-                                   .next = data<const float>(next),
-                                   .x_out = data<bf16_t>(x),
-                                   .out = data<bf16_t>(out),
-                                   .width = static_cast<int>(width),
-                                   .eps = eps};
-  const auto run = [&](auto* kernel) {
-    launch(context_, "add_norm", kernel, static_cast<unsigned>(x.rows()), kThreads, 0, a);
+  const AddNorm a{.y = data<const bf16_t>(y),
+                  .x = data<bf16_t>(x),
+                  .out = data<bf16_t>(out),
+                  .y_stride = y.row_stride(),
+                  .x_stride = x.row_stride(),
+                  .out_stride = out.row_stride(),
+                  .weight = data<const float>(weight),
+                  .next = data<const float>(next),
+                  .rows = static_cast<int>(x.rows()),
+                  .width = static_cast<int>(width),
+                  .eps = eps};
+  const bool narrow = width <= kAddNormThreads * 8;
+  const auto run = [&context = context_, a, narrow] {
+    launch(context, "add_norm", narrow ? add_norm_kernel<1> : add_norm_kernel<kPacks>, a.rows,
+           kAddNormThreads, 0, a);
   };
-  width <= kThreads * 8 ? run(add_norm_kernel<bf16_t, kThreads, 8, 1>)
-                        : run(add_norm_kernel<bf16_t, kThreads, 8, kPacks>);
+  if (!context_.recording || !narrow || a.rows != 1) return run();
+  context_.run_delayed();
+  context_.delayed = run;
+  context_.delayed_norm = std::make_shared<AddNorm>(a);
 }
 
 Tensor CudaOps::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,

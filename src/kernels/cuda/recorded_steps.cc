@@ -21,7 +21,7 @@ RecordedSteps::Step& RecordedSteps::record(const StepKey& key, const std::functi
   context_.recording = true;
   context_.written.clear();
   const auto end = [&] {
-    context_.delayed = nullptr;
+    context_.take_delayed();
     cudaGraph_t graph = nullptr;
     context_.recording = false;
     const cudaError_t status = cudaStreamEndCapture(context_.stream, &graph);

@@ -79,6 +79,51 @@ __global__ void rope_kernel(const T* x, std::int64_t row_stride, std::int64_t he
   }
 }
 
+struct NormRopeArguments {
+  const bf16_t* x;
+  std::int64_t x_row, x_head;  // strides
+  const float *weight, *table;
+  std::int64_t sines_at;
+  bf16_t* y;          // [rows, heads, 64]
+  std::int64_t rows;  // of heads
+  int heads;
+  float eps;
+};
+
+// Bound by memory: heads of 64, eight lanes each, whose sums are those of norm_kernel (norm.cu). A lane has eight of the first
+// halves of the pairs and the lane four further their second halves, or the other way round.
+__global__ void __launch_bounds__(kThreads) norm_rope_kernel(const NormRopeArguments a) {
+  constexpr int kDim = 64, N = 8, kPairs = kDim / 2;
+  let_next_start();
+  const int lane = threadIdx.x % 8;
+  const auto weight = *reinterpret_cast<const Pack<float, N>*>(a.weight + lane * N);
+  wait_for_previous();
+  std::int64_t index = std::int64_t{blockIdx.x} * (kThreads / 8) + threadIdx.x / 8;
+  const bool exists = index < a.rows;  // lanes of a warp stay together
+  if (!exists) index = a.rows - 1;
+  const std::int64_t row = index / a.heads, head = index % a.heads;
+  const auto pack =
+      *reinterpret_cast<const Pack<bf16_t, N>*>(a.x + row * a.x_row + head * a.x_head + lane * N);
+  const float* cosines = a.table + row * kPairs + lane % 4 * N;
+  const auto cosine = *reinterpret_cast<const Pack<float, N>*>(cosines),
+             sine = *reinterpret_cast<const Pack<float, N>*>(cosines + a.sines_at);
+  float squares = 0;
+#pragma unroll
+  for (int k = 0; k < N; ++k) squares += to_float(pack.v[k]) * to_float(pack.v[k]);
+#pragma unroll
+  for (int step = 4; step > 0; step /= 2) squares += __shfl_xor_sync(0xffffffffu, squares, step);
+  const float scale = 1 / sqrtf(squares / kDim + a.eps);
+  Pack<bf16_t, N> out;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const float own = rounded<bf16_t>(weight.v[k] * rounded<bf16_t>(to_float(pack.v[k]) * scale));
+    const float other = __shfl_xor_sync(0xffffffffu, own, 4);
+    const float product = __fmul_rn(other, sine.v[k]);
+    out.v[k] = from_float<bf16_t>(__fmul_rn(own, cosine.v[k]) + (lane < 4 ? -product : product));
+  }
+  if (exists) *reinterpret_cast<Pack<bf16_t, N>*>(a.y + index * kDim + lane * N) = out;
+}
+
 template <class T>
 struct RopeWriteArguments {
   const T *q, *k, *v;
@@ -163,6 +208,31 @@ Tensor CudaOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, cons
              : run(rope_kernel<T, RopeStyle::interleaved, 1>, 1);
     }
   });
+  return y;
+}
+
+Tensor CudaOps::norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table,
+                          RopeStyle style, const Tensor& out) {
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2);
+  const bool packed = rows_are_aligned(x) && is_aligned(weight, 32) && (!out || rows_are_aligned(out));
+  if (!packed || style != RopeStyle::half_split || x.dtype != DType::bf16 || dim != 64 || n == 0) {
+    return Ops::norm_rope(x, weight, eps, table, style, out);
+  }
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == dim / 2 && weight.numel() == dim);
+  GLMOCR_CHECK(table.strides[1] == dim / 2 && table.strides[2] == 1);
+  const Tensor y = output(out, {n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(y.is_contiguous());
+  const NormRopeArguments a{.x = data<const bf16_t>(x),
+                            .x_row = x.strides[0],
+                            .x_head = x.strides[1],
+                            .weight = data<const float>(weight),
+                            .table = data<const float>(table),
+                            .sines_at = table.strides[0],
+                            .y = data<bf16_t>(y),
+                            .rows = n * heads,
+                            .heads = static_cast<int>(heads),
+                            .eps = eps};
+  launch(context_, "norm_rope", norm_rope_kernel, blocks_for(a.rows, kThreads / 8), kThreads, 0, a);
   return y;
 }
 

@@ -177,7 +177,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(const T* logits, const
   SamplingRow r;
   memcpy(&r, a.params + index * a.params_stride, sizeof r);
   Row<T> row{logits + index * a.logits_stride, false, nullptr, r.repetition_penalty, a.vocab};
-  row.packed = reinterpret_cast<std::uintptr_t>(row.logits) % 16 == 0;
+  // The same for all rows of a matrix: it decides the order of the sums.
+  row.packed = reinterpret_cast<std::uintptr_t>(logits) % 16 == 0 && a.logits_stride * sizeof(T) % 16 == 0;
   if (r.vocab_limit > 0 && r.vocab_limit < row.count) row.count = r.vocab_limit;
   if (r.repetition_penalty != 1 && a.seen) row.seen = a.seen + index * a.seen_stride;
 

@@ -9,9 +9,7 @@
 namespace glmocr {
 namespace {
 
-// Rows that run at once, at most, outside of attention: enough for the products to be efficient on many threads, few
-// enough that the workspace of the largest picture stays small. Multiples of kRowUnit.
-constexpr std::int64_t kMostRows = 4096;
+// Rows run at once in multiples of this.
 constexpr std::int64_t kRowUnit = 16;
 
 // The default eps of torch.nn.LayerNorm; config.json has no key for it.
@@ -163,7 +161,7 @@ double VisionEncoder::flop_of(const VisionPass& pass, std::int64_t begin, std::i
 // Groups of equal size, as large as the limits allow. Attention needs no workspace that grows with its rows.
 std::int64_t VisionEncoder::rows_at_once(const VisionPass& pass, double flop) const {
   const Stage stage = kind_of(pass.stage_);
-  const std::int64_t n = pass.patches(), limit = stage == Stage::attend ? n : std::min(n, kMostRows);
+  const std::int64_t n = pass.patches(), limit = stage == Stage::attend ? n : std::min(n, most_rows());
   const double fit = std::min(flop / flop_per_row(stage, pass.longest_), static_cast<double>(limit));
   if (fit == n) return n;
   const std::int64_t most = std::max(static_cast<std::int64_t>(fit) / kRowUnit, std::int64_t{1}) * kRowUnit;
@@ -238,8 +236,7 @@ void VisionEncoder::project(const VisionBlockWeights& w, VisionPass& pass, std::
   const auto rotated = [&](const Weight& weight, const Tensor& norm, const Tensor& all) {
     const ArenaScope scope(device_);
     const Tensor to = rows_of(all, begin, end);
-    ops.rope(ops.rms_norm(ops.linear(h, weight).reshape(to.shape), norm, eps), table, RopeStyle::half_split,
-             to);
+    ops.norm_rope(ops.linear(h, weight).reshape(to.shape), norm, eps.eps, table, RopeStyle::half_split, to);
   };
   rotated(w.q, w.q_norm, pass.q_);
   rotated(w.k, w.k_norm, pass.k_);
@@ -292,7 +289,7 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
 
 std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, bool whole) const {
   const VisionConfig& c = config_;
-  const std::int64_t rows = whole ? patches : std::min(patches, kMostRows), tokens = rows / kMerged;
+  const std::int64_t rows = whole ? patches : std::min(patches, most_rows()), tokens = rows / kMerged;
   const std::int64_t picture = std::int64_t{c.in_channels} * c.patch_size * c.patch_size;
   const auto tensor = [&](std::int64_t count, std::int64_t width) {
     return arena_bytes(count * width, compute_);

@@ -78,6 +78,7 @@ class VisionEncoder {
 
   double flop_per_row(Stage stage, std::int64_t segment_rows) const;
   double flop_of(const VisionPass& pass, std::int64_t begin, std::int64_t end) const;
+  std::int64_t most_rows() const { return device_.step_sizes().vision_rows; }
   std::int64_t rows_at_once(const VisionPass& pass, double flop) const;
   void run_rows(VisionPass& pass, std::int64_t begin, std::int64_t end, const Patches& patches,
                 const Observer& observer) const;
