@@ -359,7 +359,7 @@ def barcode(rng, pen, box, ink):
         x = x0
         while x < x1:
             w = rng.choice((1, 1, 2, 3)) * max(1, (x1 - x0) / 120)
-            pen.rectangle((x, y0, min(x1, x + w - 1), y1), fill=ink)
+            pen.rectangle((x, y0, max(x, min(x1, x + w - 1)), y1), fill=ink)
             x += w + rng.choice((1, 1, 2, 3)) * max(1, (x1 - x0) / 120)
         return
     columns = max(4, int((x1 - x0) / ((y1 - y0) / 2)))

@@ -82,7 +82,7 @@ def make_model(snapshot=None):
 def export(state, config, folder):
     """Writes a snapshot in float16 that transformers loads strictly; the published one has no counters of norms either."""
     config = copy.deepcopy(config)
-    config.freeze_backbone_batch_norms, config.dtype = True, None
+    config.freeze_backbone_batch_norms = True
     model = PPDocLayoutV3ForObjectDetection(config)
     wanted = model.state_dict()
     model.load_state_dict({key: value.float() for key, value in state.items() if key in wanted}, strict=True)
@@ -90,6 +90,12 @@ def export(state, config, folder):
     path = os.path.join(folder, "model.safetensors")
     save_file({key: value for key, value in load_file(path).items() if "num_batches_tracked" not in key}, path, metadata={"format": "pt"})
     os.chmod(path, 0o644)
+    path = os.path.join(folder, "config.json")
+    with open(path) as file:
+        values = json.load(file)
+    values["backbone_config"].pop("dtype", None)              # of the training, not of the file
+    with open(path, "w") as file:
+        file.write(json.dumps(values, indent=2) + "\n")
     with open(os.path.join(folder, "preprocessor_config.json"), "w") as file:
         json.dump(dict(image_processor_type="PPDocLayoutV3ImageProcessor", do_resize=True, do_rescale=True, do_normalize=True, resample=3,
                        rescale_factor=1 / 255, image_mean=[0, 0, 0], image_std=[1, 1, 1], size=dict(height=SIZE, width=SIZE)), file, indent=1)

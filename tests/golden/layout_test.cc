@@ -3,6 +3,7 @@
 // with random weights and other sizes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -146,20 +147,35 @@ TEST_P(LayoutGolden, PagesTogetherGiveWhatEachGivesAlone) {
   for (std::size_t i = 0; i < images.size(); ++i) expect_regions(together[i], golden_["cases"][i]["regions"]);
 }
 
-// Products are rounded to bf16 in backbone and encoder: regions stay, numbers move.
+// Products are rounded to bf16 in backbone and encoder: what is surely found stays, numbers move, and doubtful regions
+// come and go.
 TEST(LayoutBf16, FindsTheSameRegions) {
+  constexpr float kSure = 0.85f, kDoubtful = 0.4f;
   const std::string path = (fs::path(GLMOCR_SOURCE_DIR) / "models/mini-layout").string();
   const Image page = load_image(GLMOCR_TEST_DATA "/samples/demo-page.png");
   const auto find = [&](ComputeType type) {
-    return LayoutModel::load(path, {.dtype = type}).detect({&page, 1}, {.threshold = 0.5f})[0];
+    return LayoutModel::load(path, {.dtype = type}).detect({&page, 1}, {.threshold = kDoubtful})[0];
+  };
+  const auto expect_sure_in = [&](const std::vector<Region>& from, const std::vector<Region>& in) {
+    std::size_t sure = 0;
+    for (const Region& region : from) {
+      if (region.score < kSure) continue;
+      ++sure;
+      EXPECT_TRUE(std::ranges::any_of(in,
+                                      [&](const Region& other) {
+                                        return other.label == region.label &&
+                                               std::abs(other.box.x0 - region.box.x0) <= 4 &&
+                                               std::abs(other.box.y0 - region.box.y0) <= 4 &&
+                                               std::abs(other.box.x1 - region.box.x1) <= 4 &&
+                                               std::abs(other.box.y1 - region.box.y1) <= 4;
+                                      }))
+          << region.box.x0 << ' ' << region.box.y0;
+    }
+    EXPECT_GE(sure, 8u);
   };
   const std::vector<Region> exact = find(ComputeType::fp32), rounded = find(ComputeType::bf16);
-  ASSERT_EQ(exact.size(), rounded.size());
-  for (std::size_t i = 0; i < exact.size(); ++i) {
-    EXPECT_EQ(exact[i].label, rounded[i].label);
-    EXPECT_NEAR(exact[i].box.x0, rounded[i].box.x0, 4);
-    EXPECT_NEAR(exact[i].box.y1, rounded[i].box.y1, 4);
-  }
+  expect_sure_in(exact, rounded);
+  expect_sure_in(rounded, exact);
 }
 
 INSTANTIATE_TEST_SUITE_P(Snapshots, LayoutGolden, testing::Values("mini-layout", "small"),
