@@ -27,7 +27,7 @@ MENUS = {"paper": dict(text=9, title=2.2, formula=2.6, figure=1.1, table=0.8, li
          "maths": dict(text=6, formula=5, title=0.8, list=0.4),
          "data": dict(text=2, title=1.5, table=4, figure=1.5),
          "news": dict(text=9, title=1.6, figure=0.8)}
-FIGURE_OF_SIZES = dict(wide=(1.333, 1.778, 1.778, 1.414), tall=(1.414, 1.414, 1.414, 1.294, 1.294, 1.5))
+PAPER_SHAPES = dict(wide=(1.333, 1.778, 1.778, 1.414), tall=(1.414, 1.414, 1.414, 1.294, 1.294, 1.5))
 
 
 def paper_size(rng, wide=False, largest=2340):
@@ -36,8 +36,8 @@ def paper_size(rng, wide=False, largest=2340):
     high = rng.randint(1500, largest) if chance < 0.3 else rng.randint(1000, 1500) if chance < 0.6 else rng.randint(700, 1100)
     if wide:
         high = int(high * 0.75)
-        return int(high * rng.choice(FIGURE_OF_SIZES["wide"])), high
-    return int(high / (rng.choice(FIGURE_OF_SIZES["tall"]) if rng.random() < 0.8 else rng.uniform(1.2, 1.6))), high
+        return int(high * rng.choice(PAPER_SHAPES["wide"])), high
+    return int(high / (rng.choice(PAPER_SHAPES["tall"]) if rng.random() < 0.8 else rng.uniform(1.2, 1.6))), high
 
 
 def varied(rng, menu):
