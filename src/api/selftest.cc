@@ -55,6 +55,16 @@ class Operands {
     if (bias) weight.bias = vector(out);
     return weight;
   }
+  // In eight bits, without bias.
+  Weight int8_weight(std::int64_t out, std::int64_t in) {
+    std::vector<float> scales(out);
+    for (float& scale : scales) scale = 0.01f * (1.5f + noise_.next());
+    std::vector<std::byte>& values = files_.emplace_back(out * in);
+    for (std::byte& value : values)
+      value = static_cast<std::byte>(static_cast<std::int8_t>(127 * noise_.next()));
+    return device_.prepare_int8(Tensor(values.data(), {out, in}, DType::i8),
+                                Tensor(scales.data(), {out}, DType::f32), owners_.emplace_back());
+  }
   // A store with numbers in every slot.
   KvStore& store(const KvSpec& spec) {
     store_ = device_.make_kv_store(spec);
@@ -262,7 +272,7 @@ void run_advance(Operands& o) {
   }
 }
 
-std::vector<OpCheck> op_checks() {
+std::vector<OpCheck> op_checks(bool int8) {
   std::vector<OpCheck> checks;
   const auto add = [&](const std::string& name, Rounding rounding, double terms, auto run) {
     checks.push_back({name, rounding, terms, run});
@@ -273,6 +283,13 @@ std::vector<OpCheck> op_checks() {
       add(cat("linear ", size[0], "x", size[1], "x", size[2], " weights ", to_string(weight)), Rounding::sums,
           size[1], [size, weight](Operands& o) { run_linear(o, size[0], size[1], size[2], weight); });
     }
+  }
+  for (const std::int64_t rows : {1, 14, 70}) {
+    if (!int8) break;
+    add(cat("linear of ", rows, " rows, weights I8"), Rounding::sums, 1, [rows](Operands& o) {
+      const Tensor x = o.activations({rows, 257});
+      o.result(o.ops().linear(x, o.int8_weight(70, 257)));
+    });
   }
   add("rms_norm", Rounding::sums, 200, [](Operands& o) {
     const NormOptions options{.eps = 1e-5f, .residual = o.activations({9, 200}), .out = {}};
@@ -366,7 +383,8 @@ void run_op_checks(const std::string& name, const DeviceOptions& options,
   const auto device = open_device(name, options);
   const auto ref = open_device("ref", options);
   for (const DType compute : {DType::f32, DType::bf16}) {
-    for (const OpCheck& check : op_checks()) done(run_check(*device, *ref, check, compute));
+    for (const OpCheck& check : op_checks(device->multiplies_int8()))
+      done(run_check(*device, *ref, check, compute));
   }
 }
 
@@ -397,6 +415,7 @@ SelftestCheck run_forward(const std::string& path, const LoadOptions& options, C
   plain.dtype = ComputeType::fp32;
   LoadOptions here = options;
   here.dtype = dtype;
+  here.quantization = Quantization::none;  // the reference has the weights as they are stored
   const Image images[] = {drawn_picture()};
   const Logits expected = Model::load(path, plain).forward(images, kTextPrompt);
   const Logits found = Model::load(path, here).forward(images, kTextPrompt);

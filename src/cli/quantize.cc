@@ -5,13 +5,15 @@
 #include "base/memory.h"
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
+#include "cli/standard_streams.h"
 
 namespace glmocr::cli {
 
-int run_quantize(const QuantizeArguments& arguments, Console& console) {
+int run_quantize(const QuantizeArguments& arguments, Console&) {
   const QuantizedSnapshot result = quantize_snapshot(arguments.from, arguments.to);
-  console.note(cat(arguments.to, ": ", result.matrices, " matrices in eight bits, ",
-                   size_text(result.bytes_after), " of tensors, before ", size_text(result.bytes_before)));
+  write_standard_output(cat(arguments.to, ": ", result.matrices, " matrices in eight bits, ",
+                            size_text(result.bytes_after), " of tensors, before ",
+                            size_text(result.bytes_before), "\n"));
   return kOk;
 }
 

@@ -104,8 +104,10 @@ class Device {
   // is copied into `owner`.
   virtual Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) = 0;
 
+  // Whether Ops::linear takes weights in eight bits.
+  virtual bool multiplies_int8() const { return false; }
   // A matrix in eight bits for Ops::linear, without bias: values [out, in] i8 and scales [out] f32 in host memory. It is
-  // copied into `owner`. Throws Error{memory}; the default Error{device}: this device multiplies no such matrix.
+  // copied into `owner`. Throws Error{memory}, and Error{device} where multiplies_int8() is false, as the default does.
   virtual Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner);
 
   // Bytes of one page in all layers (spec.pages is ignored).

@@ -34,6 +34,7 @@ class HostDevice : public Device {
   void copy(const Tensor& from, const Tensor& to) override;
   Tensor borrow(const Tensor& host) override;
   Weight prepare(const Tensor& matrix, WeightUse use, Buffer& owner) override;
+  bool multiplies_int8() const override { return true; }
   Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) override;
   std::int64_t kv_page_bytes(const KvSpec& spec) const override;
   std::unique_ptr<KvStore> make_kv_store(const KvSpec& spec) override;
