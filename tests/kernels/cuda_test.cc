@@ -374,8 +374,8 @@ TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMoves) {
   EXPECT_EQ(fetched(source_), (std::vector<std::int32_t>{3, 4, 1, 2}));
 }
 
-// Also where it moves while the step is being recorded: its memory is taken and given back in between.
-TEST_F(RecordedStep, IsRecordedAgainWhenTheArenaMovesMeanwhile) {
+// Memory that is taken, given back and taken again, in larger pieces, while the step is being recorded.
+TEST_F(RecordedStep, TheArenaStaysWhereItIsMeanwhile) {
   device_->reserve_arena(0);
   device_->run_step(StepKey{.rows = 4}, [&] {
     rotate();

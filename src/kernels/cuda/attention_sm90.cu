@@ -49,6 +49,11 @@ __device__ __forceinline__ std::uint32_t place(int row, int chunk) {
   return chunk / 8 * kTileBytes + swizzled<8>(row, chunk % 8);
 }
 
+// Warps that tell of a stage that has been used. What they have read of pages themselves, beside the tensor cores, all have
+// read by then.
+template <class S, class Source>
+constexpr int kUsers = (Source::kPaged ? 4 : 1) * S::kConsumers;
+
 // The rest of the work on a stage that this thread has filled: values that are not finite are taken out where some
 // row does not see them, and the consumers are told.
 template <class S, class Source>
@@ -208,9 +213,8 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
 
   pin(q);
 
-  // Scores of two blocks: those of the next one are computed while this one's become weights.
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {}, even[8][4],
-        odd[8][4];
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {}, shrink[2], sums[S::kParts][8][4] = {},
+        scores[8][4] = {};
   std::uint32_t weights[4][4];
   const float scale = a.scale * kLog2E;
   const int row_in_tile = first + 16 * warp + g, blocks = (tile.keys + kKeys - 1) / kKeys;
@@ -219,12 +223,11 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     sees[0] = min(tile.first_sees + row_in_tile, tile.keys);
     sees[1] = min(tile.first_sees + row_in_tile + 8, tile.keys);
   }
-  const auto begin_scores = [&](float(&scores)[8][4], int stage) {
+  const auto begin_scores = [&](int stage) {
     const std::uint32_t keys = shared.stages + stage * 2 * S::kMatrixBytes;
 #pragma unroll
     for (int k = 0; k < S::kDim / 16; ++k) {
-      const std::uint64_t tile = tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4));
-      k == 0 ? wgmma_first(scores, q[0], tile) : wgmma<false>(scores, q[k], tile, true);
+      wgmma<false>(scores, q[k], tile_descriptor(keys + k / 4 * kTileBytes + 32 * (k % 4)), k > 0);
     }
     wgmma_commit();
   };
@@ -239,12 +242,13 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     }
     wgmma_commit();
   };
-  const auto pin_sums = [&] {
+  const auto pin_all = [&] {
+    pin(scores);
     pin(weights);
 #pragma unroll
     for (int d = 0; d < S::kParts; ++d) pin(sums[d]);
   };
-  const auto soften_block = [&](float(&scores)[8][4], int block) {
+  const auto soften_block = [&](int block) {
     if ((block + 1) * kKeys > tile.first_sees) {
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -266,53 +270,42 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
         }
       }
     }
-    __syncwarp();
-    if (lane == 0) arrive(shared.empty + 8 * stage);
+    if constexpr (Source::kPaged) __syncwarp();
+    if (Source::kPaged ? lane == 0 : tid == 0) arrive(shared.empty + 8 * stage);
   };
 
   Ring<S::kStages> ring, used;
-  // Behind the last block its scores are computed once more: the compiler allows no branch around products.
-  int stage = 0;
-  const auto begin_block = [&](float(&scores)[8][4], int block) {
-    if (block < blocks) {
-      wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
-      stage = ring.stage;
-      ring.next();
-    }
+  wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+  pin(scores);
+  wgmma_begin();
+  begin_scores(ring.stage);
+  wgmma_wait<0>();
+  pin(scores);
+  soften_block(0);
+  pack(scores, weights);
+  ring.next();
+  for (int block = 1; block < blocks; ++block) {
+    wait_for_phase(shared.full + 8 * ring.stage, ring.parity);
+    pin_all();
     wgmma_begin();
-    begin_scores(scores, stage);
-  };
-  // While the scores of a block become weights, the tensor cores compute those of the next one and the sums of the one before.
-  const auto compute_block = [&](float(&scores)[8][4], float(&next)[8][4], int block) {
-    pin_sums();
-    begin_block(next, block + 1);
+    begin_scores(ring.stage);
     begin_sums(used.stage);
-    soften_block(scores, block);
+    wgmma_wait<1>();
+    pin(scores);
+    soften_block(block);
     wgmma_wait<0>();
-    pin(next);
-    pin_sums();
+    pin_all();
     end_block(block - 1, used.stage);
-    used.next();
     shrink_sums(sums, shrink);
     pack(scores, weights);
-  };
-  begin_block(even, 0);
-  wgmma_wait<0>();
-  pin(even);
-  begin_block(odd, 1);
-  soften_block(even, 0);
-  wgmma_wait<0>();
-  pin(odd);
-  pack(even, weights);
-  for (int block = 1; block < blocks; block += 2) {
-    compute_block(odd, even, block);
-    if (block + 1 < blocks) compute_block(even, odd, block + 1);
+    ring.next();
+    used.next();
   }
-  pin_sums();
+  pin_all();
   wgmma_begin();
   begin_sums(used.stage);
   wgmma_wait<0>();
-  pin_sums();
+  pin_all();
   end_block(blocks - 1, used.stage);
 
 #pragma unroll
@@ -354,8 +347,7 @@ __global__ void __launch_bounds__(S::kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::kStages; ++i) {
       init_barrier(shared.full + 8 * i, 1);
-      init_barrier(shared.empty + 8 * i,
-                   4 * S::kConsumers);  // each warp, when all its lanes have used the stage
+      init_barrier(shared.empty + 8 * i, kUsers<S, Source>);
       spoilt[i] = 0;
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");

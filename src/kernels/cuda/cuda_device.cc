@@ -180,6 +180,13 @@ class CudaDevice final : public Device {
     CudaDevice& device;
   };
 
+  // What is being recorded has addresses of the arena, which must not move, not even when it is empty in between.
+  struct HeldArena {
+    explicit HeldArena(BlockArena<DeviceMemory>& arena) : arena(arena) { arena.hold(true); }
+    ~HeldArena() { arena.hold(false); }
+    BlockArena<DeviceMemory>& arena;
+  };
+
   // Without them the device is slower, so that they do not work, or do not fit, is no error.
   void use_hopper_kernels() {
     context_.hopper = true;
@@ -291,17 +298,10 @@ void CudaDevice::run_step(const StepKey& key, const std::function<void()>& body)
   if (arena_.version() != recorded_version_) steps_.clear();
   recorded_version_ = arena_.version();
   RecordedSteps::Step* step = steps_.find(key);
-  while (!step) {
-    {
-      const ArenaScope scope(*this);
-      step = &steps_.record(key, body);
-    }
-    if (arena_.version() == recorded_version_) break;
-    // The arena was empty and moved while the step was being recorded, which has some of its old addresses.
-    steps_.clear();
-    step = nullptr;
-    arena_.join_blocks();
-    recorded_version_ = arena_.version();
+  if (!step) {
+    const ArenaScope scope(*this);
+    const HeldArena held(arena_);
+    step = &steps_.record(key, body);
   }
   forget_copies_after_kernels();
   for (const Range& range : step->written) copies_.drop(range);

@@ -28,7 +28,7 @@ class BlockArena {
   void* take(std::int64_t bytes) {
     GLMOCR_CHECK(bytes >= 0);
     const std::int64_t size = round_up(bytes, kAlignment);
-    if (used_ == 0 && blocks_.size() > 1) replace_blocks(std::max(needed_, size));
+    if (used_ == 0 && blocks_.size() > 1 && !held_) replace_blocks(std::max(needed_, size));
     const auto fits = [&](const Block& block) { return used_ - block.begin + size <= block.memory.bytes(); };
     while (current_ < std::ssize(blocks_) && !fits(blocks_[current_])) {
       if (++current_ < std::ssize(blocks_)) blocks_[current_].begin = used_;
@@ -57,6 +57,9 @@ class BlockArena {
   void join_blocks() {
     if (used_ == 0 && blocks_.size() > 1) replace_blocks(needed_);
   }
+
+  // While held, no call but reserve and join_blocks gives memory back: what was handed out stays valid.
+  void hold(bool held) { held_ = held; }
 
   std::int64_t mark() const { return used_; }
   void rewind(std::int64_t mark) {
@@ -91,6 +94,7 @@ class BlockArena {
   std::int64_t needed_ = 0;  // the most that was taken since the blocks were last joined or reserved
   std::int64_t peak_ = 0;
   std::int64_t version_ = 0;
+  bool held_ = false;
 };
 
 }  // namespace glmocr
