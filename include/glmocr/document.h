@@ -30,6 +30,10 @@ GLMOCR_API RegionFinder whole_page_region();
 GLMOCR_API RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options = {},
                                          bool compat = false);
 
+// The same of what LayoutModel::detect has found on the page.
+GLMOCR_API std::vector<Region> detected_regions(const Image& page, const std::vector<Region>& found,
+                                                const LayoutOptions& options = {}, bool compat = false);
+
 // Classical regions with the labels of a detector, which tells tables, formulas, programs, headers and so on better than
 // white space does, while its boxes may overlap or cut lines.
 GLMOCR_API RegionFinder labelled_regions(LayoutModel model, const LayoutOptions& options = {});

@@ -24,8 +24,7 @@ struct LayoutOptions {
 // thread; one call at a time uses the device.
 class GLMOCR_API LayoutModel {
  public:
-  // `path` as for Model::load. Without a card's own operations the network runs on the processor: "auto" and "cuda:N"
-  // mean "cpu". ComputeType::automatic is fp32, because boxes start at the edges of masks. Throws Error{model} naming
+  // `path` as for Model::load. ComputeType::automatic is fp32, because boxes start at the edges of masks. Throws Error{model} naming
   // file, key or tensor, Error{device}, Error{memory}.
   static LayoutModel load(const std::string& path, const LoadOptions& options = {});
 

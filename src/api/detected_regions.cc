@@ -30,14 +30,17 @@ bool is_doubtful(const Region& region) {
   return region.label == RegionLabel::seal && region.score < kSure;
 }
 
+std::vector<Region> detect(const LayoutModel& model, const Image& page, const LayoutOptions& options) {
+  return model.detect(std::span(&page, 1), options).front();
+}
+
 // The detector's regions without doubles, pieces of others, and doubtful ones.
-std::vector<Region> detect(const LayoutModel& model, const Image& page, const LayoutOptions& options,
-                           bool compat) {
+std::vector<Region> filtered(const std::vector<Region>& found, const Image& page,
+                             const LayoutOptions& options, bool compat) {
   FilterOptions filter;
   filter.compat = compat;
   filter.threshold = options.threshold;
-  const std::vector<Region> raw = model.detect(std::span(&page, 1), options).front();
-  std::vector<Region> regions = filter_regions(detections(raw), page.width, page.height, filter);
+  std::vector<Region> regions = filter_regions(detections(found), page.width, page.height, filter);
   if (!compat) std::erase_if(regions, is_doubtful);
   return regions;
 }
@@ -46,16 +49,21 @@ std::vector<Region> detect(const LayoutModel& model, const Image& page, const La
 
 RegionFinder labelled_regions(LayoutModel model, const LayoutOptions& options) {
   return [model = std::move(model), options](const Image& page) {
-    return labelled_blocks(split_page(page), detect(model, page, options, false));
+    return labelled_blocks(split_page(page), filtered(detect(model, page, options), page, options, false));
   };
 }
 
 RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, bool compat) {
   return [model = std::move(model), options, compat](const Image& page) {
-    std::vector<Region> regions = detect(model, page, options, compat);
-    if (compat) return regions;
-    return uncovered_text(page, columns_from_above(std::move(regions), page.width));
+    return detected_regions(page, detect(model, page, options), options, compat);
   };
+}
+
+std::vector<Region> detected_regions(const Image& page, const std::vector<Region>& found,
+                                     const LayoutOptions& options, bool compat) {
+  std::vector<Region> regions = filtered(found, page, options, compat);
+  if (compat) return regions;
+  return uncovered_text(page, columns_from_above(std::move(regions), page.width));
 }
 
 }  // namespace glmocr

@@ -5,7 +5,6 @@
 
 #include "api/default_path.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/memory_budget.h"
 #include "engine/step_runner.h"
 #include "glmocr/layout.h"
@@ -15,13 +14,6 @@
 
 namespace glmocr {
 namespace {
-
-std::string processor_for(const std::string& device) {
-  if (device == "auto") return "cpu";
-  if (!device.starts_with("cuda")) return device;
-  log(LogLevel::info, cat("the layout model runs on the processor: ", device, " lacks its operations"));
-  return "cpu";
-}
 
 Observer observer_of(Device& device, const TensorSink& sink) {
   if (!sink) return {};
@@ -53,8 +45,7 @@ LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& option
   const auto snapshot = resolve_snapshot(path);
   state->path = snapshot.string();
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
-  state->device =
-      open_device(processor_for(options.device), {.threads = options.threads, .memory = state->memory});
+  state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});
   const DType compute = options.dtype == ComputeType::bf16 ? DType::bf16 : DType::f32;
   state->network = doclayout::PpDocLayoutV3::load(snapshot, *state->device, compute);
   state->memory_used = state->memory->used();
@@ -78,10 +69,8 @@ std::vector<std::vector<Region>> LayoutModel::detect(std::span<const Image> page
   const std::size_t at_once = options.pages_at_once;
   for (std::size_t first = 0; first < pages.size(); first += at_once) {
     const auto some = pages.subspan(first, std::min(at_once, pages.size() - first));
-    state_->device->run_step([&] {
-      auto found = state_->network->detect(some, options.threshold, observer_of(*state_->device, sink));
-      std::move(found.begin(), found.end(), std::back_inserter(regions));
-    });
+    auto found = state_->network->detect(some, options.threshold, observer_of(*state_->device, sink));
+    std::move(found.begin(), found.end(), std::back_inserter(regions));
   }
   return regions;
 }

@@ -125,12 +125,8 @@ class Command {
 
   std::vector<Region> find(const LayoutModel& model, const Image& image, const Page& page) const {
     const LayoutOptions options{.threshold = arguments_.threshold};
-    const TensorSink sink = dump_of(page);
-    if (arguments_.raw || sink) {
-      std::vector<Region> raw = model.detect({&image, 1}, options, sink)[0];
-      if (arguments_.raw) return raw;
-    }
-    return detected_regions(model, options)(image);
+    std::vector<Region> found = model.detect({&image, 1}, options, dump_of(page))[0];
+    return arguments_.raw ? found : detected_regions(image, found, options);
   }
 
   TensorSink dump_of(const Page& page) const {

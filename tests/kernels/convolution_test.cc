@@ -75,6 +75,10 @@ TEST_P(ConvolutionTest, WeightsOfTheTypeOfTheMap) {
   for (const Case& c : {Case{1, 5, 7, 3, 12, half},
                         {2, 6, 6, 12, 24, even},
                         {1, 9, 25, 16, 33, three},
+                        {1, 9, 25, 64, 33, three},
+                        {2, 7, 11, 32, 20, half},
+                        {1, 40, 23, 32, 40, three},
+                        {2, 5, 6, 32, 270, even},
                         {2, 13, 14, 64, 32, one}}) {
     check(c, Activation::relu, true, dtype_);
   }

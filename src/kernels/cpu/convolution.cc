@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/convolution.h"
+
 #include <algorithm>
-#include <cstring>
 
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/onednn.h"
 #include "kernels/cpu/thread_scratch.h"
 #include "kernels/cpu/values.h"
 
@@ -20,21 +20,6 @@ float matrix_value(const Tensor& matrix, std::int64_t i) {
     default:
       return matrix.as<float>()[i];
   }
-}
-
-// Rows and columns of the result of one page.
-struct Tile {
-  std::int64_t page, y0, y1, x0, x1;
-};
-
-bool is_map(const Tensor& t) { return t.rank() == 4 && t.strides[3] == 1; }
-bool has_even_rows(const Tensor& t) { return t.strides[1] == t.size(2) * t.strides[2]; }
-
-Tensor page_of(const Tensor& t, std::int64_t page) { return t ? t.slice(0, page, page + 1) : Tensor(); }
-
-// Where a pixel's channels begin in a map of one page, in elements.
-std::int64_t pixel_offset(const Tensor& t, std::int64_t y, std::int64_t x) {
-  return y * t.strides[1] + x * t.strides[2];
 }
 
 }  // namespace
@@ -156,8 +141,8 @@ Tensor CpuOps::convolve(const Tensor& x, const Weight& weight, const Window& win
   GLMOCR_CHECK(is_map(y) && has_even_rows(y));
   GLMOCR_CHECK(!options.residual || (options.residual.shape == y.shape && options.residual.dtype == y.dtype &&
                                      has_even_rows(options.residual)));
-  if (weight.layout == WeightLayout::rows) {
-    convolve_onednn(x, weight, window, options, y);
+  if (weight.layout == WeightLayout::pairs) {
+    convolve_pairs(x, weight, window, options, y);
   } else {
     convolve_panels(x, weight, window, options, y);
   }
@@ -197,77 +182,6 @@ void CpuOps::convolve_panels(const Tensor& x, const Weight& weight, const Window
     }
   };
   device_.pool().parallel_for(tiles * column_parts, 1, std::ref(body));
-}
-
-namespace {
-
-// The values under the windows of the pixels [first, first + count) of a page, a row of window · channels for each.
-// Pixels count along the rows of the result.
-void gather_windows(const Tensor& page, const Window& window, std::int64_t out_width, std::int64_t first,
-                    std::int64_t count, std::byte* to) {
-  const std::int64_t bytes = page.size(3) * size_of(page.dtype);
-  for (std::int64_t pixel = first; pixel < first + count; ++pixel) {
-    const std::int64_t top = pixel / out_width * window.stride - window.top;
-    const std::int64_t left = pixel % out_width * window.stride - window.left;
-    for (std::int64_t row = top; row < top + window.height; ++row) {
-      for (std::int64_t column = left; column < left + window.width; ++column, to += bytes) {
-        if (row < 0 || row >= page.size(1) || column < 0 || column >= page.size(2)) {
-          std::memset(to, 0, bytes);
-        } else {
-          std::memcpy(to, at(page, pixel_offset(page, row, column)), bytes);
-        }
-      }
-    }
-  }
-}
-
-}  // namespace
-
-// In bf16 by oneDNN: products of some pixels' windows, gathered as rows, with the weights. Windows of one pixel are
-// rows of the map itself.
-void CpuOps::convolve_onednn(const Tensor& x, const Weight& weight, const Window& window,
-                             const ConvolutionOptions& options, const Tensor& y) {
-  GLMOCR_CHECK(x.dtype == DType::bf16 && weight.data.dtype == DType::bf16);
-  constexpr std::int64_t kPixels = 4 * kBf16RowUnit;
-  const std::int64_t out = weight.out_features, in = weight.in_features, pixels = y.size(1) * y.size(2);
-  const bool in_place = window.height == 1 && window.width == 1 && window.stride == 1 && has_even_rows(x);
-  const std::int64_t tiles = divide_up(pixels, kPixels);
-  const std::int64_t last = round_up(pixels - (tiles - 1) * kPixels, kBf16RowUnit);
-  const bool bias = static_cast<bool>(weight.bias);
-  const auto whole = bf16_products_.prepare({kPixels, out, in, in, bias});
-  const auto rest = bf16_products_.prepare({last, out, in, in, bias});
-  const std::int64_t scratch_bytes =
-      round_up<std::int64_t>(std::max(whole->scratch_bytes(), rest->scratch_bytes()), 64);
-  const std::int64_t window_bytes = in_place ? 0 : round_up<std::int64_t>(kPixels * in * 2, 64);
-  const auto body = [&](std::int64_t begin, std::int64_t end) {
-    std::byte* windows = thread_scratch(window_bytes + scratch_bytes + kPixels * out * 2);
-    std::byte *scratch = windows + window_bytes, *sums = scratch + scratch_bytes;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t first = task % tiles * kPixels, count = std::min(kPixels, pixels - first);
-      const Tensor page = page_of(x, task / tiles), to = page_of(y, task / tiles);
-      const Tensor residual = page_of(options.residual, task / tiles);
-      Bf16Operands operands{
-          windows, in, count, weight.data.data, bias ? weight.bias.as<float>() : nullptr, sums, scratch};
-      if (in_place) {
-        operands.x = at(page, first * page.strides[2]);
-        operands.x_stride = page.strides[2];
-      } else {
-        gather_windows(page, window, y.size(2), first, count, windows);
-      }
-      (first + kPixels > pixels ? rest : whole)->run(operands);
-      ConstRows more{nullptr, 0, Type::f32};
-      if (residual)
-        more = {at(residual, first * residual.strides[2]), residual.strides[2], type_of(residual.dtype)};
-      kernels_.epilogue({count,
-                         out,
-                         {sums, out, Type::bf16},
-                         nullptr,
-                         nonlinearity_of(options.activation),
-                         more,
-                         {at(to, first * to.strides[2]), to.strides[2], type_of(to.dtype)}});
-    }
-  };
-  device_.pool().parallel_for(x.size(0) * tiles, 1, std::ref(body));
 }
 
 Tensor CpuOps::convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -8,7 +8,6 @@
 
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/onednn.h"
 #include "kernels/cpu/peaks.h"
 
 namespace glmocr {
@@ -31,21 +30,24 @@ class CpuDevice final : public HostDevice {
   cpu::CpuOps ops_;
 };
 
-// Convolutions take their weights in panels, but those of oneDNN in rows.
+// Convolutions take their weights in panels; those of bf16 in pairs, where the processor multiplies such.
 Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
-  const bool onednn = matrix.dtype == DType::bf16 && prefers_bf16() && cpu::has_bf16_product();
-  if (use != WeightUse::convolution || onednn) return HostDevice::prepare(matrix, use, owner);
+  if (use != WeightUse::convolution) return HostDevice::prepare(matrix, use, owner);
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
-  const std::int64_t out = matrix.size(0), in = matrix.size(1), width = isa_.table().gemm_columns;
-  const Shape shape{divide_up(out, width), in, width};
-  owner = allocate(shape.numel() * size_of(DType::f32));
+  const cpu::KernelTable& kernels = isa_.table();
+  const bool pairs = matrix.dtype == DType::bf16 && prefers_bf16();
+  const std::int64_t out = matrix.size(0), in = matrix.size(1);
+  const std::int64_t width = pairs ? kernels.pair_columns : kernels.gemm_columns;
+  const Shape shape{divide_up(out, width), pairs ? round_up(in, kernels.pair_depth) : in, width};
+  const DType dtype = pairs ? DType::bf16 : DType::f32;
+  owner = allocate(shape.numel() * size_of(dtype));
   Weight weight;
-  weight.data = owner.view(shape, DType::f32);
-  cpu::pack_panels(matrix, weight.data);
+  weight.data = owner.view(shape, dtype);
+  pairs ? cpu::pack_pairs(kernels, matrix, weight.data) : cpu::pack_panels(matrix, weight.data);
   weight.out_features = out;
   weight.in_features = in;
   weight.use = use;
-  weight.layout = WeightLayout::panels;
+  weight.layout = pairs ? WeightLayout::pairs : WeightLayout::panels;
   return weight;
 }
 

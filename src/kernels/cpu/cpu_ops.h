@@ -62,6 +62,7 @@ class CpuOps final : public Ops {
  private:
   struct Product;      // one linear: its operands, checked
   struct Convolution;  // one convolve
+  struct PairConvolution;
   void few_rows(const Product& product);
   void dense(const Product& product);
   void few_rows_in_bytes(const Product& product);
@@ -69,8 +70,8 @@ class CpuOps final : public Ops {
   void dense_onednn(const Product& product);
   void convolve_panels(const Tensor& x, const Weight& weight, const Window& window,
                        const ConvolutionOptions& options, const Tensor& y);
-  void convolve_onednn(const Tensor& x, const Weight& weight, const Window& window,
-                       const ConvolutionOptions& options, const Tensor& y);
+  void convolve_pairs(const Tensor& x, const Weight& weight, const Window& window,
+                      const ConvolutionOptions& options, const Tensor& y);
   void dense_pairs(const Product& product);
   struct Slice {
     std::int64_t row, rows, column, columns;  // of a result
@@ -106,5 +107,9 @@ std::int64_t packed_bytes(const Isa& isa, std::int64_t out, std::int64_t in);
 
 // Into panels [out / width rounded up, in, width] f32 from a matrix [out, in]; columns beyond `out` are zeros.
 void pack_panels(const Tensor& matrix, const Tensor& panels);  // convolution.cc
+// The same in bf16, as KernelTable::pack_columns makes them: [out / pair_columns rounded up, in rounded up to pair_depth,
+// pair_columns].
+void pack_pairs(const KernelTable& kernels, const Tensor& matrix,
+                const Tensor& panels);  // convolution_pairs.cc
 
 }  // namespace glmocr::cpu

@@ -62,6 +62,20 @@ struct PairsTask {
   int64_t c_stride;
 };
 
+// c [pixels, columns] of a convolution in fp32, of bf16: as ConvolutionTask, with one row of pixels. Rows of c are rounded up
+// to pair_rows, and what lies under the windows of those pixels is read too. `run` is a multiple of pair_depth, and rows
+// of c have room for the columns rounded up to pair_columns.
+struct PairConvolutionTask {
+  const void* a;
+  int64_t run_stride, pixel_step;  // in values
+  int64_t runs, run;
+  int64_t pixels;
+  const void* panels;  // of pack_columns, runs · run values deep
+  int64_t columns;
+  float* c;
+  int64_t c_stride;
+};
+
 // Products in eight bits: sums of whole numbers, which are exact, so their order does not matter. Steps along k take
 // byte_depth values at once.
 // A panel holds byte_columns rows of a weight, [steps][byte_columns][byte_depth] int8, then the sums to begin with,
@@ -206,6 +220,7 @@ struct KernelTable {
   // Products of bf16; null where the set has none.
   int64_t pair_rows, pair_columns, pair_depth;
   void (*pairs)(const PairsTask& task);
+  void (*pair_convolution)(const PairConvolutionTask& task);
   // At most pair_rows rows of bf16 become a group of so many, at most pair_columns rows a panel; each row has k
   // rounded up to pair_depth values then.
   void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);

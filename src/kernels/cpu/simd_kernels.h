@@ -43,6 +43,7 @@ void attention_end(const AttentionTile& tile, void* const* rows);
 
 #ifdef __AVX512BF16__
 void pairs(const PairsTask& task);  // simd_pairs.cc
+void pair_convolution(const PairConvolutionTask& task);
 void pack_rows(const ConstRows& rows, int64_t count, int64_t k, void* group);
 void pack_columns(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 int64_t segment_work_bytes(int64_t rows, int64_t dim);  // simd_segments.cc
@@ -50,6 +51,7 @@ void segment(const SegmentTask& task);
 #else
 constexpr int64_t kPairRows = 0, kPairColumns = 0, kPairDepth = 0;
 constexpr decltype(KernelTable::pairs) pairs = nullptr;
+constexpr decltype(KernelTable::pair_convolution) pair_convolution = nullptr;
 constexpr decltype(KernelTable::pack_rows) pack_rows = nullptr;
 constexpr decltype(KernelTable::pack_columns) pack_columns = nullptr;
 constexpr decltype(KernelTable::segment_work_bytes) segment_work_bytes = nullptr;

@@ -42,6 +42,26 @@ void pairs(const PairsTask& task) {
     }
   }
 }
+
+void pair_convolution(const PairConvolutionTask& task) {
+  const TilesInUse tiles;
+  static_cast<void>(tiles);
+  const auto* a = static_cast<const Bf16*>(task.a);
+  const auto* panels = static_cast<const Bf16*>(task.panels);
+  const int64_t depth = task.runs * task.run;
+  for (int64_t first = 0; first < depth; first += task.run, a += task.run_stride) {
+    for (int64_t i = 0; i < task.run; i += kPassDepth) {
+      const int64_t pass = task.run - i < kPassDepth ? task.run - i : kPassDepth;
+      for (int64_t n = 0; n < task.columns; n += kPairColumns) {
+        for (int64_t pixel = 0; pixel < task.pixels; pixel += kPairRows) {
+          multiply_pairs(pass, rows_of(a + pixel * task.pixel_step + i, task.pixel_step),
+                         panels + n * depth + (first + i) * kPairColumns, task.c + pixel * task.c_stride + n,
+                         task.c_stride, first + i > 0);
+        }
+      }
+    }
+  }
+}
 #endif
 
 }  // namespace glmocr::cpu::GLMOCR_ISA

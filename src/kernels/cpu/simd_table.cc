@@ -21,6 +21,7 @@ const KernelTable& kernel_table() {
       .pair_columns = kPairColumns,
       .pair_depth = kPairDepth,
       .pairs = pairs,
+      .pair_convolution = pair_convolution,
       .pack_rows = pack_rows,
       .pack_columns = pack_columns,
       .byte_rows = kRows,

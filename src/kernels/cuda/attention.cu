@@ -69,6 +69,12 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                     : run_segments_mma(context_, a, tile_count(queries, kSegmentTile));
       }
     }
+    if constexpr (std::is_same_v<T, float>) {
+      if (dim == kShortDim && rows_are_aligned(q) && rows_are_aligned(k) && rows_are_aligned(v) &&
+          rows_are_aligned(y)) {
+        return run_segments_short(context_, a, tile_count(queries, kShortTile));
+      }
+    }
     run_segments(context_, a, static_cast<int>(n));
   });
   return y;

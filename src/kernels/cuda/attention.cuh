@@ -65,6 +65,11 @@ void run_segments(Context& context, const SegmentAttention<T>& a, int rows);
 template <class T>
 void run_many_rows(Context& context, const PagedAttention<T>& a);
 
+// Segments in fp32 with this head_dim, rows of q, k, v and y multiples of 16 bytes at such addresses. `tiles`: how many
+// tiles of kShortTile rows the segments have.
+inline constexpr int kShortDim = 32, kShortTile = 32;
+void run_segments_short(Context& context, const SegmentAttention<float>& a, int tiles);
+
 // A row at a time, keys in parts; `partial` has room for partial_floats() numbers.
 template <class T>
 void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial);

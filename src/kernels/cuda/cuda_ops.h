@@ -47,6 +47,22 @@ class CudaOps final : public Ops {
   void sample(const Tensor& logits, const SamplingTables& tables) override;
   void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
 
+  // convolution.cu; its kernel for tensor cores is in convolution_tiles.cu
+  Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
+                  const ConvolutionOptions& options) override;
+  Tensor convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
+                            const ConvolutionOptions& options) override;
+  // maps.cu
+  Tensor max_pool(const Tensor& x, const Window& window, const Tensor& out) override;
+  Tensor enlarge(const Tensor& x, const EnlargeOptions& options) override;
+  Tensor add(const Tensor& x, const Tensor& y) override;
+  // detection.cu
+  Tensor deformable_attention(const Tensor& values, std::int64_t pages,
+                              const DeformableQueries& queries) override;
+  Tensor top_rows(const Tensor& scores, std::int64_t pages, std::int64_t count) override;
+  Tensor mask_boxes(const Tensor& queries, const Tensor& map) override;
+  Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas) override;
+
  private:
   // Memory of the result. Whoever recorded the step learns what it writes outside of the arena.
   Tensor output(const Tensor& out, const Shape& shape, DType dtype) {

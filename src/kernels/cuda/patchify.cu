@@ -12,21 +12,23 @@ struct Grid {
   std::int64_t width;           // of the picture
   std::int64_t blocks_per_row;  // blocks of merge² patches
   int patch, frames, merge;
-  std::int64_t first;  // patch of the picture
+  std::int64_t first, count;  // patches of the picture
 };
 
-// Bound by memory, mostly the writes: each byte of the picture becomes one value per frame. A block of threads
+// Bound by memory, mostly the writes: each byte of the picture becomes one value per frame. blockDim.x threads
 // per patch; the table stays in the cache.
 template <class T>
 __global__ void patchify_kernel(const std::uint8_t* picture, const float* normalized, const Grid g, T* y,
                                 std::int64_t stride, int values) {
   let_next_start();
   wait_for_previous();
-  const std::int64_t p = blockIdx.x, block = (g.first + p) / (g.merge * g.merge);
+  const std::int64_t p = std::int64_t{blockIdx.x} * blockDim.y + threadIdx.y,
+                     block = (g.first + p) / (g.merge * g.merge);
+  if (p >= g.count) return;
   const int within = static_cast<int>((g.first + p) % (g.merge * g.merge));
   const std::int64_t top = (block / g.blocks_per_row * g.merge + within / g.merge) * g.patch;
   const std::int64_t left = (block % g.blocks_per_row * g.merge + within % g.merge) * g.patch;
-  for (int i = threadIdx.x; i < values; i += kThreads) {
+  for (int i = threadIdx.x; i < values; i += static_cast<int>(blockDim.x)) {
     const int channel = i / (g.frames * g.patch * g.patch);
     const std::int64_t row = top + i / g.patch % g.patch, column = left + i % g.patch;
     y[p * stride + i] =
@@ -46,10 +48,13 @@ Tensor CudaOps::patchify(const Tensor& picture, const Tensor& normalized, const 
   const std::int64_t count = options.count > 0 ? options.count : all - options.first;
   GLMOCR_CHECK(options.first >= 0 && options.first + count <= all);
   const Tensor y = output(options.out, {count, values}, compute);
-  const Grid grid{width, width / unit, options.patch_size, options.frames, options.merge_size, options.first};
+  const Grid grid{width,         width / unit, options.patch_size, options.frames, options.merge_size,
+                  options.first, count};
   with_compute_type(compute, [&](auto value) {
     using T = decltype(value);
-    launch(context_, "patchify", patchify_kernel<T>, static_cast<unsigned>(y.size(0)), kThreads, 0,
+    // Patches of one pixel are three values: many of them share a block.
+    const dim3 block = values < 32 ? dim3(4, kThreads / 4) : dim3(kThreads);
+    launch(context_, "patchify", patchify_kernel<T>, blocks_for(count, block.y), block, 0,
            data<std::uint8_t>(picture), data<float>(normalized), grid, data<T>(y), y.row_stride(), values);
   });
   return y;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/pp_doclayout_v3/decoder.h"
 
-#include <cmath>
 #include <cstdint>
+
+#include "models/pp_doclayout_v3/attention.h"
 
 namespace glmocr::doclayout {
 namespace {
@@ -33,11 +34,19 @@ std::vector<std::int32_t> edge_rows(const std::array<MapLevel, 3>& levels) {
 }  // namespace
 
 Decoder::Decoder(const LayoutConfig& config, const DecoderWeights& weights, Device& device)
-    : config_(config),
-      weights_(weights),
-      maps_(device, DType::f32),
-      levels_(config.levels()),
-      edge_rows_(edge_rows(levels_)) {}
+    : config_(config), weights_(weights), maps_(device, DType::f32), levels_(config.levels()) {
+  const std::vector<std::int32_t> rows = edge_rows(levels_);
+  if (rows.empty()) return;
+  const std::int64_t count = std::ssize(rows), width = config.decoder.width;
+  edge_memory_ = device.allocate(2 * count * size_of(DType::i32));
+  edge_rows_ = edge_memory_.view({count}, DType::i32);
+  first_row_ = edge_memory_.view({count}, DType::i32, count * size_of(DType::i32));
+  zero_memory_ = device.allocate(width * size_of(DType::f32));
+  zero_ = zero_memory_.view({1, width}, DType::f32);
+  device.upload(rows.data(), edge_rows_);
+  device.upload(std::vector<std::int32_t>(count).data(), first_row_);
+  device.upload(std::vector<float>(width).data(), zero_);
+}
 
 Decoded Decoder::run(const Encoded& encoded, const Observer& observer) const {
   Ops& ops = maps_.ops();
@@ -96,21 +105,14 @@ Tensor Decoder::select(const Tensor& sources, std::int64_t pages, const Observer
   const ArenaScope scope(device);
   const Tensor rows = ops.layer_norm(ops.linear(sources, w.selection), w.selection_norm.weight,
                                      w.selection_norm.bias, {.eps = config_.layer_norm_eps});
-  if (!edge_rows_.empty()) {
+  if (edge_rows_) {
     // Places at the edge have the row that zeros give.
-    const std::int64_t count = std::ssize(edge_rows_);
-    std::vector<std::int32_t> at;
-    for (std::int64_t page = 0; page < pages; ++page) {
-      for (const std::int32_t row : edge_rows_) at.push_back(static_cast<std::int32_t>(page * tokens + row));
-    }
-    const std::vector<std::byte> zeros(width * size_of(DType::f32));
-    const Tensor zero = device.scratch({1, width}, DType::f32);
-    device.upload(zeros.data(), zero);
-    const Tensor edge = ops.layer_norm(ops.linear(zero, w.selection), w.selection_norm.weight,
+    const Tensor edge = ops.layer_norm(ops.linear(zero_, w.selection), w.selection_norm.weight,
                                        w.selection_norm.bias, {.eps = config_.layer_norm_eps});
-    const std::vector<std::int32_t> same(pages * count, 0);
-    ops.scatter_rows(ops.gather_rows(edge, device.upload_array(same.data(), {pages * count})),
-                     device.upload_array(at.data(), {pages * count}), rows);
+    const Tensor edges = ops.gather_rows(edge, first_row_);
+    for (std::int64_t page = 0; page < pages; ++page) {
+      ops.scatter_rows(edges, edge_rows_, rows.slice(0, page * tokens, (page + 1) * tokens));
+    }
   }
   const Tensor scores = ops.linear(rows, w.score);
   observe(observer, "decoder.scores", scores);
@@ -133,31 +135,22 @@ void Decoder::run_layer(const DecoderLayerWeights& w, const Tensor& sources, std
   const ArenaScope scope(maps_.device());
   Ops& ops = maps_.ops();
   const DecoderConfig& c = config_.decoder;
-  const std::int64_t heads = c.heads, dim = c.width / heads;
   const NormOptions eps{.eps = config_.layer_norm_eps, .out = x};
-  const auto split = [&](const Tensor& t) { return t.reshape({t.size(0), heads, dim}); };
-  std::vector<std::int32_t> segments;
-  for (std::int64_t row = 0; row <= x.rows(); row += c.queries) {
-    segments.push_back(static_cast<std::int32_t>(row));
-  }
   const Tensor positions = ops.linear(
       ops.linear(boxes, weights_.position[0], {.activation = Activation::relu}), weights_.position[1]);
 
-  const Tensor placed = ops.add(x, positions);
-  const Tensor attended =
-      ops.attention(split(ops.linear(placed, w.attention.q)), split(ops.linear(placed, w.attention.k)),
-                    split(ops.linear(x, w.attention.v)),
-                    {.scale = 1 / std::sqrt(static_cast<float>(dim)), .segments = segments});
-  ops.layer_norm(ops.linear(attended, w.attention.out, {.residual = x}), w.attention_norm.weight,
-                 w.attention_norm.bias, eps);
+  attend_to_page(maps_.device(), w.attention, w.attention_norm, x, positions,
+                 {.per_page = c.queries, .heads = c.heads, .eps = config_.layer_norm_eps});
 
   const Tensor again = ops.add(x, positions);
+  const Tensor sampling = ops.linear(again, w.sampling);
+  const std::int64_t offsets = sampling.columns() / 3 * 2;  // two for each weight
   const Tensor sampled = ops.deformable_attention(ops.linear(sources, w.value), pages,
-                                                  {.offsets = ops.linear(again, w.offsets),
-                                                   .weights = ops.linear(again, w.weights),
+                                                  {.offsets = sampling.slice(1, 0, offsets),
+                                                   .weights = sampling.slice(1, offsets, sampling.columns()),
                                                    .boxes = boxes,
                                                    .levels = levels_,
-                                                   .heads = heads,
+                                                   .heads = c.heads,
                                                    .points = c.points});
   ops.layer_norm(ops.linear(sampled, w.output, {.residual = x}), w.sampling_norm.weight, w.sampling_norm.bias,
                  eps);

@@ -16,6 +16,7 @@ struct Decoded {
 // it costs little, and boxes and order need the digits.
 class Decoder {
  public:
+  // Throws Error{memory}.
   Decoder(const LayoutConfig& config, const DecoderWeights& weights, Device& device);
 
   Decoded run(const Encoded& encoded, const Observer& observer) const;
@@ -31,7 +32,9 @@ class Decoder {
   const DecoderWeights& weights_;
   Maps maps_;
   std::array<MapLevel, 3> levels_;
-  std::vector<std::int32_t> edge_rows_;  // of one page: places too near to the edge to start a region
+  // Of one page: places too near to the edge to start a region. With as many zeros, and a row of zeros.
+  Buffer edge_memory_, zero_memory_;
+  Tensor edge_rows_, first_row_, zero_;
 };
 
 }  // namespace glmocr::doclayout

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/pp_doclayout_v3/attention.h"
+
 namespace glmocr::doclayout {
 namespace {
 
@@ -117,19 +119,10 @@ void Encoder::attend(const Tensor& map) const {
 void Encoder::transform(const EncoderLayerWeights& w, const Tensor& x) const {
   const ArenaScope scope(maps_.device());
   Ops& ops = maps_.ops();
-  const std::int64_t heads = config_.encoder.heads, dim = x.columns() / heads, places = positions_.size(0);
   const NormOptions eps{.eps = config_.layer_norm_eps, .out = x};
-  std::vector<std::int32_t> segments;
-  for (std::int64_t row = 0; row <= x.rows(); row += places)
-    segments.push_back(static_cast<std::int32_t>(row));
-  const auto split = [&](const Tensor& t) { return t.reshape({t.size(0), heads, dim}); };
-  const Tensor placed = ops.add(x, positions_);
-  const Tensor attended =
-      ops.attention(split(ops.linear(placed, w.attention.q)), split(ops.linear(placed, w.attention.k)),
-                    split(ops.linear(x, w.attention.v)),
-                    {.scale = 1 / std::sqrt(static_cast<float>(dim)), .segments = segments});
-  ops.layer_norm(ops.linear(attended, w.attention.out, {.residual = x}), w.attention_norm.weight,
-                 w.attention_norm.bias, eps);
+  attend_to_page(
+      maps_.device(), w.attention, w.attention_norm, x, positions_,
+      {.per_page = positions_.size(0), .heads = config_.encoder.heads, .eps = config_.layer_norm_eps});
   const Tensor inner = ops.linear(x, w.fc1, {.activation = config_.encoder.activation});
   ops.layer_norm(ops.linear(inner, w.fc2, {.residual = x}), w.final_norm.weight, w.final_norm.bias, eps);
 }

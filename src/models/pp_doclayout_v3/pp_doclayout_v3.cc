@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/numbers.h"
 #include "models/pp_doclayout_v3/backbone.h"
 #include "models/pp_doclayout_v3/preprocess.h"
 
@@ -52,16 +53,49 @@ PpDocLayoutV3::PpDocLayoutV3(LayoutConfig config, SafetensorsFiles files, Device
   device.upload(table.data(), normalized_memory_.view({3, 256}, DType::f32));
 }
 
+// Memory for `count` pages at least. What steps were recorded with is freed, so they are forgotten.
+PpDocLayoutV3::Pages PpDocLayoutV3::pages(std::int64_t count) {
+  const std::int64_t queries = config_.decoder.queries, classes = std::ssize(config_.labels);
+  const Shape masks{1, config_.height / 4, config_.width / 4, config_.encoder.prototypes};
+  const auto of_page = [&](const Shape& shape, DType dtype) {
+    return round_up<std::int64_t>(shape.numel() * size_of(dtype), 256);
+  };
+  Pages all;
+  const auto each = [&](auto visit) {
+    visit(all.pictures, Shape{1, config_.height, config_.width, 3}, DType::u8);
+    visit(all.logits, Shape{queries, classes}, DType::f32);
+    visit(all.boxes, Shape{queries, 4}, DType::f32);
+    visit(all.order_points, Shape{queries, 2 * std::int64_t{config_.decoder.order_head}}, DType::f32);
+    visit(all.mask_queries, Shape{queries, config_.encoder.prototypes}, DType::f32);
+    visit(all.masks, masks, DType::f32);
+  };
+  if (count > capacity_) {
+    std::int64_t bytes = 0;
+    each([&](Tensor&, const Shape& shape, DType dtype) { bytes += of_page(shape, dtype) * count; });
+    device_.forget_steps();
+    capacity_ = 0;
+    pages_memory_ = {};
+    pages_memory_ = device_.allocate(bytes);
+    capacity_ = count;
+  }
+  std::int64_t offset = 0;
+  each([&](Tensor& tensor, Shape shape, DType dtype) {
+    const std::int64_t bytes = of_page(shape, dtype) * capacity_;
+    shape[0] *= count;
+    tensor = pages_memory_.view(shape, dtype, offset);
+    offset += bytes;
+  });
+  return all;
+}
+
 // [pages, height, width, 3]: patches of one pixel.
-Tensor PpDocLayoutV3::pixels(std::span<const Image> pages) const {
-  const std::int64_t rows = std::int64_t{config_.height} * config_.width;
-  const Tensor all = device_.scratch({std::ssize(pages), config_.height, config_.width, 3}, compute_);
+Tensor PpDocLayoutV3::pixels(const Tensor& pictures) const {
+  const std::int64_t rows = std::int64_t{config_.height} * config_.width, count = pictures.size(0);
+  const Tensor all = device_.scratch({count, config_.height, config_.width, 3}, compute_);
   const Tensor table = normalized_memory_.view({3, 256}, DType::f32);
-  for (std::int64_t page = 0; page < std::ssize(pages); ++page) {
-    const ArenaScope scope(device_);
-    const Image resized = resize_plain(pages[page], config_.width, config_.height);
-    const Tensor picture = device_.upload_array(resized.rgb.data(), {config_.height, config_.width, 3});
-    device_.ops().patchify(picture, table,
+  for (std::int64_t page = 0; page < count; ++page) {
+    device_.ops().patchify(pictures.slice(0, page, page + 1).reshape({config_.height, config_.width, 3}),
+                           table,
                            {.patch_size = 1,
                             .frames = 1,
                             .merge_size = 1,
@@ -71,37 +105,60 @@ Tensor PpDocLayoutV3::pixels(std::span<const Image> pages) const {
   return all;
 }
 
-std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> pages, float threshold,
-                                                       const Observer& observer) const {
-  const std::int64_t count = std::ssize(pages);
-  std::vector<std::vector<Region>> regions;
-  if (count == 0) return regions;
-  const ArenaScope scope(device_);
-  const Tensor pixels = this->pixels(pages);
+// From the pictures to the results, all in `pages`.
+void PpDocLayoutV3::run(const Pages& pages, const Observer& observer) const {
+  const Tensor pixels = this->pixels(pages.pictures);
   observe(observer, "pixel_values", pixels);
   const auto stages = run_backbone(Maps(device_, compute_), config_.backbone, weights_.backbone, pixels);
   for (int i = 0; i < std::ssize(stages); ++i) observe(observer, "backbone.stages.", i, stages[i]);
   const Encoded encoded = encoder_.run(stages, observer);
   const Decoded decoded = decoder_.run(encoded, observer);
-  const std::vector<float> logits = fetch(device_, decoded.logits, "logits");
-  const std::vector<float> boxes = fetch(device_, decoded.boxes, "boxes");
-  const std::vector<float> order = fetch(device_, decoded.order_points, "order logits");
-  const std::vector<float> queries = fetch(device_, decoded.mask_queries, "masks");
-  const std::vector<float> masks = fetch(device_, encoded.masks, "masks");
+  device_.copy(decoded.logits, pages.logits);
+  device_.copy(decoded.boxes, pages.boxes);
+  device_.copy(decoded.order_points, pages.order_points);
+  device_.copy(decoded.mask_queries, pages.mask_queries);
+  device_.copy(encoded.masks, pages.masks);
+}
+
+void PpDocLayoutV3::run_network(std::int64_t count) {
+  const Pages pages = this->pages(count);
+  device_.run_step(StepKey{.rows = static_cast<int>(count)}, [&] { run(pages, {}); });
+}
+
+std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> images, float threshold,
+                                                       const Observer& observer) {
+  const std::int64_t count = std::ssize(images);
+  std::vector<std::vector<Region>> regions;
+  if (count == 0) return regions;
+  const Pages pages = this->pages(count);
+  for (std::int64_t page = 0; page < count; ++page) {
+    const Image resized = resize_plain(images[page], config_.width, config_.height);
+    device_.upload(resized.rgb.data(), pages.pictures.slice(0, page, page + 1));
+  }
+  if (observer) {
+    device_.run_step([&] { run(pages, observer); });
+  } else {
+    run_network(count);
+  }
+  const std::vector<float> logits = fetch(device_, pages.logits, "logits");
+  const std::vector<float> boxes = fetch(device_, pages.boxes, "boxes");
+  const std::vector<float> order = fetch(device_, pages.order_points, "order logits");
+  const std::vector<float> queries = fetch(device_, pages.mask_queries, "masks");
+  const std::vector<float> masks = fetch(device_, pages.masks, "masks");
   for (std::int64_t page = 0; page < count; ++page) {
     PageOutputs outputs;
     outputs.queries = config_.decoder.queries;
     outputs.classes = static_cast<int>(std::ssize(config_.labels));
     outputs.order_head = config_.decoder.order_head;
     outputs.prototypes = config_.encoder.prototypes;
-    outputs.mask_width = static_cast<int>(encoded.masks.size(2));
-    outputs.mask_height = static_cast<int>(encoded.masks.size(1));
+    outputs.mask_width = static_cast<int>(pages.masks.size(2));
+    outputs.mask_height = static_cast<int>(pages.masks.size(1));
     outputs.logits = part(logits, page, count);
     outputs.boxes = part(boxes, page, count);
     outputs.order_points = part(order, page, count);
     outputs.mask_queries = part(queries, page, count);
     outputs.masks = part(masks, page, count);
-    regions.push_back(find_regions(outputs, config_, pages[page].width, pages[page].height, threshold));
+    regions.push_back(find_regions(outputs, config_, images[page].width, images[page].height, threshold));
   }
   return regions;
 }

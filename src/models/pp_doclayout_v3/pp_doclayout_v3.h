@@ -21,15 +21,28 @@ class PpDocLayoutV3 {
   const LayoutConfig& config() const { return config_; }
   const LayoutWeights& weights() const { return weights_; }
 
-  // The regions of each page with at least this score, in reading order. All pages run in one pass. The observer is
-  // shown the tensors between the parts of the network. Throws Error{model} where a result is not finite.
+  // The regions of each page with at least this score, in reading order. All pages run in one pass, which the device may
+  // record for each number of pages. The observer is shown the tensors between the parts of the network. Throws
+  // Error{model} where a result is not finite, Error{memory}.
   std::vector<std::vector<Region>> detect(std::span<const Image> pages, float threshold,
-                                          const Observer& observer = {}) const;
+                                          const Observer& observer = {});
+
+  // One pass over the pictures of `count` pages that are there from before, without fetching what comes out: what
+  // benchmarks time.
+  void run_network(std::int64_t count);
 
  private:
   PpDocLayoutV3(LayoutConfig config, SafetensorsFiles files, Device& device, DType compute);
 
-  Tensor pixels(std::span<const Image> pages) const;
+  // What goes into a pass and what comes out of it, page after page, in memory that stays.
+  struct Pages {
+    Tensor pictures;                                   // [pages, height, width, 3] u8
+    Tensor logits, boxes, order_points, mask_queries;  // as in Decoded
+    Tensor masks;                                      // as in Encoded
+  };
+  Pages pages(std::int64_t count);
+  Tensor pixels(const Tensor& pictures) const;
+  void run(const Pages& pages, const Observer& observer) const;
 
   LayoutConfig config_;
   LayoutWeights weights_;
@@ -37,7 +50,8 @@ class PpDocLayoutV3 {
   DType compute_;
   Encoder encoder_;
   Decoder decoder_;
-  Buffer normalized_memory_;
+  Buffer normalized_memory_, pages_memory_;
+  std::int64_t capacity_ = 0;  // pages that fit into pages_memory_
 };
 
 }  // namespace glmocr::doclayout

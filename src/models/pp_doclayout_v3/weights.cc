@@ -45,7 +45,13 @@ class Loader {
   BackboneStage stage(int index);
   JoinWeights join(const std::string& prefix);
   LayerNormWeights layer_norm(const std::string& prefix, std::int64_t width);
-  AttentionWeights attention(const std::string& prefix, std::int64_t width);
+  struct Part {
+    const char* name;
+    std::int64_t out;
+  };
+  Weight joined(const std::string& prefix, std::initializer_list<Part> parts, std::int64_t in, DType dtype);
+  Weight linear(const std::string& prefix, std::int64_t out, std::int64_t in, DType dtype);
+  AttentionWeights attention(const std::string& prefix, std::int64_t width, DType dtype);
   EncoderLayerWeights encoder_layer(const std::string& prefix);
   DecoderLayerWeights decoder_layer(const std::string& prefix);
   std::array<Weight, 3> mlp(const std::string& prefix, std::int64_t width, std::int64_t out);
@@ -192,19 +198,43 @@ LayerNormWeights Loader::layer_norm(const std::string& prefix, std::int64_t widt
   return {load_.vector(prefix + ".weight", width), load_.vector(prefix + ".bias", width)};
 }
 
-AttentionWeights Loader::attention(const std::string& prefix, std::int64_t width) {
-  const auto projection = [&](const char* name) { return load_.linear(prefix + name, width, width, true); };
-  return {projection("q_proj"), projection("k_proj"), projection("v_proj"), projection("out_proj")};
+// Matrices with the same operand as one, `out` rows of each: one product is faster than several.
+Weight Loader::joined(const std::string& prefix, std::initializer_list<Part> parts, std::int64_t in,
+                      DType dtype) {
+  std::vector<float> matrix, bias;
+  bool complete = true;
+  for (const Part& part : parts) {
+    const Values values = load_.values(prefix + part.name + ".weight", {part.out, in});
+    const Values added = load_.values(prefix + part.name + ".bias", {part.out});
+    complete = complete && !values.empty() && !added.empty();
+    matrix.insert(matrix.end(), values.begin(), values.end());
+    bias.insert(bias.end(), added.begin(), added.end());
+  }
+  if (!complete) return {};
+  const std::int64_t out = std::ssize(bias);
+  Weight weight = load_.keep_matrix(matrix, out, in, WeightUse::linear, dtype);
+  weight.bias = load_.keep_vector(bias, {out});
+  return weight;
+}
+
+// `dtype`: of what it is multiplied with.
+Weight Loader::linear(const std::string& prefix, std::int64_t out, std::int64_t in, DType dtype) {
+  return dtype == DType::f32 ? load_.linear(prefix, out, in, true) : joined(prefix, {{"", out}}, in, dtype);
+}
+
+AttentionWeights Loader::attention(const std::string& prefix, std::int64_t width, DType dtype) {
+  return {joined(prefix, {{"q_proj", width}, {"k_proj", width}}, width, dtype),
+          linear(prefix + "v_proj", width, width, dtype), linear(prefix + "out_proj", width, width, dtype)};
 }
 
 EncoderLayerWeights Loader::encoder_layer(const std::string& prefix) {
   const std::int64_t hidden = config_.encoder.hidden, inner = config_.encoder.feed_forward;
   EncoderLayerWeights w;
-  w.attention = attention(prefix + "self_attn.", hidden);
+  w.attention = attention(prefix + "self_attn.", hidden, compute_);
   w.attention_norm = layer_norm(prefix + "self_attn_layer_norm", hidden);
   w.final_norm = layer_norm(prefix + "final_layer_norm", hidden);
-  w.fc1 = load_.linear(prefix + "fc1", inner, hidden, true);
-  w.fc2 = load_.linear(prefix + "fc2", hidden, inner, true);
+  w.fc1 = linear(prefix + "fc1", inner, hidden, compute_);
+  w.fc2 = linear(prefix + "fc2", hidden, inner, compute_);
   return w;
 }
 
@@ -254,12 +284,12 @@ DecoderLayerWeights Loader::decoder_layer(const std::string& prefix) {
   const std::int64_t width = c.width, inner = c.feed_forward;
   const std::int64_t samples = std::int64_t{c.heads} * std::ssize(config_.levels()) * c.points;
   DecoderLayerWeights w;
-  w.attention = attention(prefix + "self_attn.", width);
+  w.attention = attention(prefix + "self_attn.", width, DType::f32);
   w.attention_norm = layer_norm(prefix + "self_attn_layer_norm", width);
   w.sampling_norm = layer_norm(prefix + "encoder_attn_layer_norm", width);
   w.final_norm = layer_norm(prefix + "final_layer_norm", width);
-  w.offsets = load_.linear(prefix + "encoder_attn.sampling_offsets", 2 * samples, width, true);
-  w.weights = load_.linear(prefix + "encoder_attn.attention_weights", samples, width, true);
+  w.sampling = joined(prefix + "encoder_attn.",
+                      {{"sampling_offsets", 2 * samples}, {"attention_weights", samples}}, width, DType::f32);
   w.value = load_.linear(prefix + "encoder_attn.value_proj", width, width, true);
   w.output = load_.linear(prefix + "encoder_attn.output_proj", width, width, true);
   w.fc1 = load_.linear(prefix + "fc1", inner, width, true);

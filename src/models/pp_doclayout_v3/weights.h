@@ -47,7 +47,8 @@ struct BackboneWeights {
 };
 
 struct AttentionWeights {
-  Weight q, k, v, out;
+  Weight places;  // q, then k: of rows with their positions
+  Weight v, out;
 };
 
 struct EncoderLayerWeights {
@@ -74,7 +75,8 @@ struct EncoderWeights {
 struct DecoderLayerWeights {
   AttentionWeights attention;
   LayerNormWeights attention_norm, sampling_norm, final_norm;
-  Weight offsets, weights, value, output;  // of the deformable attention
+  // Of the deformable attention; `sampling`: first the offsets, then the weights.
+  Weight sampling, value, output;
   Weight fc1, fc2;
 };
 
@@ -99,7 +101,8 @@ struct LayoutWeights : LoadedTensors {
 };
 
 // Loads every tensor under the names of the published snapshot or those of transformers 5. Convolutions are folded
-// in double and kept in `compute`, the type of maps; matrices keep their stored type. Throws Error{model} that lists missing, misshapen
+// in double and kept in `compute`, the type of maps, as are the matrices of the encoder; those of the decoder keep their
+// stored type. Throws Error{model} that lists missing, misshapen
 // and unexpected tensors.
 LayoutWeights load_weights(SafetensorsFiles files, const LayoutConfig& config, Device& device,
                            DType compute = DType::f32);

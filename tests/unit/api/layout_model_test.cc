@@ -46,11 +46,8 @@ TEST(LayoutModel, CountsItsMemory) {
   EXPECT_EQ(LayoutModel::load(kSmall, {.memory_limit = 64 << 20}).detect(pages).size(), 16u);
 }
 
-// The network has no operations of a card: it runs on the processor.
-TEST(LayoutModel, ACardMeansTheProcessor) {
-  const LayoutModel model = LayoutModel::load(kSmall, {.device = "cuda:7"});
-  const Image page = white(20, 20);
-  EXPECT_EQ(model.detect({&page, 1}).size(), 1u);
+TEST(LayoutModel, ACardThatIsNotThereIsAnError) {
+  expect_error(ErrorCode::device, {"cuda:77"}, [] { LayoutModel::load(kSmall, {.device = "cuda:77"}); });
 }
 
 TEST(LayoutModel, TheVariableNamesTheDefault) {
