@@ -24,8 +24,8 @@ struct LayoutOptions {
 // thread; one call at a time uses the device.
 class GLMOCR_API LayoutModel {
  public:
-  // `path` as for Model::load. ComputeType::automatic is fp32, because boxes start at the edges of masks. Throws Error{model} naming
-  // file, key or tensor, Error{device}, Error{memory}.
+  // `path` as for Model::load. The device "auto" is the CPU here. ComputeType::automatic is fp32, because boxes start at the
+  // edges of masks. Throws Error{model} naming file, key or tensor, Error{device}, Error{memory}.
   static LayoutModel load(const std::string& path, const LoadOptions& options = {});
 
   // The regions of each page in reading order: label, score, box, polygon and task are set. They are what the

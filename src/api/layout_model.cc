@@ -45,7 +45,9 @@ LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& option
   const auto snapshot = resolve_snapshot(path);
   state->path = snapshot.string();
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
-  state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});
+  // "auto" is the CPU until the regions that a card finds have been compared with the reference's.
+  const std::string device = options.device == "auto" ? "cpu" : options.device;
+  state->device = open_device(device, {.threads = options.threads, .memory = state->memory});
   const DType compute = options.dtype == ComputeType::bf16 ? DType::bf16 : DType::f32;
   state->network = doclayout::PpDocLayoutV3::load(snapshot, *state->device, compute);
   state->memory_used = state->memory->used();

@@ -50,6 +50,7 @@ RegionFinder region_finder(const ParseArguments& arguments, const std::string& l
   LoadOptions load = arguments.model.load;
   load.memory_limit = 0;
   load.dtype = ComputeType::automatic;
+  if (load.device.starts_with("cuda")) load.device = "cpu";  // as under "auto": see LayoutModel::load
   const LayoutModel model = LayoutModel::load(layout, load);
   console.note(cat(model.path(), " finds the regions"));
   const LayoutOptions options{.threshold = arguments.threshold};
