@@ -64,14 +64,13 @@ def put(canvas, flowables, x, y, width, height):
 
 
 def formula(canvas, y):
-    """T(t) = R + (S - R) e^(-kt), with its number."""
+    """T = R + (S - R) * q^t, with its number."""
     x = WIDTH / 2 - 42 * mm
-    for font, size, rise, text in [("Times-Italic", 13, 0, "T"), ("Times-Roman", 13, 0, "("), ("Times-Italic", 13, 0, "t"),
-                                   ("Times-Roman", 13, 0, ")  =  "), ("Times-Italic", 13, 0, "R"),
-                                   ("Times-Roman", 13, 0, "  +  ("), ("Times-Italic", 13, 0, "S"),
-                                   ("Times-Roman", 13, 0, "  \u2212  "), ("Times-Italic", 13, 0, "R"),
-                                   ("Times-Roman", 13, 0, ") "), ("Times-Italic", 13, 0, "e"),
-                                   ("Times-Roman", 9, 6, "\u2212"), ("Times-Italic", 9, 6, "kt")]:
+    for font, size, rise, text in [("Times-Italic", 14, 0, "T"), ("Times-Roman", 14, 0, "  =  "), ("Times-Italic", 14, 0, "R"),
+                                   ("Times-Roman", 14, 0, "  +  ("), ("Times-Italic", 14, 0, "S"),
+                                   ("Times-Roman", 14, 0, "  \u2212  "), ("Times-Italic", 14, 0, "R"),
+                                   ("Times-Roman", 14, 0, ")  \u00b7  "), ("Times-Italic", 14, 0, "q"),
+                                   ("Times-Italic", 10, 6, "t")]:
         canvas.setFont(font, size)
         canvas.drawString(x, y + rise, text)
         x += canvas.stringWidth(text, font, size)
@@ -120,16 +119,16 @@ def main(path):
     furniture(canvas, 2)
     put(canvas, [Paragraph("5. The law of cooling", HEADING),
                  Paragraph("Let S be the temperature at the start and R that of the room. Then the temperature after t "
-                           "minutes is given by the following equation, in which k depends on the cup alone.", BODY)],
+                           "minutes is given by the following equation, in which q depends on the cup alone.", BODY)],
         MARGIN, HEIGHT - 52 * mm, width, 30 * mm)
     formula(canvas, HEIGHT - 58 * mm)
-    put(canvas, [Paragraph("The three rates were found by the method of least squares. They are listed in Table 1 together "
+    put(canvas, [Paragraph("The three factors were found by the method of least squares. They are listed in Table 1 together "
                            "with the readings after ten, twenty and thirty minutes.", BODY)],
         MARGIN, HEIGHT - 84 * mm, width, 20 * mm)
-    put(canvas, [Paragraph("Table 1: Mean temperatures in degrees and fitted rates per minute.", CAPTION)], MARGIN + 20 * mm,
+    put(canvas, [Paragraph("Table 1: Mean temperatures in degrees and fitted factors per minute.", CAPTION)], MARGIN + 20 * mm,
         HEIGHT - 95 * mm, 130 * mm, 7 * mm)
-    rows = [["Cup", "10 min", "20 min", "30 min", "Rate k"], ["China", "76.9", "65.8", "52.7", "0.020"],
-            ["Glass", "73.2", "61.0", "48.9", "0.026"], ["Steel", "69.4", "54.6", "44.1", "0.035"]]
+    rows = [["Cup", "10 min", "20 min", "30 min", "Factor"], ["China", "76.9", "65.8", "52.7", "0.980"],
+            ["Glass", "73.2", "61.0", "48.9", "0.974"], ["Steel", "69.4", "54.6", "44.1", "0.966"]]
     table = Table(rows, colWidths=[26 * mm] * 5, rowHeights=[8 * mm] * 4)
     table.setStyle(TableStyle([("FONT", (0, 0), (-1, -1), "Times-Roman", 10.5), ("FONT", (0, 0), (-1, 0), "Times-Bold", 10.5),
                                ("GRID", (0, 0), (-1, -1), 0.6, colors.black), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")]))

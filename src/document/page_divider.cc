@@ -49,7 +49,7 @@ std::vector<PagePart> PageDivider::divide(const SourcePage& source, Image image,
       if (picture.rgb.empty()) continue;
       if (looks_twice()) divided.pictures.push_back(picture);
       const Task task = task_of(region.task);
-      const bool frame = looks_twice() && task == Task::text;
+      const bool frame = looks_twice() && (task == Task::text || task == Task::formula);
       PagePart part{frame ? text_picture(picture) : std::move(picture), options_.read};
       part.read.task = task;
       part.read.prompt.reset();

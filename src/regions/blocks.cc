@@ -355,7 +355,9 @@ std::vector<Rect> wide_text(const std::vector<Block>& blocks, const PageMeasures
 bool is_entry(const Block& entry, const Block& number, const std::vector<Rect>& wide, const Rect& inner,
               const PageMeasures& page) {
   constexpr int kMostDigits = 4;
-  constexpr double kNumber = 3;  // heights of letters
+  constexpr double kNumber = 3, kBracket = 1.1;  // heights of letters
+  if (number.lines.size() == 1 && number.lines[0].tallest > kBracket * page.letter_height)
+    return false;  // "(1)", the number of a formula
   if (entry.lines.size() != 1 || number.lines.size() != 1 || number.lines[0].letters > kMostDigits)
     return false;
   if (number.box.width() > kNumber * page.letter_height || number.box.x0 < entry.box.x1) return false;

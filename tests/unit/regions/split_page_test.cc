@@ -236,6 +236,18 @@ TEST(SplitPage, PageNumbersBelongToTheirEntries) {
   }
 }
 
+// The number of a formula stands where page numbers do, but in brackets, which are taller than letters.
+TEST(SplitPage, NumbersOfFormulasAreNoPageNumbers) {
+  DrawnPage page(1000, 1400);
+  page.paragraph(100, 180, 900, 8, kSize);
+  page.line(350, 600, 550, kSize);
+  const int taller = kSize * 3 / 2;
+  page.line(860, 600 + kSize / 4, 899, taller);
+  page.paragraph(100, 800, 900, 10, kSize);
+  for (const Region& region : split_page(page.image))
+    EXPECT_FALSE(region.box.x0 <= 350 && region.box.x1 >= 890 && region.box.y1 > 550 && region.box.y0 < 620);
+}
+
 // Names in a narrow column beside their descriptions; their heading stands right above them.
 TEST(SplitPage, NamesBelongToTheirDescriptions) {
   DrawnPage page(1000, 1400);
