@@ -4,7 +4,7 @@
 set(classes DocumentReader Engine Error Job LayoutModel Logits Model)
 set(functions to_string task_prompt load_image decode_image_bytes set_log_sink selftest default_model_path devices version
     default_layout_model_path region_label region_task classical_regions detected_regions labelled_regions
-    whole_page_region)
+    whole_page_region bench quantize_snapshot)
 list(JOIN classes "|" classes)
 list(JOIN functions "|" functions)
 set(public "^((vtable|typeinfo|typeinfo name) for glmocr::Error|glmocr::(${classes})::~?[A-Za-z_]+=?(\\[abi:cxx11\\])?\\(.*|glmocr::(${functions})(\\[abi:cxx11\\])?\\(.*)$")
