@@ -116,7 +116,10 @@ int run_bench(const BenchArguments& arguments, Console&) {
   const auto show = [](const BenchReport& report) {
     write_standard_output(report.cases.empty() ? head_of(report) : line_of(report.cases.back()));
   };
-  const BenchReport report = arguments.json ? bench(arguments.options) : bench(arguments.options, show);
+  BenchOptions options = arguments.options;
+  if (options.weights == BenchWeights::snapshot && options.model.empty())
+    options.model = default_model_path();
+  const BenchReport report = arguments.json ? bench(options) : bench(options, show);
   if (arguments.json) write_standard_output(to_json(report));
   return kOk;
 }

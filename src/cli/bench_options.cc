@@ -74,8 +74,7 @@ void finish_bench(BenchArguments& arguments, const BenchInputs& inputs) {
   options.weights = inputs.synthetic ? BenchWeights::published
                     : inputs.small   ? BenchWeights::small
                                      : BenchWeights::snapshot;
-  if (options.weights != BenchWeights::snapshot) return;
-  options.model = inputs.model.path.empty() ? default_model_path() : inputs.model.path;
+  if (options.weights == BenchWeights::snapshot) options.model = inputs.model.path;
 }
 
 }  // namespace glmocr::cli

@@ -24,7 +24,7 @@ class PpDocLayoutV3 {
   // The regions of each page with at least this score, in reading order. All pages run in one pass, which the device may
   // record for each number of pages. The observer is shown the tensors between the parts of the network. Throws
   // Error{model} where a result is not finite, Error{memory}.
-  std::vector<std::vector<Region>> detect(std::span<const Image> pages, float threshold,
+  std::vector<std::vector<Region>> detect(std::span<const Image> images, float threshold,
                                           const Observer& observer = {});
 
   // One pass over the pictures of `count` pages that are there from before, without fetching what comes out: what
