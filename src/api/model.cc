@@ -52,7 +52,7 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
 }
 
 std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const LoadOptions& options) {
-  const auto state = std::make_shared<ModelAccess::State>();
+  auto state = std::make_shared<ModelAccess::State>();
   state->path = snapshot.string();
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
   state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});

@@ -29,7 +29,7 @@ struct Loop {
 // Registers of so many bytes.
 template <int Bytes>
 struct Register {
-  typedef float Type __attribute__((vector_size(Bytes)));
+  using Type __attribute__((vector_size(Bytes))) = float;
 };
 
 template <int Bytes>
