@@ -366,7 +366,13 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
     const Task task = task_of(divided.page.regions[divided.regions[i]].task);
     at.lines = written_lines(read[i].events);
     at.look = second_look(divided.pictures[i], task, read[i].result, at.lines);
-    for (const Image& row : at.look.rows) at.jobs.push_back(submit_row(index, row));
+    for (std::size_t row = 0; row < at.look.rows.size() && !read[i].error; ++row) {
+      try {
+        at.jobs.push_back(submit_row(index, at.look.rows[row]));
+      } catch (const Error& error) {
+        read[i].error = error;
+      }
+    }
   }
   divided.pictures.clear();
   for (std::size_t i = 0; i < read.size(); ++i) {
@@ -379,7 +385,7 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
       if (!row.error) rows.push_back(std::move(row.result));
       if (row.error && row.error->code() == ErrorCode::cancelled) read[i].error = row.error;
     }
-    if (rows.empty() || rows.size() < looks[i].jobs.size()) continue;  // not all could be read
+    if (read[i].error || rows.empty() || rows.size() < looks[i].look.rows.size()) continue;
     bool changed = false;
     read[i].result = improved(read[i].result, looks[i].lines, looks[i].look, rows, changed);
     Region& region = divided.page.regions[divided.regions[i]];
@@ -388,7 +394,7 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
   }
 }
 
-// Nothing where the row cannot be read.
+// Nothing where the row cannot be read. Throws Error{cancelled}: then the page has not been read to its end.
 std::optional<Job> PageQueue::submit_row(std::int64_t index, const Image& row) {
   try {
     ReadOptions read = row_options(options_.divider->read_options(), row);
@@ -399,7 +405,8 @@ std::optional<Job> PageQueue::submit_row(std::int64_t index, const Image& row) {
     slots_[index].again.push_back(job);
     if (cancelled_) job.cancel();
     return job;
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::cancelled) throw;
     return std::nullopt;
   }
 }

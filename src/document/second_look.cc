@@ -41,8 +41,11 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-bool ended_early(const Result& result) {
-  return result.finish_reason == FinishReason::repetition || result.finish_reason == FinishReason::length;
+bool ended_early(const Result& result) { return result.finish_reason != FinishReason::stop; }
+
+// It ran into a limit that says nothing about its text.
+bool was_stopped(const Result& result) {
+  return result.finish_reason == FinishReason::time_limit || result.finish_reason == FinishReason::cancelled;
 }
 
 // The same word over and over, such as "_ _ _ _": what is written of pictures in which nothing can be read.
@@ -166,6 +169,8 @@ Result improved(const Result& result, std::span<const WrittenLine> lines, const 
   changed = false;
   if (!look.lines.empty()) return with_lines(result, lines, look, rows, changed);
   Result joined = joined_results(rows);
+  // Rows in which nothing was read are no reason to lose a text.
+  if (one_line(joined.text).empty() || std::any_of(rows.begin(), rows.end(), was_stopped)) return result;
   const double allowed = differ(lines.size(), rows.size()) ? std::log(kNearlyAsSure) : 0;
   const bool surer = joined.mean_logprob > result.mean_logprob + allowed;
   changed = ended_early(result) || (surer && !ended_early(joined) && !is_stuck(joined.text));

@@ -126,6 +126,36 @@ TEST(SecondLook, TakesAllRowsOfATextThatWasCut) {
   EXPECT_EQ(better.finish_reason, FinishReason::repetition) << "callers know no limit of rows";
 }
 
+TEST(SecondLook, KeepsATextOfWhichNothingIsReadAgain) {
+  for (const FinishReason reason : {FinishReason::stop, FinishReason::repetition}) {
+    const auto events = tokens({{"a b c", 0.5}});
+    const Result result = result_of(events, reason);
+    const std::vector<WrittenLine> lines = written_lines(events);
+    const SecondLook look = second_look(picture_of(3), Task::text, result, lines);
+    ASSERT_THAT(look.rows, SizeIs(3));
+    bool changed = true;
+    const std::vector<Result> nothing(3, result_of(std::vector<TokenEvent>()));
+    EXPECT_EQ(improved(result, lines, look, nothing, changed).text, "a b c");
+    EXPECT_FALSE(changed);
+    std::vector<Result> stopped(3, result_of("sure", 0.99));
+    stopped[1].finish_reason = FinishReason::time_limit;
+    EXPECT_EQ(improved(result, lines, look, stopped, changed).text, "a b c");
+    EXPECT_FALSE(changed);
+  }
+}
+
+TEST(SecondLook, KeepsALineWhoseRowWasStopped) {
+  const auto events = tokens({{"a", 0.99}, {"\n", 1}, {"doubtful line", 0.4}, {"\n", 1}, {"c", 0.99}});
+  const Result result = result_of(events);
+  const std::vector<WrittenLine> lines = written_lines(events);
+  const SecondLook look = second_look(picture_of(3), Task::text, result, lines);
+  ASSERT_THAT(look.lines, ElementsAre(1));
+  bool changed = true;
+  const std::vector<Result> rows = {result_of("doub", 0.99, FinishReason::time_limit)};
+  EXPECT_EQ(improved(result, lines, look, rows, changed).text, result.text);
+  EXPECT_FALSE(changed);
+}
+
 TEST(SecondLook, LeavesTablesAndTextsThatOthersEnded) {
   const auto events = tokens({{"a", 0.2}});
   const std::vector<WrittenLine> lines = written_lines(events);
