@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <fstream>
 #include <map>
@@ -61,28 +60,34 @@ int default_thread_count() {
   return std::max(threads, 1);
 }
 
+// Who may enter the current loop, and who is inside, in one word: workers come and go without a lock, and the
+// owner of a loop waits for those that have entered it alone. A worker that the system has not woken yet, or
+// has taken off its CPU between two loops, holds up nobody.
 struct ThreadPool::State {
+  static constexpr std::uint32_t kInside = 0xffff;       // the workers inside
+  static constexpr std::uint32_t kOpen = kInside + 1;    // the loop may be entered
+  static constexpr std::uint32_t kNextLoop = 2 * kOpen;  // the loop's number, modulo 2^15
+  static constexpr std::uint32_t kLoop = ~(kInside | kOpen);
+
   std::vector<std::thread> workers;
   std::mutex loop;  // held by the thread whose loop runs
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::condition_variable done;
-  std::atomic<std::uint64_t> generation{0};  // counts the loops; changed under the mutex
-  std::atomic<int> running{0};               // workers that have not finished the current loop
-  bool stopping = false;
+  std::atomic<std::uint32_t> gate{0};
+  std::atomic<std::uint32_t> emptied{0};  // counts the closed loops whose last worker has left
+  std::atomic<bool> stopping{false};
 
+  // Written by the owner while the gate is closed and nobody is inside.
   const std::function<void(std::int64_t, std::int64_t)>* body = nullptr;
   std::int64_t count = 0;
   std::int64_t grain = 1;
   std::atomic<std::int64_t> next{0};
-  std::exception_ptr error;  // guarded by mutex
+
+  std::mutex error_mutex;
+  std::exception_ptr error;  // guarded by error_mutex
 
   ~State() {
-    {
-      const std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    wake.notify_all();
+    stopping.store(true, std::memory_order_relaxed);
+    gate.fetch_add(kNextLoop, std::memory_order_release);
+    gate.notify_all();
     for (std::thread& worker : workers) worker.join();
   }
 
@@ -94,7 +99,7 @@ struct ThreadPool::State {
       try {
         (*body)(begin, std::min(begin + grain, count));
       } catch (...) {
-        const std::lock_guard lock(mutex);
+        const std::lock_guard lock(error_mutex);
         if (!error) error = std::current_exception();
         next.store(count, std::memory_order_relaxed);
       }
@@ -102,21 +107,59 @@ struct ThreadPool::State {
     inside_loop = false;
   }
 
+  // Enters the open loop unless its number is `last`, the one this worker was in before.
+  bool enter(std::uint32_t& last) {
+    std::uint32_t now = gate.load(std::memory_order_relaxed);
+    while ((now & kOpen) && (now & kLoop) != last) {
+      if (gate.compare_exchange_weak(now, now + 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+        last = now & kLoop;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void leave() {
+    const std::uint32_t before = gate.fetch_sub(1, std::memory_order_release);
+    if ((before & (kInside | kOpen)) != 1) return;
+    emptied.fetch_add(1, std::memory_order_release);
+    emptied.notify_one();
+  }
+
   void worker_loop() {
-    std::uint64_t seen = 0;
+    std::uint32_t last = 0;
     for (;;) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen; ++i) pause_briefly();
-      {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return stopping || generation.load(std::memory_order_relaxed) != seen; });
-        if (stopping) return;
-        seen = generation.load(std::memory_order_relaxed);
+      const std::uint32_t now = gate.load(std::memory_order_acquire);
+      bool entered = enter(last);
+      for (int i = 0; i < kSpins && !entered; ++i) {
+        pause_briefly();
+        entered = enter(last);
       }
-      work();
-      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        const std::lock_guard lock(mutex);
-        done.notify_one();
+      if (entered) {
+        work();
+        leave();
+      } else {
+        if (stopping.load(std::memory_order_relaxed)) return;
+        gate.wait(now, std::memory_order_acquire);
       }
+    }
+  }
+
+  void open() {
+    const std::uint32_t number = gate.load(std::memory_order_relaxed) + kNextLoop;
+    gate.store(number | kOpen, std::memory_order_release);
+    gate.notify_all();
+  }
+
+  bool empty() const { return (gate.load(std::memory_order_acquire) & kInside) == 0; }
+
+  void close_and_wait() {
+    gate.fetch_and(~kOpen, std::memory_order_relaxed);
+    for (int i = 0; i < kSpins && !empty(); ++i) pause_briefly();
+    for (;;) {
+      const std::uint32_t before = emptied.load(std::memory_order_acquire);
+      if (empty()) return;
+      emptied.wait(before, std::memory_order_acquire);
     }
   }
 };
@@ -145,21 +188,13 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain,
     return;
   }
   const std::lock_guard loop(state.loop);
-  {
-    const std::lock_guard lock(state.mutex);
-    state.body = &body;
-    state.count = count;
-    state.grain = grain;
-    state.error = nullptr;
-    state.next.store(0, std::memory_order_relaxed);
-    state.running.store(std::ssize(state.workers), std::memory_order_relaxed);
-    state.generation.fetch_add(1, std::memory_order_release);
-  }
-  state.wake.notify_all();
+  state.body = &body;
+  state.count = count;
+  state.grain = grain;
+  state.next.store(0, std::memory_order_relaxed);
+  state.open();
   state.work();
-  for (int i = 0; i < kSpins && state.running.load(std::memory_order_acquire) != 0; ++i) pause_briefly();
-  std::unique_lock lock(state.mutex);
-  state.done.wait(lock, [&] { return state.running.load(std::memory_order_acquire) == 0; });
+  state.close_and_wait();
   if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 
