@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/glm_ocr/quantize_files.h"
 
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -46,17 +47,22 @@ bool is_product(const std::string& name, const StoredTensor& tensor, const std::
   return named && tensor.shape.rank() == 2 && !name.starts_with(mtp) && !name.starts_with(mlx_name(mtp));
 }
 
+void check_type(const std::string& name, const StoredTensor& tensor) {
+  const std::string& type = tensor.dtype_name;
+  if (type == "BF16" || type == "F16" || type == "F32") return;
+  const std::string where = cat(tensor.file, ": tensor ", name);
+  if (type == "I8") fail(ErrorCode::model, cat(where, " has eight bits already"));
+  fail(ErrorCode::model, cat(where, " is stored as ", type, ", expected BF16, F16 or F32"));
+}
+
 std::vector<Output> outputs_of(const SafetensorsFiles& files, const std::string& mtp) {
   std::vector<Output> outputs;
   for (const auto& [name, tensor] : files.tensors()) {
-    const bool product = is_product(name, tensor, mtp);
-    if (product && tensor.dtype_name == "I8") {
-      fail(ErrorCode::model, cat(tensor.file, ": tensor ", name, " has eight bits already"));
-    }
-    if (!product) {
+    if (!is_product(name, tensor, mtp)) {
       outputs.push_back({Output::Kind::copy, name, &tensor});
       continue;
     }
+    check_type(name, tensor);
     outputs.push_back({Output::Kind::values, name, &tensor});
     outputs.push_back({Output::Kind::scales, name + "_scale", &tensor});
   }
@@ -84,14 +90,23 @@ std::string_view bytes_of(const void* data, std::int64_t size) {
   return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
 }
 
+void check_cancelled(const std::function<bool()>& cancelled) {
+  if (cancelled && cancelled()) fail(ErrorCode::cancelled, "interrupted");
+}
+
 // The rows of a matrix one by one: their values are written, or their scales.
-void write_quantized(AtomicFile& file, const Output& output) {
+void write_quantized(AtomicFile& file, const Output& output, const std::function<bool()>& cancelled) {
   const std::int64_t rows = output.from->shape[0], width = output.from->shape[1];
   std::vector<float> row(width), scales;
   std::vector<std::int8_t> values(width);
   for (std::int64_t r = 0; r < rows; ++r) {
+    check_cancelled(cancelled);
     widen_values(*output.from, r * width, row);
     scales.push_back(quantize_row(row.data(), width, values.data()));
+    if (!std::isfinite(scales.back())) {
+      fail(ErrorCode::model, cat(output.from->file, ": tensor ", output.name, ": row ", r,
+                                 " holds a value that is not finite (NaN or infinity)"));
+    }
     if (output.kind == Output::Kind::values) file.write(bytes_of(values.data(), width));
   }
   if (output.kind == Output::Kind::scales) file.write(bytes_of(scales.data(), 4 * rows));
@@ -123,7 +138,8 @@ void copy_others(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-QuantizedSnapshot quantize_files(const fs::path& from, const fs::path& to) {
+QuantizedSnapshot quantize_files(const fs::path& from, const fs::path& to,
+                                 const std::function<bool()>& cancelled) {
   const GlmOcrConfig config = load_config(from);
   std::error_code ignored;
   if (fs::exists(to / kConfig, ignored)) {
@@ -140,12 +156,13 @@ QuantizedSnapshot quantize_files(const fs::path& from, const fs::path& to) {
   AtomicFile file(to / "model.safetensors");
   file.write(header_of(outputs));
   for (const Output& output : outputs) {
+    check_cancelled(cancelled);
     result.bytes_after += output.bytes();
     if (output.kind == Output::Kind::values) ++result.matrices;
     if (output.kind == Output::Kind::copy) {
       file.write(bytes_of(output.from->data, output.from->bytes));
     } else {
-      write_quantized(file, output);
+      write_quantized(file, output, cancelled);
     }
   }
   file.commit();
