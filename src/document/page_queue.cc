@@ -73,15 +73,17 @@ DocumentOptions PageQueue::document_options() {
 PageQueue::~PageQueue() {
   cancel();
   for (std::thread& loader : loaders_) loader.join();
-  // The engine may still call on_token of a cancelled page until that has ended.
-  for (const Slot& slot : slots_) {
-    for (const Part& part : slot.parts) {
-      while (part.job && part.job->next()) {
-      }
+  for (const Slot& slot : slots_) wait_for_end(slot);
+}
+
+// The engine may still call on_token of a cancelled page until that has ended.
+void PageQueue::wait_for_end(const Slot& slot) {
+  for (const Part& part : slot.parts) {
+    while (part.job && part.job->next()) {
     }
-    for (const Job& job : slot.again) {
-      while (job.next()) {
-      }
+  }
+  for (const Job& job : slot.again) {
+    while (job.next()) {
     }
   }
 }
@@ -308,7 +310,13 @@ std::optional<Page> PageQueue::take(const std::function<void(std::string_view)>&
   const std::vector<Part> parts = slot.parts;
   lock.unlock();
   if (!page.error && page.divided) {
-    finish_regions(page, index, parts);
+    try {
+      finish_regions(page, index, parts);
+    } catch (...) {  // not enough memory, most likely: for this page
+      page.error = current_error();
+      cancel(slot);
+      wait_for_end(slot);
+    }
   } else if (!page.error) {
     finish(page, *parts.front().job, on_text, options_.collect_events);
   }
@@ -353,62 +361,69 @@ void PageQueue::finish_regions(Page& page, std::int64_t index, const std::vector
 
 // Reads doubtful rows again, those of the whole page at once, and takes what is better.
 void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& read) {
-  struct Look {
-    std::vector<WrittenLine> lines;
-    SecondLook look;
-    std::vector<std::optional<Job>> jobs;
-  };
   DividedPage& divided = *page.divided;
   std::vector<Look> looks(read.size());
   for (std::size_t i = 0; i < read.size(); ++i) {
-    if (read[i].error) continue;
-    Look& at = looks[i];
-    const Task task = task_of(divided.page.regions[divided.regions[i]].task);
-    at.lines = written_lines(read[i].events);
-    at.look = second_look(divided.pictures[i], task, read[i].result, at.lines);
-    for (std::size_t row = 0; row < at.look.rows.size() && !read[i].error; ++row) {
-      try {
-        at.jobs.push_back(submit_row(index, at.look.rows[row]));
-      } catch (const Error& error) {
-        read[i].error = error;
-      }
-    }
+    if (!read[i].error) begin_look(looks[i], divided, index, i, read[i]);
   }
   divided.pictures.clear();
   for (std::size_t i = 0; i < read.size(); ++i) {
-    std::vector<Result> rows;
-    for (const std::optional<Job>& job : looks[i].jobs) {
-      if (!job) continue;
-      Page row;
-      finish(row, *job, {}, false);
-      page.result.completion_tokens += row.result.completion_tokens;
-      if (!row.error) rows.push_back(std::move(row.result));
-      if (row.error && row.error->code() == ErrorCode::cancelled) read[i].error = row.error;
+    Look& look = looks[i];
+    const std::vector<Result> rows = finish_look(look, page.result.completion_tokens);
+    const std::size_t region_index = divided.regions[i];
+    Region& region = divided.page.regions[region_index];
+    if (look.error && look.error->code() == ErrorCode::cancelled) {
+      read[i].error = look.error;
+    } else if (look.error) {
+      page.warnings.push_back(cat("region ", region_index, " (", to_string(region.label),
+                                  "): could not be read again: ", look.error->what()));
+    } else if (!rows.empty()) {
+      bool changed = false;
+      read[i].result = improved(read[i].result, look.lines, look.again, rows, changed);
+      if (changed && region.task == RegionTask::formula) {
+        region.label = RegionLabel::text;
+        region.task = RegionTask::text;
+      }
     }
-    if (read[i].error || rows.empty() || rows.size() < looks[i].look.rows.size()) continue;
-    bool changed = false;
-    read[i].result = improved(read[i].result, looks[i].lines, looks[i].look, rows, changed);
-    Region& region = divided.page.regions[divided.regions[i]];
-    if (changed && region.task == RegionTask::formula)
-      region.label = RegionLabel::text, region.task = RegionTask::text;
   }
 }
 
-// Nothing where the row cannot be read. Throws Error{cancelled}: then the page has not been read to its end.
-std::optional<Job> PageQueue::submit_row(std::int64_t index, const Image& row) {
+void PageQueue::begin_look(Look& look, const DividedPage& divided, std::int64_t index, std::size_t part,
+                           const Page& read) {
   try {
-    ReadOptions read = row_options(options_.divider->read_options(), row);
-    read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
-    const engine::Request request = prepare(text_picture(row), read);
-    const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
-    const std::lock_guard lock(mutex_);
-    slots_[index].again.push_back(job);
-    if (cancelled_) job.cancel();
-    return job;
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::cancelled) throw;
-    return std::nullopt;
+    const Task task = task_of(divided.page.regions[divided.regions[part]].task);
+    look.lines = written_lines(read.events);
+    look.again = second_look(divided.pictures[part], task, read.result, look.lines);
+    for (const Image& row : look.again.rows) look.jobs.push_back(submit_row(index, row));
+  } catch (...) {
+    look.error = current_error();
+    for (const Job& job : look.jobs) job.cancel();
   }
+}
+
+// Waits for the rows. Adds their tokens.
+std::vector<Result> PageQueue::finish_look(Look& look, std::int64_t& tokens) {
+  std::vector<Result> rows;
+  for (const Job& job : look.jobs) {
+    Page row;
+    finish(row, job, {}, false);
+    tokens += row.result.completion_tokens;
+    const bool decides = !look.error || (row.error && row.error->code() == ErrorCode::cancelled);
+    if (row.error && decides) look.error = row.error;
+    rows.push_back(std::move(row.result));
+  }
+  return rows;
+}
+
+Job PageQueue::submit_row(std::int64_t index, const Image& row) {
+  ReadOptions read = row_options(options_.divider->read_options(), row);
+  read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
+  const engine::Request request = prepare(text_picture(row), read);
+  const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
+  const std::lock_guard lock(mutex_);
+  slots_[index].again.push_back(job);
+  if (cancelled_) job.cancel();
+  return job;
 }
 
 // Whether another page may be loaded.

@@ -17,6 +17,7 @@
 #include "document/page.h"
 #include "document/page_divider.h"
 #include "document/page_source.h"
+#include "document/second_look.h"
 #include "engine/request.h"
 
 namespace glmocr {
@@ -98,6 +99,14 @@ class PageQueue {
     Page page;
   };
 
+  // What of a part is read again.
+  struct Look {
+    std::vector<WrittenLine> lines;
+    SecondLook again;
+    std::vector<Job> jobs;       // one per row
+    std::optional<Error> error;  // why not all rows could be read
+  };
+
   void load_pages();
   DocumentOptions document_options();
   bool load_next();
@@ -117,13 +126,17 @@ class PageQueue {
   void stop_waiting(Slot& slot, Part& part);
   bool may_load() const;
   static void cancel(const Slot& slot);
+  static void wait_for_end(const Slot& slot);
   bool add_input_not_begun();
   std::int64_t inputs_known() const;
   void finish(Page& page, const Job& job, const std::function<void(std::string_view)>& on_text,
               bool collect_events);
   void finish_regions(Page& page, std::int64_t index, const std::vector<Part>& parts);
   void look_again(Page& page, std::int64_t index, std::vector<Page>& read);
-  std::optional<Job> submit_row(std::int64_t index, const Image& row);
+  void begin_look(Look& look, const DividedPage& divided, std::int64_t index, std::size_t part,
+                  const Page& read);
+  std::vector<Result> finish_look(Look& look, std::int64_t& tokens);
+  Job submit_row(std::int64_t index, const Image& row);
 
   Engine& engine_;
   const std::vector<std::string> files_;

@@ -14,6 +14,7 @@
 #include "support/environment_variable.h"
 #include "support/expect_error.h"
 #include "support/peak_memory.h"
+#include "support/refuse_memory.h"
 #include "support/temporary_folder.h"
 #include "support/tiff_writer.h"
 #include "unit/regions/drawn_page.h"
@@ -143,6 +144,32 @@ TEST_F(Regions, DoubtfulOnesAreReadAgainRowByRow) {
   const ReadPage compat = read_all({file}, options)[0];
   EXPECT_EQ(compat.tokens, once.tokens);
   EXPECT_EQ(*compat.page.regions[0].content, *once.page.regions[0].content);
+}
+
+// A page whose rows cannot be cut out keeps what was read of it, and the run goes on.
+TEST_F(Regions, WithoutMemoryForASecondLookKeepTheirText) {
+  if (!kRefusesMemory) GTEST_SKIP() << "with an allocator of the sanitizer's";
+  DrawnPage drawn(320, 160);
+  for (const int baseline : {40, 82, 124}) drawn.line(10, baseline, 310, 24);
+  const std::string file = folder_.write("lines.pgm", grey_picture(drawn.image)).string();
+  DocumentReaderOptions options = short_texts(always({part({0, 0, 320, 160})}));
+  options.read.max_tokens = 200;
+  options.read.stop = {"e", "a", "i", "o"};
+  std::vector<ReadPage> pages;
+  {
+    Engine engine(model());
+    DocumentReader reader(engine, {file, file}, options);
+    const RefuseMemory refuse(16 << 10);
+    pages = read_all(reader);
+  }
+  ASSERT_EQ(pages.size(), 2u);
+  for (const ReadPage& page : pages) {
+    EXPECT_FALSE(page.page.error);
+    ASSERT_TRUE(page.page.regions[0].content);
+    EXPECT_FALSE(page.page.regions[0].content->empty());
+    EXPECT_THAT(page.page.warnings,
+                ElementsAre("region 0 (text): could not be read again: not enough memory"));
+  }
 }
 
 TEST_F(Regions, OfContentsAreReadInPiecesAndJoined) {
