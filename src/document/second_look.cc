@@ -22,6 +22,7 @@ constexpr std::size_t kMostRows = 80;
 constexpr std::string_view kBlank = " \t\r\n";
 
 bool is_blank(char letter) { return kBlank.find(letter) != std::string_view::npos; }
+bool is_blank(std::string_view text) { return text.find_first_not_of(kBlank) == std::string_view::npos; }
 
 bool differ(std::size_t lines, std::size_t rows) {
   const std::size_t more = std::max(lines, rows), less = std::min(lines, rows);
@@ -89,9 +90,12 @@ Result with_lines(const Result& result, std::span<const WrittenLine> lines, cons
 Result joined_results(std::span<const Result> results) {
   Result joined = results.front();
   double sum = joined.mean_logprob * double(joined.tokens.size());
+  if (is_blank(joined.text)) joined.text.clear();
   for (const Result& result : results.subspan(1)) {
-    joined.text += "\n";
-    joined.text += result.text;
+    if (!is_blank(result.text)) {  // a blank line would end a paragraph
+      if (!joined.text.empty()) joined.text += "\n";
+      joined.text += result.text;
+    }
     if (joined.finish_reason == FinishReason::stop) joined.finish_reason = result.finish_reason;
     joined.tokens.insert(joined.tokens.end(), result.tokens.begin(), result.tokens.end());
     joined.logprobs.insert(joined.logprobs.end(), result.logprobs.begin(), result.logprobs.end());
@@ -168,9 +172,12 @@ Result improved(const Result& result, std::span<const WrittenLine> lines, const 
                 std::span<const Result> rows, bool& changed) {
   changed = false;
   if (!look.lines.empty()) return with_lines(result, lines, look, rows, changed);
-  Result joined = joined_results(rows);
+  if (std::any_of(rows.begin(), rows.end(), was_stopped)) return result;
   // Rows in which nothing was read are no reason to lose a text.
-  if (one_line(joined.text).empty() || std::any_of(rows.begin(), rows.end(), was_stopped)) return result;
+  const auto blank =
+      std::count_if(rows.begin(), rows.end(), [](const Result& r) { return is_blank(r.text); });
+  if (blank == std::ssize(rows) || (!is_blank(result.text) && 2 * blank >= std::ssize(rows))) return result;
+  Result joined = joined_results(rows);
   const double allowed = differ(lines.size(), rows.size()) ? std::log(kNearlyAsSure) : 0;
   const bool surer = joined.mean_logprob > result.mean_logprob + allowed;
   changed = ended_early(result) || (surer && !ended_early(joined) && !is_stuck(joined.text));

@@ -10,8 +10,8 @@
 
 namespace glmocr {
 
-// The text of several pictures that belong together, one line's end between each. The reason why the first of them ended early
-// is the reason of all. `results` must not be empty.
+// The text of several pictures that belong together, one line's end between those that have any. The reason why the first of
+// them ended early is the reason of all. `results` must not be empty.
 Result joined_results(std::span<const Result> results);
 
 // How sure a model was of a line that it wrote.
@@ -34,8 +34,8 @@ struct SecondLook {
 };
 
 // The rows of a picture whose text is doubtful: of unsure lines, where the text has one for each row; of all, where it repeated
-// itself until it was cut, has another number of lines and was unsure, or a number far from that of the rows. `events` are the
-// tokens of the result.
+// itself until it was cut, has another number of lines and was unsure, or a number far from that of the rows. `lines` are those
+// of the result.
 SecondLook second_look(const Image& picture, Task task, const Result& result,
                        std::span<const WrittenLine> lines);
 
@@ -43,6 +43,7 @@ SecondLook second_look(const Image& picture, Task task, const Result& result,
 ReadOptions row_options(const ReadOptions& options, const Image& row);
 
 // The result with what was read again, where that is better. `changed`: something was. `rows` are the readings of look.rows.
+// They replace no text where nothing was read in half of them or more.
 Result improved(const Result& result, std::span<const WrittenLine> lines, const SecondLook& look,
                 std::span<const Result> rows, bool& changed);
 

@@ -138,6 +138,13 @@ TEST(SecondLook, KeepsATextOfWhichNothingIsReadAgain) {
     EXPECT_EQ(improved(result, lines, look, nothing, changed).text, "a b c");
     EXPECT_FALSE(changed);
     std::vector<Result> stopped(3, result_of("sure", 0.99));
+    std::vector<Result> few(3, result_of("", 0.99));
+    few[0] = result_of("a", 0.99);
+    EXPECT_EQ(improved(result, lines, look, few, changed).text, "a b c") << "most rows are blank";
+    EXPECT_FALSE(changed);
+    few[2] = result_of("c", 0.99);
+    EXPECT_EQ(improved(result, lines, look, few, changed).text, "a\nc") << "without a blank line";
+    EXPECT_TRUE(changed);
     stopped[1].finish_reason = FinishReason::time_limit;
     EXPECT_EQ(improved(result, lines, look, stopped, changed).text, "a b c");
     EXPECT_FALSE(changed);
@@ -205,6 +212,12 @@ TEST(SecondLook, JoinsPieces) {
   EXPECT_EQ(joined.finish_reason, FinishReason::repetition);
   EXPECT_EQ(joined.completion_tokens, 4);
   EXPECT_NEAR(joined.mean_logprob, std::log(0.5) / 2, 1e-6) << "each token counts";
+}
+
+TEST(SecondLook, JoinsPiecesWithoutText) {
+  const Result blank = result_of("", 0.9), a = result_of("a", 0.9), b = result_of("b", 0.9);
+  EXPECT_EQ(joined_results(std::vector{blank, a, blank, b, blank}).text, "a\nb") << "no blank lines";
+  EXPECT_EQ(joined_results(std::vector{blank, blank}).text, "");
 }
 
 }  // namespace
