@@ -67,6 +67,8 @@ JobOptions job_options(const ParseArguments& arguments, const std::string& model
   return {{"version", std::string(version())},
           {"model", model},
           {"layout model", layout},
+          {"--quantize", arguments.model.load.quantization == Quantization::int8 ? "int8" : "none"},
+          {"--dtype", cat(static_cast<int>(arguments.model.load.dtype))},
           {"--regions", cat(static_cast<int>(arguments.regions))},
           {"--threshold", cat(arguments.threshold)},
           {"--format", join(kinds, ",")},

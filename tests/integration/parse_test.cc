@@ -274,6 +274,10 @@ TEST_F(Parse, ResumeReadsWhatHasChangedAndWhatIsNew) {
       parse({"--text-layer", "only", "--resume", "--dpi", "100", "-o", out(), out("in")});
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_THAT(other.err, HasSubstr("begun with other options (--dpi)"));
+  const ProcessResult coarse = parse(
+      {"--text-layer", "only", "--resume", "--quantize", "int8", "--dtype", "fp32", "-o", out(), out("in")});
+  EXPECT_EQ(coarse.exit_code, 2);
+  EXPECT_THAT(coarse.err, HasSubstr("begun with other options (--quantize, --dtype)"));
   // Without --resume all is read anew.
   arguments.pop_back();
   EXPECT_EQ(pages_read(parse(arguments)), 6);
