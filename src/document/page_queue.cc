@@ -419,7 +419,7 @@ Job PageQueue::submit_row(std::int64_t index, const Image& row) {
   ReadOptions read = row_options(options_.divider->read_options(), row);
   read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
   const engine::Request request = prepare(text_picture(row), read);
-  const Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
+  Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
   const std::lock_guard lock(mutex_);
   slots_[index].again.push_back(job);
   if (cancelled_) job.cancel();
