@@ -70,6 +70,8 @@ std::string head_of(const BenchReport& report) {
 }
 
 std::string to_json(const BenchReport& report) {
+  // null where the machine's peak is not known
+  const auto known = [](double value) { return value > 0 ? OrderedJson(value) : OrderedJson(); };
   OrderedJson cases = OrderedJson::array();
   for (const BenchCase& c : report.cases) {
     OrderedJson json = {{"phase", phase_name(c.phase)}};
@@ -88,8 +90,6 @@ std::string to_json(const BenchReport& report) {
     json["rate"] = c.rate;
     json["operations"] = c.operations;
     json["bytes"] = c.bytes;
-    // null where the machine's peak is not known
-    const auto known = [](double value) { return value > 0 ? OrderedJson(value) : OrderedJson(); };
     json["share_of_arithmetic"] = known(c.share_of_arithmetic);
     json["share_of_memory"] = known(c.share_of_memory);
     cases.push_back(std::move(json));
@@ -102,10 +102,10 @@ std::string to_json(const BenchReport& report) {
                             {"threads", report.threads},
                             {"weight_bytes", report.weight_bytes},
                             {"peaks",
-                             {{"fp32", report.peaks.fp32},
-                              {"bf16", report.peaks.bf16},
-                              {"int8", report.peaks.int8},
-                              {"bytes", report.peaks.bytes}}},
+                             {{"fp32", known(report.peaks.fp32)},
+                              {"bf16", known(report.peaks.bf16)},
+                              {"int8", known(report.peaks.int8)},
+                              {"bytes", known(report.peaks.bytes)}}},
                             {"cases", std::move(cases)}};
   return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }

@@ -256,6 +256,8 @@ TEST(Bench, MeasuresEveryCaseOfASmallModel) {
     EXPECT_TRUE(one["share_of_memory"].is_null()) << one;
   }
   EXPECT_THAT(phases, ElementsAre("vision", "vision", "prefill", "decode", "decode"));
+  for (const char* peak : {"fp32", "bf16", "int8", "bytes"})
+    EXPECT_TRUE(answer["peaks"][peak].is_null()) << peak;
   EXPECT_EQ(answer["cases"][1]["patches"], 64);
   EXPECT_EQ(answer["cases"][4]["sequences"], 3);
   const ProcessResult table = run({"bench", "--no-peaks", "--pictures", "56x56", "--prompts", "none",
