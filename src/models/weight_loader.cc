@@ -75,9 +75,8 @@ std::vector<std::int64_t> places_in_row(const Shape& stored, const std::vector<i
 std::string list(const std::string& what, const std::vector<std::string>& items) {
   if (items.empty()) return "";
   const std::int64_t shown = std::min(std::ssize(items), kListed);
-  std::string text =
-      cat("\n", what, " (", items.size(), "):\n  ", join(std::span(items).first(shown), "\n  "));
-  if (std::ssize(items) > shown) text += cat("\n  and ", std::ssize(items) - shown, " more");
+  std::string text = cat("; ", what, " (", items.size(), "): ", join(std::span(items).first(shown), ", "));
+  if (std::ssize(items) > shown) text += cat(" and ", std::ssize(items) - shown, " more");
   return text;
 }
 
@@ -399,7 +398,7 @@ LoadedTensors WeightLoader::finish() {
   }
   const std::string text =
       list("missing", missing_) + list("of another shape", misshapen_) + list("unexpected", unexpected);
-  if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json:" + text);
+  if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json" + text);
   if (converted_ > 0) note(cat(converted_, " matrices were converted to bf16"));
   if (quantized_ > 0) note(cat(quantized_, " matrices were converted to eight bits"));
   return std::move(loaded_);
