@@ -76,7 +76,7 @@ TEST_P(Int8Test, Epilogues) {
 TEST_P(Int8Test, LargestSums) {
   const std::int64_t in = 4608, out = 40;
   std::vector<std::int8_t> w(in * out);
-  for (std::int64_t i = 0; i < in * out; ++i) w[i] = i / in % 2 ? std::int8_t{127} : std::int8_t{-127};
+  for (std::int64_t i = 0; i < in * out; ++i) w[i] = i / in % 2 ? std::int8_t{127} : std::int8_t{-128};
   for (const std::int64_t rows : {2, 20}) {
     Numbers x(rows * in, 3);
     for (std::int64_t i = in; i < 2 * in; ++i) x[i] = -3;
