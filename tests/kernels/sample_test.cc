@@ -25,7 +25,11 @@ class SampleTest : public KernelTest {
       EXPECT_EQ(actual[r].id, expected[r].id) << "row " << r;
       // log Σexp: a sum of exact terms in parts of 256, each within 2 units.
       EXPECT_NEAR(actual[r].logprob, expected[r].logprob, 256 * kUnit32) << "row " << r;
-      EXPECT_EQ(actual[r].top, expected[r].top) << "row " << r;
+      ASSERT_EQ(actual[r].top.size(), expected[r].top.size()) << "row " << r;
+      for (std::size_t i = 0; i < actual[r].top.size(); ++i) {
+        EXPECT_EQ(actual[r].top[i].first, expected[r].top[i].first) << "row " << r << ", best id " << i;
+        EXPECT_NEAR(actual[r].top[i].second, expected[r].top[i].second, 256 * kUnit32) << "row " << r;
+      }
     }
   }
 };
@@ -90,6 +94,50 @@ TEST_P(SampleTest, MixedRows) {
     for (SamplingRow& row : rows) row.position = position;
     expect_same(random(6 * vocab, -4, 4), vocab, rows, "position " + std::to_string(position), seen);
   }
+}
+
+// Cuts that keep a few of many ids, most of them, and all; flat and steep; equal logits in plenty.
+TEST_P(SampleTest, CutsOfALargeVocabulary) {
+  const std::int64_t vocab = 3000;
+  std::vector<SamplingRow> rows;
+  for (const float temperature : {0.05f, 1.0f, 4.0f}) {
+    for (const float top_p : {0.0f, 0.3f, 0.95f, 1.0f}) {
+      for (const float min_p : {0.0f, 0.2f}) {
+        for (const std::int32_t top_k : {0, 100}) {
+          SamplingRow row;
+          row.temperature = temperature;
+          row.top_p = top_p;
+          row.min_p = min_p;
+          row.top_k = top_k;
+          row.top_logprobs = 5;
+          rows.push_back(row);
+        }
+      }
+    }
+  }
+  const std::int64_t count = std::ssize(rows) * vocab;
+  for (std::int32_t position = 0; position < 3; ++position) {
+    for (SamplingRow& row : rows) row.position = position;
+    expect_same(random(count, -8, 8), vocab, rows, "position " + std::to_string(position));
+    Numbers coarse = random(count, -8, 8);
+    for (float& logit : coarse) logit = std::round(logit);
+    expect_same(coarse, vocab, rows, "equal logits, position " + std::to_string(position));
+  }
+}
+
+// A temperature so low that quotients overflow, and a penalty that makes a logit infinite.
+TEST_P(SampleTest, ExtremeParameters) {
+  SamplingRow cold, penalty;
+  cold.temperature = 1e-38f;
+  penalty.repetition_penalty = 1e-38f;
+  const std::int64_t vocab = 100;
+  Numbers logits = random(2 * vocab, -20, 20);
+  logits[7] = 21;
+  expect_same(logits, vocab, {cold, SamplingRow{}}, "cold");
+  EXPECT_EQ(run(*tested_, logits, vocab, {cold, SamplingRow{}})[0].id, 7);
+  logits[vocab + 3] = 30;
+  EXPECT_EQ(run(*tested_, logits, vocab, {SamplingRow{}, penalty}, {{}, {3}})[1].id,
+            run(*ref_, logits, vocab, {SamplingRow{}, penalty}, {{}, {3}})[1].id);
 }
 
 // The tables of a step may have more rows than the logits of this one; those rows stay as they are.

@@ -129,18 +129,26 @@ void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std:
 
 std::span<float> thread_logits(std::int64_t vocab) { return grown(scratch.logits, vocab); }
 
+std::span<float> usable_logits(std::span<float> logits, const SamplingRow& row) {
+  return row.vocab_limit > 0 && row.vocab_limit < std::ssize(logits) ? logits.first(row.vocab_limit) : logits;
+}
+
+void penalize_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r) {
+  const float penalty = sampling_row(tables, r).repetition_penalty;
+  if (penalty == 1) return;
+  const std::int32_t* seen = tables.seen.as<std::int32_t>();
+  GLMOCR_CHECK(seen);
+  penalize(logits, penalty, seen + r * tables.seen.row_stride());
+}
+
 void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r) {
   const SamplingRow row = sampling_row(tables, r);
-  if (row.vocab_limit > 0 && row.vocab_limit < std::ssize(logits)) logits = logits.first(row.vocab_limit);
+  logits = usable_logits(logits, row);
   if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
     put_failed(tables, r);
     return;
   }
-  if (row.repetition_penalty != 1) {
-    const std::int32_t* seen = tables.seen.as<std::int32_t>();
-    GLMOCR_CHECK(seen);
-    penalize(logits, row.repetition_penalty, seen + r * tables.seen.row_stride());
-  }
+  penalize_row(logits, tables, r);
   const auto best = std::max_element(logits.begin(), logits.end());  // the lowest id among equals
   const double normalizer = log_sum_exp(logits, *best);
   const auto logprob = [&](std::int32_t id) -> float { return logits[id] - normalizer; };

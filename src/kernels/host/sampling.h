@@ -22,8 +22,14 @@ void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std:
 // Memory of the calling thread for one row of logits in fp32, valid until its next call.
 std::span<float> thread_logits(std::int64_t vocab);
 
-// Ops::sample for row r of the tables; changes the logits.
+// Ops::sample for row r of the tables; changes the logits. Plain: exponentials one by one, ids sorted.
 void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r);
+
+// The logits that the row may choose from.
+std::span<float> usable_logits(std::span<float> logits, const SamplingRow& row);
+
+// The row's repetition penalty for the ids whose bit is set in row r of the tables' `seen`.
+void penalize_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r);
 
 // Ops::advance.
 void advance_tables(const DecodeTables& tables, const SamplingTables& sampling);
