@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,19 @@ struct Bench {
       if (dtype == DType::bf16) host.as<bf16>()[i] = to_bf16(value);
     }
     device->upload(bytes.data(), t);
+    return t;
+  }
+  // A few logits far above the others, as those of a model that reads.
+  Tensor spread_logits(const Shape& shape, DType dtype) {
+    std::mt19937 random(1);
+    std::normal_distribution<float> spread(0, 6);
+    std::vector<float> values(shape.numel());
+    for (float& value : values) value = spread(random);
+    if (dtype == DType::f32) return upload(values, shape);
+    std::vector<bf16> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+    const Tensor t = device->scratch(shape, dtype);
+    device->upload(rounded.data(), t);
     return t;
   }
   template <class T>
@@ -189,7 +203,7 @@ struct Bench {
     tables.logprobs = device->scratch({rows}, DType::f32);
     tables.top_ids = device->scratch({rows, most}, DType::i32);
     tables.top_logprobs = device->scratch({rows, most}, DType::f32);
-    const Tensor logits = numbers({rows, vocab}, compute);
+    const Tensor logits = spread_logits({rows, vocab}, compute);
     report(what, time([&] { device->ops().sample(logits, tables); }), 0, logits.bytes(), compute);
   }
 };
@@ -241,6 +255,9 @@ void sampling(Bench& bench, DType type) {
     bench.sample("greedy", row, rows, type);
     row.top_logprobs = 5;
     bench.sample("5 logprobs", row, rows, type);
+    row = {};
+    row.repetition_penalty = 1.1f;
+    bench.sample("penalty", row, rows, type);
     row = {};
     row.temperature = 0.8f;
     row.top_k = 50;
