@@ -10,8 +10,9 @@ two pictures, a prompt of 417 tokens (that of a picture of 560x560) and of 1,000
 with 100 tokens from pixels to the last token.
 
 llama.cpp (--gguf): pip install numpy; pip install --no-binary llama-cpp-python llama-cpp-python==0.3.36, which builds its source package for
-this processor, then bench/make_gguf.py SNAPSHOT SOURCE FOLDER --types bf16,f16,q8_0. Of each type, attention is flash attention or not,
-whichever is faster for a picture of 560x560. transformers: as tools/make_golden.py needs; the faster type of bf16 and fp32 likewise.
+this processor, then bench/make_gguf.py SNAPSHOT SOURCE FOLDER --types bf16,f16,q8_0. It is measured with q8_0 and with the faster one of
+the other types, each with flash attention or without, whichever is faster for a picture of 560x560. transformers: as
+tools/make_golden.py needs; the faster type of bf16 and fp32 likewise.
 
 --isa holds all three to an instruction set: glm-ocr by its device, transformers by the variables of oneDNN, MKL and ATen, llama.cpp by
 --llama-libraries, a folder with libraries built for it. Bind the command to processors by taskset: taskset -c 0,1 bench/compare_cpu.py …
@@ -128,7 +129,9 @@ def faster(peers: list[Peer], case: dict) -> Peer:
         return peers[0]
     for peer in peers:
         peer.seconds(case)
-    best = min(peers, key=lambda peer: peer.seconds(case))
+    seconds = {peer: peer.seconds(case) for peer in peers}
+    print("; ".join(f"{peer.name} {1e3 * of:.0f} ms" for peer, of in seconds.items()), flush=True)
+    best = min(peers, key=seconds.get)
     for peer in peers:
         if peer is not best:
             peer.close()
@@ -141,18 +144,27 @@ def start_peers(options: argparse.Namespace) -> list:
     peers = [Program("glm-ocr", options, [])]
     if options.int8:
         peers.append(Program("glm-ocr int8", options, ["--quantize", "int8"]))
+    return peers + llama_peers(options, common, probe) + transformers_peers(options, common, probe)
+
+
+def llama_peers(options: argparse.Namespace, common: list[str], probe: dict) -> list[Peer]:
     libraries = {name: options.llama_libraries for name in ("LLAMA_CPP_LIB_PATH", "MTMD_CPP_LIB") if options.llama_libraries}
+    choices: dict[bool, list[Peer]] = {False: [], True: []}
     for text in sorted(Path(options.gguf).glob("text-*.gguf")) if options.gguf else []:
         kind = text.stem.removeprefix("text-")
         command = [str(HERE / "peer_llama_cpp.py"), str(text), str(text.with_name(f"vision-{kind}.gguf")), *common]
-        choices = [Peer(f"llama.cpp {kind}, flash {flash}", [*command, "--flash-attention", flash], libraries) for flash in ("on", "off")]
-        peers.append(faster(choices, probe))
-    if options.transformers:
-        command = [str(HERE / "peer_transformers.py"), options.snapshot, *common]
-        environment = ENVIRONMENTS.get(options.isa, {}) | {"OMP_NUM_THREADS": str(options.threads)}
-        choices = [Peer(f"transformers {kind}", [*command, "--dtype", kind], environment) for kind in options.transformers.split(",")]
-        peers.append(faster(choices, probe))
-    return peers
+        for flash in ("on", "off"):
+            name = f"llama.cpp {kind}" + (", flash" if flash == "on" else "")
+            choices[kind == "q8_0"].append(Peer(name, [*command, "--flash-attention", flash], libraries))
+    return [faster(some, probe) for some in choices.values() if some]
+
+
+def transformers_peers(options: argparse.Namespace, common: list[str], probe: dict) -> list[Peer]:
+    if not options.transformers:
+        return []
+    command = [str(HERE / "peer_transformers.py"), options.snapshot, *common]
+    environment = ENVIRONMENTS.get(options.isa, {}) | {"OMP_NUM_THREADS": str(options.threads)}
+    return [faster([Peer(f"transformers {kind}", [*command, "--dtype", kind], environment) for kind in options.transformers.split(",")], probe)]
 
 
 def all_cases(options: argparse.Namespace) -> dict[str, dict]:
@@ -171,13 +183,13 @@ def all_cases(options: argparse.Namespace) -> dict[str, dict]:
 
 def measure(peers: list, name: str, case: dict, runs: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for run in range(runs + 1):
+    # glm-ocr warms up by itself each time; for pictures that take very long the others are warm by then.
+    for peer in peers:
+        if isinstance(peer, Peer) and case.get("width", 0) * case.get("height", 0) <= PAGE[0] * PAGE[1]:
+            peer.seconds(case)
+    for _ in range(runs):
         for peer in peers:
-            # glm-ocr warms up by itself each time.
-            if run > 0 or isinstance(peer, Peer):
-                seconds = peer.seconds(case)
-                if run > 0:
-                    times[peer.name].append(seconds)
+            times[peer.name].append(peer.seconds(case))
     print(f"{name:18}" + "".join(f"{1e3 * statistics.median(times[peer.name]):22.1f}" for peer in peers), flush=True)
     return times
 
@@ -205,6 +217,24 @@ def print_ratios(medians: dict[str, dict[str, float]]) -> None:
                 print(f"{name}: {own} is as many times as fast as {others}")
 
 
+def record(options: argparse.Namespace, peers: list, times: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
+    """The medians so far, which are written to --json too."""
+    medians = with_sums({name: {peer: statistics.median(values) for peer, values in of.items()} for name, of in times.items()})
+    if options.json:
+        everything = {
+            "date": datetime.date.today().isoformat(),
+            "processor": processor(),
+            "threads": options.threads,
+            "isa": options.isa or "the best one",
+            "clock": options.clock,
+            "versions": {peer.name: peer.about["ready"] for peer in peers},
+            "median_ms": {name: {peer: round(1e3 * value, 2) for peer, value in of.items()} for name, of in medians.items()},
+            "all_ms": {name: {peer: [round(1e3 * value, 2) for value in values] for peer, values in of.items()} for name, of in times.items()},
+        }
+        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    return medians
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -225,21 +255,11 @@ def main() -> None:
     options = parser.parse_args()
     peers = start_peers(options)
     print(f"{'milliseconds':18}" + "".join(f"{peer.name:>22}" for peer in peers), flush=True)
-    times = {name: measure(peers, name, case, options.runs) for name, case in all_cases(options).items()}
-    medians = with_sums({name: {peer: statistics.median(values) for peer, values in of.items()} for name, of in times.items()})
+    times, medians = {}, {}
+    for name, case in all_cases(options).items():
+        times[name] = measure(peers, name, case, options.runs)
+        medians = record(options, peers, times)
     print_ratios(medians)
-    if options.json:
-        record = {
-            "date": datetime.date.today().isoformat(),
-            "processor": processor(),
-            "threads": options.threads,
-            "isa": options.isa or "the best one",
-            "clock": options.clock,
-            "versions": {peer.name: peer.about["ready"] for peer in peers},
-            "median_ms": {name: {peer: round(1e3 * value, 2) for peer, value in of.items()} for name, of in medians.items()},
-            "all_ms": {name: {peer: [round(1e3 * value, 2) for value in values] for peer, values in of.items()} for name, of in times.items()},
-        }
-        Path(options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for peer in peers:
         peer.close()
 

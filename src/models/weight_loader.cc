@@ -38,8 +38,18 @@ float value_at(const std::byte* data, DType dtype, std::int64_t i) {
 
 // Values of any type as fp32; `data` may be misaligned.
 void widen(const std::byte* data, DType dtype, std::vector<float>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = value_at(data, dtype, static_cast<std::int64_t>(i));
+  const std::int64_t count = std::ssize(values);
+  if (dtype == DType::f32) {
+    std::memcpy(values.data(), data, count * sizeof(float));
+  } else if (dtype == DType::bf16) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      bf16 value;
+      std::memcpy(&value, data + i * 2, sizeof value);
+      values[i] = to_float(value);
+    }
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) values[i] = value_at(data, dtype, i);
+  }
 }
 
 // [out, in, a, b] becomes [out, a, b, in].

@@ -83,21 +83,64 @@ float quantize(const T* row, int64_t k, char* to) {
   return whole ? most / 127 : __builtin_nanf("");
 }
 
+// kLanes rows of kSquare values, four of which are a lane, become columns of as many steps, kColumns apart.
+constexpr int64_t kSquare = 4 * kLanes;
+GLMOCR_INLINE void pack_square(const int8_t* rows, int64_t stride, int8_t* to) {
+  F words[kLanes];
+  for (int r = 0; r < kLanes; ++r) __builtin_memcpy(&words[r], rows + r * stride, sizeof(F));
+  transpose(words);
+  for (int i = 0; i < kLanes; ++i) {
+    if constexpr (kByteDepth == 4) {
+      __builtin_memcpy(to + i * kColumns * 4, &words[i], sizeof(F));
+    } else {
+      int32_t four[kLanes];
+      int16_t first[kLanes], second[kLanes];
+      __builtin_memcpy(four, &words[i], sizeof four);
+      for (int lane = 0; lane < kLanes; ++lane) {
+        first[lane] = static_cast<int16_t>(four[lane]);
+        second[lane] = static_cast<int16_t>(four[lane] >> 16);
+      }
+      __builtin_memcpy(to + i * kColumns * 4, first, sizeof first);
+      __builtin_memcpy(to + i * kColumns * 4 + kColumns * 2, second, sizeof second);
+    }
+  }
+}
+
+// What the sums of a panel begin with, behind its weights: what kByteOffset adds to the values of a word is taken off.
+void store_begin(int8_t* panel, int64_t steps) {
+  constexpr int32_t kOnes = kByteDepth == 4 ? 0x01010101 : 0x00010001;
+  const int32_t zeros[kLanes] = {};
+  I first = load_ints(zeros), second = first;
+  for (int64_t step = 0; kByteOffset != 0 && step < steps; ++step) {
+    first = add_byte_products(first, kOnes, panel + step * kByteDepth * kColumns);
+    second = add_byte_products(second, kOnes, panel + step * kByteDepth * kColumns + kLanes * kByteDepth);
+  }
+  int32_t sums[kColumns];
+  __builtin_memcpy(sums, &first, sizeof first);
+  __builtin_memcpy(sums + kLanes, &second, sizeof second);
+  for (int32_t& sum : sums) sum *= -kByteOffset;
+  __builtin_memcpy(panel + steps * kByteDepth * kColumns, sums, sizeof sums);
+}
+
 }  // namespace
 
 void pack_bytes(const int8_t* rows, int64_t stride, int64_t count, int64_t k, void* panel) {
   auto* to = static_cast<int8_t*>(panel);
-  int32_t sums[kColumns] = {};
-  for (int64_t step = 0; step < steps_of(k); ++step) {
+  const int64_t steps = steps_of(k);
+  const int64_t squares = count == kColumns ? k / kSquare : 0;  // whole ones
+  for (int64_t i = 0; i < squares; ++i) {
+    pack_square(rows + i * kSquare, stride, to + i * kSquare * kColumns);
+    pack_square(rows + i * kSquare + kLanes * stride, stride, to + i * kSquare * kColumns + kLanes * kByteDepth);
+  }
+  for (int64_t step = squares * kSquare / kByteDepth; step < steps; ++step) {
     for (int64_t column = 0; column < kColumns; ++column) {
       for (int64_t i = step * kByteDepth; i < (step + 1) * kByteDepth; ++i) {
-        *to = column < count && i < k ? rows[column * stride + i] : int8_t{0};
-        sums[column] += *to++;
+        to[step * kByteDepth * kColumns + column * kByteDepth + i % kByteDepth] =
+            column < count && i < k ? rows[column * stride + i] : int8_t{0};
       }
     }
   }
-  for (int32_t& sum : sums) sum *= -kByteOffset;
-  __builtin_memcpy(to, sums, sizeof sums);
+  store_begin(to, steps);
 }
 
 void quantize_rows(const ConstRows& x, int64_t count, int64_t k, int64_t stride, void* group, float* scales,
