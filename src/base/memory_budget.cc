@@ -34,6 +34,10 @@ void MemoryBudget::give_back(std::int64_t bytes) {
   used_ -= bytes;
 }
 
+bool MemoryBudget::has_room_to_prepare(std::int64_t bytes) const {
+  return limit_ == 0 || used() + bytes <= limit_ / 4 * 3;
+}
+
 std::int64_t MemoryBudget::used() const {
   const std::lock_guard lock(mutex_);
   return used_;

@@ -20,6 +20,10 @@ class MemoryBudget {
   bool try_take(std::int64_t bytes);
   void give_back(std::int64_t bytes);
 
+  // Whether weights of so many bytes are worth a copy in a layout of the device: a quarter of the limit stays for what
+  // runs on them. Where not, they are used where their file is mapped.
+  bool has_room_to_prepare(std::int64_t bytes) const;
+
   std::int64_t limit() const { return limit_; }
   std::int64_t used() const;
   std::int64_t peak() const;

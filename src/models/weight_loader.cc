@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/memory_budget.h"
 #include "base/numbers.h"
 #include "base/threads.h"
 #include "tensor/int8.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr std::int64_t kPoolBytes = 1 << 18;   // vectors share buffers of this size
 constexpr std::int64_t kPoolAlignment = 64;    // of a vector in its buffer
 constexpr std::int64_t kBlockBytes = 1 << 18;  // converted and uploaded together
+constexpr std::int64_t kInt8RowBytes = 64;     // that a device may add to a row in eight bits, its scale included
 constexpr std::int64_t kListed = 10;           // tensors that an error names of each kind
 
 // The type of a tensor, which `find` has checked.
@@ -274,7 +276,7 @@ void quantize_rows(const std::byte* rows, DType type, const Tensor& values, floa
 std::vector<Weight> WeightLoader::prepare_int8(const StoredTensor& stored, const StoredTensor* scales,
                                                int parts) {
   const std::int64_t rows = stored.shape[0];
-  std::vector<std::int8_t> made;
+  std::vector<std::int8_t> made;  // does not outlive this call, so the device must have room for a copy
   std::vector<float> factors(rows);
   Tensor values(const_cast<std::byte*>(stored.data), stored.shape, DType::i8);
   if (scales) {
@@ -287,15 +289,19 @@ std::vector<Weight> WeightLoader::prepare_int8(const StoredTensor& stored, const
     ++quantized_;
   }
   std::vector<Weight> weights;
+  std::int64_t in_place = 0;
   for (int part = 0; part < parts; ++part) {
     const std::int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
     Buffer owner;
-    weights.push_back(device_.prepare_int8(values.slice(0, begin, end),
-                                           Tensor(factors.data() + begin, {end - begin}, DType::f32), owner));
+    const Tensor own = values.slice(0, begin, end);
+    weights.push_back(device_.prepare_int8(own, Tensor(factors.data() + begin, {end - begin}, DType::f32), owner));
+    if (weights.back().data.data == own.data) in_place += own.bytes();
     loaded_.copied_bytes += owner.bytes();
     keep(std::move(owner));
   }
-  release(stored);
+  loaded_.mapped_bytes += in_place;
+  if (in_place > 0) ++without_room_;
+  if (in_place == 0) release(stored);
   return weights;
 }
 
@@ -333,8 +339,12 @@ std::vector<Weight> WeightLoader::linear_parts(const std::string& prefix, int pa
     const bool eight_bits = stored->dtype_name == "I8";
     const StoredTensor* scales =
         eight_bits ? find(prefix + ".weight_scale", {{rows, 1}, Shape{rows}}) : nullptr;
-    if (scales || (quantizes_ && !eight_bits)) weights = prepare_int8(*stored, scales, parts);
-    if (!eight_bits && !quantizes_) {
+    // What has no room in eight bits is used as it is stored.
+    const bool has_room = device_.memory()->has_room_to_prepare(rows * (in_features + kInt8RowBytes));
+    if (!has_room && quantizes_ && !eight_bits) ++without_room_;
+    const bool becomes_eight_bits = quantizes_ && !eight_bits && has_room;
+    if (scales || becomes_eight_bits) weights = prepare_int8(*stored, scales, parts);
+    if (!eight_bits && !becomes_eight_bits) {
       weights = prepare_parts(*stored, as_stored(stored->shape), WeightUse::linear, parts);
     }
   }
@@ -410,6 +420,10 @@ LoadedTensors WeightLoader::finish() {
       list("missing", missing_) + list("of another shape", misshapen_) + list("unexpected", unexpected);
   if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json" + text);
   if (converted_ > 0) note(cat(converted_, " matrices were converted to bf16"));
+  if (without_room_ > 0) {
+    note(cat(without_room_, " matrices are used as their file holds them, which is slower: the memory limit has no room ",
+             "for prepared ones"));
+  }
   if (quantized_ > 0) note(cat(quantized_, " matrices were converted to eight bits"));
   return std::move(loaded_);
 }

@@ -107,7 +107,9 @@ class Device {
   // Whether Ops::linear takes weights in eight bits.
   virtual bool multiplies_int8() const { return false; }
   // A matrix in eight bits for Ops::linear, without bias: values [out, in] i8 and scales [out] f32 in host memory. It is
-  // copied into `owner`. Throws Error{memory}, and Error{device} where multiplies_int8() is false, as the default does.
+  // copied into `owner`; only where the memory budget has no room to prepare it, `owner` may get the scales alone, and
+  // the values are used in place, for as long as the weight is. Throws Error{memory}, and Error{device} where
+  // multiplies_int8() is false, as the default does.
   virtual Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner);
 
   // Bytes of one page in all layers (spec.pages is ignored).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
 
+#include "base/memory_budget.h"
 #include "kernel_test.h"
 #include "tensor/int8.h"
 
@@ -86,6 +87,27 @@ TEST_P(Int8Test, LargestSums) {
                                      make_int8_weight(device, w, Numbers(out, 0.5f)));
         },
         {0, 0, 0}, "largest sums");
+  }
+}
+
+// Where the memory limit has no room for a layout of its own, a device uses the values where they are; the bits are the same.
+TEST_P(Int8Test, InPlaceWhereMemoryIsShort) {
+  if (!tested_->name().starts_with("cpu")) GTEST_SKIP() << "no budget of ordinary memory";
+  constexpr std::int64_t kLimit = 2 << 20;
+  const auto budget = std::make_shared<MemoryBudget>(kLimit);
+  const auto small = open_device("cpu:" + tested_->isa(), {.threads = 2, .memory = budget});
+  const MemoryShare others(budget, kLimit / 4 * 3, "others");
+  for (const std::int64_t rows : {1, 7, 40}) {
+    const std::int64_t in = 133, out = 67;
+    const Numbers x = random(rows * in), scales = random(out, 0.001f, 0.01f);
+    const std::vector<std::int8_t> w = random_int8(in * out);
+    const auto product = [&](Device& device, bool in_place) {
+      const ArenaScope scope(device);
+      const Weight weight = make_int8_weight(device, w, scales);
+      EXPECT_EQ(weight.data.data == w.data(), in_place);
+      return download(device, device.ops().linear(make(device, x, {rows, in}, dtype_), weight));
+    };
+    EXPECT_EQ(product(*small, true), product(*tested_, false)) << rows << " rows";
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/memory_budget.h"
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/peaks.h"
@@ -68,17 +69,23 @@ void ask_for_huge_pages(const Buffer& buffer) {
 Weight CpuDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) {
   GLMOCR_CHECK(values.rank() == 2 && values.is_contiguous() && scales.numel() == values.size(0));
   const std::int64_t out = values.size(0), in = values.size(1);
-  const std::int64_t panels = round_up<std::int64_t>(cpu::packed_bytes(isa_, out, in), 64);
+  const std::int64_t packed = round_up<std::int64_t>(cpu::packed_bytes(isa_, out, in), 64);
+  const bool in_place = !memory()->has_room_to_prepare(packed);
+  const std::int64_t panels = in_place ? 0 : packed;
   owner = allocate(panels + scales.bytes());
   ask_for_huge_pages(owner);
   Weight weight;
-  weight.data = owner.view({panels}, DType::i8);
-  cpu::pack_bytes(isa_, pool(), values, weight.data);
+  if (in_place) {
+    weight.data = borrow(values);
+  } else {
+    weight.data = owner.view({panels}, DType::i8);
+    cpu::pack_bytes(isa_, pool(), values, weight.data);
+    weight.layout = WeightLayout::bytes;
+  }
   weight.scale = owner.view({out}, DType::f32, panels);
   upload(scales.data, weight.scale);
   weight.out_features = out;
   weight.in_features = in;
-  weight.layout = WeightLayout::bytes;
   return weight;
 }
 

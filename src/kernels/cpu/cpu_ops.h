@@ -67,6 +67,7 @@ class CpuOps final : public Ops {
   void dense(const Product& product);
   void few_rows_in_bytes(const Product& product);
   void dense_in_bytes(const Product& product);
+  const void* panel_of_bytes(const Product& p, std::int64_t column, std::byte* memory) const;
   void dense_onednn(const Product& product);
   void convolve_panels(const Tensor& x, const Weight& weight, const Window& window,
                        const ConvolutionOptions& options, const Tensor& y);

@@ -69,7 +69,7 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   const Product product{x, weight, options, output(options.out, {rows, out}, x.dtype), rows, in, out};
   if (rows == 0 || out == 0) return product.y;
   const ArenaScope scope(device_);
-  if (weight.layout == WeightLayout::bytes) {
+  if (weight.data.dtype == DType::i8) {
     rows <= kFewRows ? few_rows_in_bytes(product) : dense_in_bytes(product);
   } else if (options.rows == RowClass::few) {
     few_rows(product);
@@ -207,6 +207,15 @@ void pack_bytes(const Isa& isa, ThreadPool& pool, const Tensor& values, const Te
   });
 }
 
+// The panel of eight bits that begins with this column; where weights lie as they are stored, it is packed into `memory`.
+const void* CpuOps::panel_of_bytes(const Product& p, std::int64_t column, std::byte* memory) const {
+  const std::int64_t unit = kernels_.byte_columns, panel = bytes_panel(p.in, unit, kernels_.byte_depth);
+  if (p.weight.layout == WeightLayout::bytes) return at(p.weight.data, column / unit * panel);
+  kernels_.pack_bytes(p.weight.data.as<std::int8_t>() + column * p.in, p.in, std::min(unit, p.out - column), p.in,
+                      memory);
+  return memory;
+}
+
 // Eight bits, bound by reading the weights: all rows pass by each panel while it is in the cache. As many groups as the
 // kernel's rows ask for, of nearly equal size.
 void CpuOps::few_rows_in_bytes(const Product& p) {
@@ -225,14 +234,17 @@ void CpuOps::few_rows_in_bytes(const Product& p) {
   constexpr std::int64_t kTaskBytes = 256 << 10;
   const std::int64_t panels = std::clamp<std::int64_t>(kTaskBytes / panel, 1, 32);
   const auto body = [&](std::int64_t begin, std::int64_t end) {
-    float* tile = thread_floats(p.rows * columns_unit);
+    const std::int64_t tile_bytes = round_up<std::int64_t>(p.rows * columns_unit * 4, 64);
+    std::byte* scratch = thread_scratch(tile_bytes + panel);
+    auto* tile = reinterpret_cast<float*>(scratch);
     for (std::int64_t column = begin * columns_unit; column < std::min(end * columns_unit, p.out);
          column += columns_unit) {
       const std::int64_t n = std::min(columns_unit, p.out - column);
+      const void* weights = panel_of_bytes(p, column, scratch + tile_bytes);
       for (std::int64_t row = 0; row < p.rows; row += most) {
-        kernels_.bytes({memory + row / most * group_bytes, most, scales + row,
-                        at(p.weight.data, column / columns_unit * panel), p.weight.scale.as<float>() + column,
-                        std::min(most, p.rows - row), n, p.in, tile + row * columns_unit, columns_unit});
+        kernels_.bytes({memory + row / most * group_bytes, most, scales + row, weights,
+                        p.weight.scale.as<float>() + column, std::min(most, p.rows - row), n, p.in,
+                        tile + row * columns_unit, columns_unit});
       }
       kernels_.epilogue(p.epilogue(0, column, p.rows, n, {tile, columns_unit, Type::f32}));
     }
@@ -274,11 +286,13 @@ void CpuOps::dense_in_bytes(const Product& p) {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t row = task % row_parts * rows, column = task / row_parts * columns;
         const std::int64_t m = std::min(rows, count - row), n = std::min(columns, p.out - column);
-        float* tile = thread_floats(rows * columns);
+        const std::int64_t tile_bytes = round_up<std::int64_t>(rows * columns * 4, 64);
+        std::byte* scratch = thread_scratch(tile_bytes + panel);
+        auto* tile = reinterpret_cast<float*>(scratch);
         for (std::int64_t c = 0; c < n; c += columns_unit) {
+          const void* weights = panel_of_bytes(p, column + c, scratch + tile_bytes);
           for (std::int64_t r = 0; r < m; r += unit) {
-            kernels_.bytes({groups + (row + r) / unit * group_bytes, unit, scales + row + r,
-                            at(p.weight.data, (column + c) / columns_unit * panel),
+            kernels_.bytes({groups + (row + r) / unit * group_bytes, unit, scales + row + r, weights,
                             p.weight.scale.as<float>() + column + c, std::min(unit, m - r),
                             std::min(columns_unit, n - c), p.in, tile + r * columns + c, columns});
           }

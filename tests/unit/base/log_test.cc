@@ -25,6 +25,16 @@ TEST(Log, GoesToTheSinkAndNowhereElse) {
   EXPECT_EQ(lines, expected);
 }
 
+TEST(MemoryBudget, KeepsAQuarterForWhatRunsOnPreparedWeights) {
+  MemoryBudget budget(100);
+  EXPECT_TRUE(budget.has_room_to_prepare(75));
+  EXPECT_FALSE(budget.has_room_to_prepare(76));
+  budget.take(50, "others");
+  EXPECT_TRUE(budget.has_room_to_prepare(25));
+  EXPECT_FALSE(budget.has_room_to_prepare(26));
+  EXPECT_TRUE(MemoryBudget().has_room_to_prepare(std::int64_t{1} << 50));
+}
+
 TEST(MemoryBudget, CountsWhatIsTakenAndRefusesMore) {
   const auto budget = std::make_shared<MemoryBudget>(100);
   {

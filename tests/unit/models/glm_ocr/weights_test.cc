@@ -173,6 +173,20 @@ TEST_F(WeightsTest, QuantizedRowsAreWithinHalfAStep) {
   EXPECT_NE(w.decoder.embed_tokens.data.dtype, DType::i8);
 }
 
+// The limit holds all but the matrices, so they stay as the file has them, and a note says so.
+TEST_F(WeightsTest, MatricesWithoutRoomStayAsTheyAreStored) {
+  const auto budget = std::make_shared<MemoryBudget>(std::int64_t{2} << 20);
+  const auto device = open_device("cpu", {.threads = 1, .memory = budget});
+  const MemoryShare others(budget, std::int64_t{3} << 19, "others");
+  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device, DType::bf16,
+                                 Quantization::int8);
+  EXPECT_EQ(w.decoder.layers[1].up_proj.data.dtype, DType::bf16);
+  EXPECT_GT(w.mapped_bytes, 0);
+  EXPECT_TRUE(std::any_of(w.notes.begin(), w.notes.end(), [](const std::string& note) {
+    return note.find("as their file holds them") != std::string::npos;
+  }));
+}
+
 TEST_F(WeightsTest, MlxNamesAndLayoutsGiveTheSameWeights) {
   const Weights official = load([](Entries&) {});
   const Weights mlx = load([](Entries& entries) {
