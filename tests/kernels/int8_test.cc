@@ -93,7 +93,7 @@ TEST_P(Int8Test, LargestSums) {
 // Where the memory limit has no room for a layout of its own, a device uses the values where they are; the bits are the same.
 TEST_P(Int8Test, InPlaceWhereMemoryIsShort) {
   if (!tested_->name().starts_with("cpu")) GTEST_SKIP() << "no budget of ordinary memory";
-  constexpr std::int64_t kLimit = 2 << 20;
+  constexpr std::int64_t kLimit = 32 << 20;
   const auto budget = std::make_shared<MemoryBudget>(kLimit);
   const auto small = open_device("cpu:" + tested_->isa(), {.threads = 2, .memory = budget});
   const MemoryShare others(budget, kLimit / 4 * 3, "others");
