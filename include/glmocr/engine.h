@@ -38,8 +38,8 @@ struct ReadOptions {
   // Counted from the moment when the request is first admitted: waiting in the queue does not count, time after a
   // preemption does. A request that exceeds it ends with FinishReason::time_limit and the text so far.
   std::optional<std::chrono::steady_clock::duration> time_limit;
-  // Called on the engine's thread for every token; must not block. If it throws, its own request ends with
-  // that error.
+  // Called for every token, on the engine's thread of the device that reads the request; must not block. If it throws, its
+  // own request ends with that error.
   std::function<void(const TokenEvent&)> on_token;
 };
 
@@ -56,14 +56,16 @@ struct Result {
   std::int64_t completion_tokens = 0;
   std::vector<std::array<int, 3>> image_grid_thw;  // per picture: frames, rows and columns of patches
   Timings timings;
+  std::string device;  // that it ended on, such as "cuda:0"; empty: it was cancelled before one began it
 };
 
 struct EngineOptions {
-  int max_sequences = 32;      // requests that run at once; the others wait
-  int max_waiting = 256;       // requests that may wait
-  std::int64_t kv_memory = 0;  // bytes for keys and values; 0: derived from the memory limit or free memory
-  int page_size = 32;          // tokens per page of keys and values
-  int prefill_chunk = 0;       // prompt rows per step; 0: what suits the device
+  int max_sequences = 32;  // requests that run at once on each device; the others wait
+  int max_waiting = 256;   // requests that may wait
+  // Bytes for keys and values on each device. 0: derived from the memory limit or free memory.
+  std::int64_t kv_memory = 0;
+  int page_size = 32;     // tokens per page of keys and values
+  int prefill_chunk = 0;  // prompt rows per step; 0: what suits the device
   // Patches of the pictures that are encoded together; a larger picture is encoded alone. 0: what suits the device.
   std::int64_t vision_patches = 0;
   // Floating-point operations of vision in one step: a large picture is encoded in many, so that other requests go on
@@ -71,7 +73,17 @@ struct EngineOptions {
   double vision_flop = 0;
 };
 
-// The engine's current state, and counters since it was made.
+// What one device of an engine has done.
+struct DeviceStats {
+  std::string device;                                  // "cuda:0"
+  bool lost = false;                                   // it does not work any more
+  std::int64_t running = 0, finished = 0, failed = 0;  // requests
+  std::int64_t patches = 0, completion_tokens = 0;
+  std::int64_t peak_memory_bytes = 0;
+};
+
+// The engine's current state, and counters since it was made. With several devices these are sums over them, and peaks
+// are those of the device with the highest.
 struct EngineStats {
   std::int64_t waiting = 0, running = 0;  // requests
   std::int64_t finished = 0, failed = 0, preemptions = 0;
@@ -89,6 +101,8 @@ struct EngineStats {
   std::int64_t decode_steps = 0;       // steps that only decode; each reads the decoder's weights once
   double vision_seconds = 0, prefill_seconds = 0;
   double decode_seconds = 0;  // of steps that only decode
+
+  std::vector<DeviceStats> devices;  // in the order of LoadOptions::device
 };
 
 // What Job::next found within its time.
@@ -118,8 +132,12 @@ class GLMOCR_API Job {
   std::shared_ptr<State> state_;
 };
 
-// Reads many pictures at once with one model, on a thread of its own: continuous batching, prompts in chunks,
-// keys and values in pages. A request that fails does not affect the others. One engine per model.
+// Reads many pictures at once with one model, on a thread of its own for each device: continuous batching, prompts in
+// chunks, keys and values in pages. A request that fails does not affect the others. One engine per model.
+//
+// With several devices (LoadOptions::device) requests wait in one queue, from which each device takes the next when it can
+// run it. A text does not depend on the device that reads it. When a device is lost, the others go on with what it had;
+// when none is left, all requests fail with Error{device}, and so does submit.
 class GLMOCR_API Engine {
  public:
   // Throws Error{usage} for options out of range and for a model that has an engine already, Error{memory}
@@ -132,7 +150,7 @@ class GLMOCR_API Engine {
   // Any thread. The pictures are not needed after the call. Throws Error{input} for a picture or option that
   // cannot be used (naming it and its range), Error{memory} for a request that could never run (naming the
   // size needed and the size available), Error{busy} when max_waiting requests are already waiting or the
-  // pictures of other requests fill the memory.
+  // pictures of other requests fill the memory, Error{device} when every device is lost.
   Job submit(const std::vector<Image>& images, const ReadOptions& options = {});
 
   EngineStats stats() const;  // any thread

@@ -20,13 +20,15 @@ namespace glmocr {
 enum class ComputeType { automatic, fp32, bf16 };
 
 struct LoadOptions {
-  std::string device = "cpu";  // one of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first
+  // One of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first. Several of one kind, as in "cuda:0,cuda:1":
+  // each gets the whole model, an Engine shares its requests out to all, and everything else uses the first.
+  std::string device = "cpu";
   ComputeType dtype = ComputeType::automatic;
   // int8: weights of products become eight bits when they are loaded; a snapshot may hold them so already.
   Quantization quantization = Quantization::none;
   int threads = 0;  // 0: as many as the process may use, CPU affinity and cgroup quota included
-  // Bytes that the model and everything that runs on it may take: converted weights, keys and values, picture
-  // features, workspace, pictures of waiting requests. Weights used where their file is mapped are not
+  // Bytes that the model and everything that runs on it may take, on each device: converted weights, keys and values,
+  // picture features, workspace, pictures of waiting requests. Weights used where their file is mapped are not
   // counted. 0: no limit.
   std::int64_t memory_limit = 0;
 };
@@ -52,7 +54,7 @@ struct TensorGroupInfo {
   std::int64_t tensors = 0, parameters = 0, bytes = 0;
 };
 
-// How an engine with default options would divide the memory it may use, in bytes.
+// How an engine with default options would divide the memory it may use on each device, in bytes.
 struct MemoryPlan {
   std::int64_t limit = 0;            // LoadOptions::memory_limit; 0: none
   std::int64_t keys_and_values = 0;  // of all sequences
@@ -66,7 +68,9 @@ struct MemoryPlan {
 
 // What `glm-ocr info` shows.
 struct ModelInfo {
-  std::string path, device, isa, dtype;
+  std::string path, device, isa,
+      dtype;                         // several devices: "cuda:0,cuda:1", and the rest is that of the first
+  std::vector<std::string> devices;  // their names
   int threads = 0;
   std::vector<std::pair<std::string, std::string>> config;  // name and value, in order
   std::vector<TensorGroupInfo> tensors;

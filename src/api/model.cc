@@ -2,8 +2,10 @@
 #include "glmocr/model.h"
 
 #include <filesystem>
+#include <future>
 
 #include "api/default_path.h"
+#include "api/device_list.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "engine/admission.h"
@@ -51,14 +53,38 @@ std::vector<std::pair<std::string, std::string>> describe(const GlmOcrConfig& c)
           {"stop_token_ids", list(c.generation.eos_token_id)}};
 }
 
-std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const LoadOptions& options) {
+// Calls body(0) … body(count - 1), at once. Throws what the first of them that failed threw.
+template <class Body>
+void in_parallel(std::size_t count, const Body& body) {
+  std::vector<std::future<void>> others;
+  for (std::size_t i = 1; i < count; ++i) others.push_back(std::async(std::launch::async, body, i));
+  body(0);
+  for (std::future<void>& other : others) other.get();
+}
+
+std::shared_ptr<ModelAccess::State> load_state(const fs::path& folder, const LoadOptions& options) {
+  const std::vector<std::string> devices = split_device_list(options.device);
   auto state = std::make_shared<ModelAccess::State>();
-  state->path = snapshot.string();
-  state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
-  state->device = open_device(options.device, {.threads = options.threads, .memory = state->memory});
-  const DType compute = compute_type(options.dtype, *state->device);
-  state->network = GlmOcr::load(snapshot, *state->device, compute, options.quantization);
-  state->memory_used = state->memory->used();
+  state->path = folder.string();
+  state->replicas.resize(devices.size());
+  in_parallel(devices.size(), [&](std::size_t i) {
+    Replica& replica = state->replicas[i];
+    replica.memory = std::make_shared<MemoryBudget>(options.memory_limit);
+    replica.device = open_device(devices[i], {.threads = options.threads, .memory = replica.memory});
+  });
+  const Device& first = *state->replicas.front().device;
+  const DType compute = compute_type(options.dtype, first);
+  const Snapshot snapshot = Snapshot::open(folder);
+  in_parallel(devices.size(), [&](std::size_t i) {
+    Replica& replica = state->replicas[i];
+    replica.network = GlmOcr::load(snapshot, *replica.device, compute, options.quantization);
+    replica.memory_used = replica.memory->used();
+  });
+  for (const Replica& replica : state->replicas) {
+    if (replica.device->isa() == first.isa()) continue;
+    log(LogLevel::warning, cat(first.name(), " (", first.isa(), ") and ", replica.device->name(), " (",
+                               replica.device->isa(), ") round differently: texts may depend on the device"));
+  }
   return state;
 }
 
@@ -66,8 +92,9 @@ std::shared_ptr<ModelAccess::State> load_state(const fs::path& snapshot, const L
 // would do.
 [[noreturn]] void fail_with_least_limit(const fs::path& snapshot, LoadOptions options) {
   const std::int64_t limit = std::exchange(options.memory_limit, 0);
+  options.device = split_device_list(options.device).front();
   const auto state = load_state(snapshot, options);
-  engine::check_memory(*state->network, {}, limit, state->memory_used);
+  engine::check_memory(state->network(), {}, limit, state->replicas.front().memory_used);
   fail(ErrorCode::internal, "a model that does not fit its memory limit fits it");
 }
 
@@ -88,32 +115,34 @@ Model Model::load(const std::string& path, const LoadOptions& options) {
     if (error.code() != ErrorCode::memory || options.memory_limit == 0) throw;
     fail_with_least_limit(snapshot, options);
   }
-  for (const std::string& note : state->network->weights().notes) {
+  for (const std::string& note : state->network().weights().notes) {
     log(LogLevel::info, state->path + ": " + note);
   }
   return ModelAccess::make(state);
 }
 
 std::vector<TokenId> Model::tokenize(const std::string& text, bool match_added_tokens) const {
-  return state_->network->tokenizer().encode(text,
-                                             match_added_tokens ? AddedTokens::match : AddedTokens::ignore);
+  return state_->network().tokenizer().encode(text,
+                                              match_added_tokens ? AddedTokens::match : AddedTokens::ignore);
 }
 
 std::string Model::detokenize(std::span<const TokenId> ids, bool skip_special) const {
-  return state_->network->tokenizer().decode(ids, skip_special);
+  return state_->network().tokenizer().decode(ids, skip_special);
 }
 
-std::string Model::token_text(TokenId id) const { return state_->network->tokenizer().id_to_token(id); }
+std::string Model::token_text(TokenId id) const { return state_->network().tokenizer().id_to_token(id); }
 
 ModelInfo Model::info() const {
-  const GlmOcr& network = *state_->network;
+  const GlmOcr& network = state_->network();
+  const Device& device = network.device();
   const GlmOcrConfig& config = network.config();
   ModelInfo info;
   info.path = state_->path;
-  info.device = state_->device->name();
-  info.isa = state_->device->isa();
+  for (const Replica& replica : state_->replicas) info.devices.push_back(replica.device->name());
+  info.device = join(info.devices, ",");
+  info.isa = device.isa();
   info.dtype = network.compute() == DType::bf16 ? "bf16" : "fp32";
-  info.threads = state_->device->threads();
+  info.threads = device.threads();
   info.config = describe(config);
   for (const TensorGroup& group : network.weights().groups) {
     info.tensors.push_back({group.name, group.tensors, group.parameters, group.bytes});
@@ -124,7 +153,7 @@ ModelInfo Model::info() const {
   info.copied_bytes = network.weights().copied_bytes;
   info.mapped_bytes = network.weights().mapped_bytes;
   const EngineOptions engine;
-  info.memory = engine::memory_plan(network, engine, state_->memory_used);
+  info.memory = engine::memory_plan(network, engine, state_->replicas.front().memory_used);
   info.kv_bytes_per_token =
       network.device().kv_page_bytes(network.decoder().kv_spec(1, engine.page_size)) / engine.page_size;
   return info;

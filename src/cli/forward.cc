@@ -55,6 +55,9 @@ TensorSink dump_into(const std::filesystem::path& folder) {
 }  // namespace
 
 int run_forward(const ForwardArguments& arguments, Console& console) {
+  if (const std::string& device = arguments.model.load.device; device.find(',') != std::string::npos) {
+    fail(ErrorCode::usage, cat("--device ", device, ": a forward pass runs on one device"));
+  }
   const TensorSink sink = arguments.dump.empty() ? TensorSink{} : dump_into(arguments.dump);
   std::vector<Image> images;
   for (const std::string& file : arguments.files) {

@@ -92,7 +92,7 @@ class Table {
 
 void show_memory(Table& table, const ModelInfo& info) {
   const MemoryPlan& plan = info.memory;
-  table.title("Memory");
+  table.title(info.devices.size() > 1 ? "Memory of each device" : "Memory");
   table.row("weights, mapped (not counted)", size_text(info.mapped_bytes));
   table.row("weights, converted", size_text(info.copied_bytes));
   table.row("limit (--memory)", plan.limit > 0 ? size_text(plan.limit) : "none");

@@ -57,7 +57,7 @@ namespace {
 void add_machine_options(CLI::App& app, ModelArguments& arguments, const char* group) {
   app.add_option("--device", arguments.load.device,
                  "cpu (default), auto (a GPU where there is one, else\ncpu), cuda:0, cpu:avx2, ref, ...; "
-                 "\"glm-ocr info\" lists\nthe available ones")
+                 "\"glm-ocr info\" lists\nthe available ones; cuda:0,cuda:1,... read together")
       ->option_text("DEVICE")
       ->group(group);
   add_choice<ComputeType>(
@@ -69,10 +69,11 @@ void add_machine_options(CLI::App& app, ModelArguments& arguments, const char* g
       ->option_text("N")
       ->check(between(1, 1024))
       ->group(group);
-  add_parsed(app, "--memory", arguments.load.memory_limit, parse_size,
-             "memory for everything but weights used where their\nfile is mapped: converted weights, keys "
-             "and values,\n"
-             "picture features, workspace and waiting pictures;\nsuch as 2G (default: no limit)")
+  add_parsed(
+      app, "--memory", arguments.load.memory_limit, parse_size,
+      "memory for everything but weights used where their\nfile is mapped: converted weights, keys "
+      "and values,\n"
+      "picture features, workspace and waiting pictures;\nsuch as 2G, on each device (default: no limit)")
       ->option_text("SIZE")
       ->group(group);
 }

@@ -51,6 +51,7 @@ RegionFinder region_finder(const ParseArguments& arguments, const std::string& l
   load.memory_limit = 0;
   load.dtype = ComputeType::automatic;
   if (load.device.starts_with("cuda")) load.device = "cpu";  // as under "auto": see LayoutModel::load
+  load.device = load.device.substr(0, load.device.find(','));
   const LayoutModel model = LayoutModel::load(layout, load);
   console.note(cat(model.path(), " finds the regions"));
   const LayoutOptions options{.threshold = arguments.threshold};

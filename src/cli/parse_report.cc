@@ -76,6 +76,10 @@ std::string ParseReport::summary(const EngineStats& engine, double seconds) cons
               ", prefill ", seconds_text(engine.prefill_seconds), ", decoding ",
               seconds_text(engine.decode_seconds), ", outputs ", seconds_text(write_ms_ / 1000));
   text += cat("\ntokens: ", engine.prompt_tokens, " of prompts, ", engine.completion_tokens, " generated");
+  for (const DeviceStats& device : engine.devices) {
+    text += cat("\non ", device.device, device.lost ? " (lost): " : ": ", device.finished, " requests, ",
+                device.completion_tokens, " tokens");
+  }
   return text;
 }
 

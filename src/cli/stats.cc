@@ -49,7 +49,21 @@ std::string Stats::page_line(const Page& page) {
              " tokens out (", to_string(result.finish_reason), "); picture ", fixed(page.decode_image_ms, 1),
              ", queue ", fixed(timings.queue_ms, 1), ", vision ", fixed(timings.vision_ms, 1), ", prefill ",
              fixed(timings.prefill_ms, 1), ", decode ", fixed(timings.decode_ms, 1), " ms (",
-             fixed(rate(decoded, timings.decode_ms / 1000), 1), " tok/s)");
+             fixed(rate(decoded, timings.decode_ms / 1000), 1), " tok/s)",
+             info_.devices.size() > 1 ? cat(" on ", result.device) : "");
+}
+
+// Nothing for one device.
+std::string Stats::device_lines(const EngineStats& engine) {
+  std::string text;
+  if (engine.devices.size() < 2) return text;
+  for (const DeviceStats& device : engine.devices) {
+    text += cat(text.empty() ? "devices: " : "         ", device.device, device.lost ? " (lost)" : "", ", ",
+                device.finished, device.finished == 1 ? " request, " : " requests, ", device.failed,
+                " failed, ", device.patches, " patches, ", device.completion_tokens, " tokens, memory ",
+                size_text(device.peak_memory_bytes), "\n");
+  }
+  return text;
 }
 
 // A step reads the decoder's weights once. The group "decoder" is as large: it holds the embedding, of which
@@ -70,7 +84,7 @@ std::string Stats::summary(const EngineStats& engine, double seconds) const {
   return cat("machine: ", info_.device, ", ", info_.isa, ", ", info_.dtype, ", ", info_.threads, " threads\n",
              "model:   ", info_.path, ", loaded in ", fixed(load_ms_, 1), " ms\n", "pages:   ", pages_,
              " in ", fixed(seconds, 2), " s, ", engine.completion_tokens, " tokens, ",
-             fixed(rate(engine.completion_tokens, seconds), 1), " tok/s overall\n",
+             fixed(rate(engine.completion_tokens, seconds), 1), " tok/s overall\n", device_lines(engine),
              "vision:  ", fixed(engine.vision_seconds * 1000, 1), " ms, ", engine.patches, " patches, ",
              fixed(rate(engine.patches, engine.vision_seconds), 0), " patches/s\n",
              "prefill: ", fixed(engine.prefill_seconds * 1000, 1), " ms, ", engine.prompt_tokens, " tokens, ",

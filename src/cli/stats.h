@@ -13,10 +13,12 @@ class Stats {
 
   // The line of one page, which also counts it.
   std::string page_line(const Page& page);
-  // The machine, the speed over all pages, and the memory.
+  // The machine, the speed over all pages, and the memory. With several devices speeds are means over them, memory is that
+  // of the one that took most.
   std::string summary(const EngineStats& engine, double seconds) const;
 
  private:
+  static std::string device_lines(const EngineStats& engine);
   std::string decode_bandwidth(const EngineStats& engine) const;
 
   ModelInfo info_;

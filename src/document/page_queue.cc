@@ -15,7 +15,7 @@
 namespace glmocr {
 namespace {
 
-// Decoding a picture takes a hundredth of the time of reading it: two threads keep any engine busy.
+// Threads that decode pictures, for each device: two keep any of them busy.
 constexpr std::int64_t kLoaders = 2;
 // How long to wait before submitting to a busy engine again, unless a page of this queue gets its first token
 // sooner. The queue is not notified when requests of others end.
@@ -28,12 +28,13 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 LoadingEngine::LoadingEngine(const Model& model, const EngineOptions& options) {
-  const std::shared_ptr<MemoryBudget>& memory = ModelAccess::state(model).memory;
+  const Replica& replica = ModelAccess::state(model).replicas.front();
+  const std::shared_ptr<MemoryBudget>& memory = replica.memory;
   limited = memory->limit() > 0;
   if (limited) {
     constexpr std::int64_t kShare = 4;
     try {
-      const std::int64_t left = memory->limit() - ModelAccess::state(model).memory_used;
+      const std::int64_t left = memory->limit() - replica.memory_used;
       decoding = MemoryShare(memory, std::max<std::int64_t>(left, 0) / kShare, "pictures that are decoded");
       engine.emplace(model, options);
       return;
@@ -55,7 +56,8 @@ PageQueue::PageQueue(Engine& engine, std::vector<std::string> files, PageQueueOp
       options_(std::move(options)),
       source_(files_, document_options(), options_.skip) {
   try {
-    for (std::int64_t i = 0; i < kLoaders; ++i) loaders_.emplace_back([this] { load_pages(); });
+    const std::int64_t count = kLoaders * std::ssize(engine_.stats().devices);
+    for (std::int64_t i = 0; i < count; ++i) loaders_.emplace_back([this] { load_pages(); });
   } catch (const std::system_error& error) {
     if (loaders_.empty()) {
       fail(ErrorCode::device,

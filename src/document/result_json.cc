@@ -55,6 +55,7 @@ OrderedJson to_json(const Page& page) {
                  {"vision", rounded(result.timings.vision_ms)},
                  {"prefill", rounded(result.timings.prefill_ms)},
                  {"decode", rounded(result.timings.decode_ms)}}}});
+  if (!result.device.empty()) json["device"] = result.device;
   if (!page.events.empty()) json["logprobs"] = logprobs_json(page.events);
   return json;
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/error.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 namespace glmocr::engine {
@@ -12,20 +14,34 @@ using Clock = Sequence::Clock;
 
 namespace {
 
-// What is taken of the budget, without the workspace that an engine or a forward pass before this one left.
+std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+}  // namespace
+
 std::int64_t memory_used(Device& device) {
   device.reserve_arena(0);
   return device.memory()->used();
 }
 
-}  // namespace
-
 Core::Core(const GlmOcr& model, const EngineOptions& options)
+    : Core(std::make_shared<RequestQueue>(model, engine_limits(model, options, memory_used(model.device()))),
+           model) {}
+
+Core::Core(std::shared_ptr<RequestQueue> queue, const GlmOcr& model)
     : model_(model),
-      limits_(engine_limits(model, options, memory_used(model.device()))),
-      max_waiting_(options.max_waiting),
+      queue_(std::move(queue)),
+      limits_(queue_->limits()),
+      name_(model.device().name()),
       depth_(model.device().step_sizes().depth),
-      cache_(model.device(), model.decoder().kv_spec(limits_.pages, options.page_size)),
+      cache_(model.device(), model.decoder().kv_spec(limits_.pages, limits_.plan.page_size)),
       runner_(model, cache_, limits_.step()) {
   model.device().reserve_arena(limits_.workspace + limits_.scratch);
   if (limits_.encoding_patches > 0) {
@@ -34,80 +50,29 @@ Core::Core(const GlmOcr& model, const EngineOptions& options)
   }
   counters_.total_pages = limits_.pages;
   counters_.page_bytes = limits_.page_bytes;
+  member_ = queue_->join(model.device().memory());
   publish_stats();
 }
 
 Core::~Core() {
-  take_inbox();
   in_flight_.clear();
   for (const auto& sequence : sequences_) finish(*sequence, FinishReason::cancelled);
   remove_finished();
-  model_.device().reserve_arena(0);
-}
-
-std::shared_ptr<JobState> Core::submit(Request request) {
-  check_request(request, model_, limits_);
-  MemoryShare memory = memory_for(request);
-  auto sequence = std::make_unique<Sequence>(std::move(request), model_.config(), model_.tokenizer(),
-                                             limits_.context, std::move(memory));
-  std::shared_ptr<JobState> job = sequence->job();
-  {
-    const std::lock_guard lock(mutex_);
-    check_waiting_locked();
-    inbox_.push_back(std::move(sequence));
+  try {
+    model_.device().reserve_arena(0);
+  } catch (const Error&) {  // of a lost device
   }
-  wake_.notify_all();
-  return job;
-}
-
-void Core::check_waiting() const {
-  const std::lock_guard lock(mutex_);
-  check_waiting_locked();
-}
-
-void Core::check_waiting_locked() const {
-  const std::int64_t waiting = stats_.waiting + std::ssize(inbox_);
-  if (waiting < max_waiting_) return;
-  glmocr::fail(ErrorCode::busy,
-               cat(waiting, " requests are waiting, as many as max_waiting allows: try again later"));
-}
-
-// The share of pixels and features. limits_ leaves room for one request, so where there is none, other
-// requests have taken it.
-MemoryShare Core::memory_for(const Request& request) const {
-  const std::int64_t bytes = picture_bytes(model_, request);
-  MemoryShare share = MemoryShare::try_take(model_.device().memory(), bytes);
-  if (!share) {
-    glmocr::fail(ErrorCode::busy, cat("the pictures of other requests fill the memory: ", size_text(bytes),
-                                      " are needed; try again later"));
-  }
-  return share;
-}
-
-void Core::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-  }
-  wake_.notify_all();
 }
 
 void Core::run() {
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return closing_ || !inbox_.empty() || !sequences_.empty(); });
-      if (closing_) return;
-    }
+  while (!lost_) {
+    if (sequences_.empty() ? !queue_->wait_for_work(member_) : queue_->closed()) return;
     step();
   }
 }
 
-bool Core::take_inbox() {
-  const std::lock_guard lock(mutex_);
-  for (auto& sequence : inbox_) sequences_.push_back(std::move(sequence));
-  if (!inbox_.empty()) stats_.waiting += std::ssize(inbox_);  // until the next publish_stats
-  inbox_.clear();
+bool Core::take_requests() {
+  queue_->take(member_, sequences_);
   return !sequences_.empty();
 }
 
@@ -115,7 +80,7 @@ bool Core::take_inbox() {
 bool Core::step() {
   try {
     if (in_flight_.empty()) {
-      if (!take_inbox()) return false;
+      if (!take_requests()) return false;
       end_interrupted();
       const Plan plan = make_plan();
       make_room(plan);
@@ -126,7 +91,8 @@ bool Core::step() {
       collect();
     }
   } catch (...) {
-    fail_step(std::current_exception());  // a bug in this code: callers must not wait forever
+    // Without a lost device it is a bug in this code: callers must not wait forever.
+    device_is_lost() ? leave(std::current_exception()) : fail_step(std::current_exception());
   }
   ++counters_.steps;
   remove_finished();
@@ -181,7 +147,8 @@ void Core::make_room(const Plan& plan) {
     runner_.restage();
     ++counters_.preemptions;
   }
-  for (const std::size_t i : plan.admit) sequences_[i]->admit(Clock::now());
+  for (const std::size_t i : plan.admit) sequences_[i]->admit(Clock::now(), name_);
+  report_load();
 }
 
 void Core::encode(const Plan& plan) {
@@ -195,6 +162,7 @@ void Core::encode(const Plan& plan) {
   try {
     complete = runner_.encode(batch, limits_.plan.vision_flop);
   } catch (...) {
+    if (device_is_lost()) throw;
     error = std::current_exception();
   }
   charge_slice(batch, Clock::now() - begin);
@@ -246,6 +214,7 @@ bool Core::begin_batch(const std::vector<PictureJob>& jobs) {
       for (const PictureJob& job : jobs) job.sequence->begin_pictures(-1);
       return false;
     }
+    if (device_is_lost()) throw;
     split_batch(jobs, std::current_exception());
   } catch (...) {
     split_batch(jobs, std::current_exception());
@@ -315,6 +284,7 @@ void Core::run_rows(std::span<const StepRows> rows) {
     launch(rows);
     while (std::ssize(in_flight_) >= depth_) collect();
   } catch (...) {
+    if (device_is_lost()) throw;
     in_flight_.clear();
     runner_.restage();
     if (rows.size() == 1) {
@@ -336,10 +306,7 @@ void Core::launch(std::span<const StepRows> rows) {
 // all its sequences decode and have room, and no other request wants to run.
 void Core::launch_ahead() {
   if (std::ssize(in_flight_) >= depth_) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (closing_ || !inbox_.empty()) return;
-  }
+  if (queue_->closed() || queue_->has_work_for(member_)) return;
   std::vector<StepRows> rows = in_flight_.back().rows;
   if (rows.size() != sequences_.size()) return;
   std::int64_t pages_needed = 0;
@@ -426,6 +393,32 @@ void Core::fail_step(const std::exception_ptr& error) {
   }
 }
 
+// Whether the device does not work any more: not even waiting for it does. Asked after an error.
+bool Core::device_is_lost() const {
+  try {
+    model_.device().wait();
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+// Gives all requests back to the queue. The last device fails them.
+void Core::leave(const std::exception_ptr& error) {
+  lost_ = true;
+  in_flight_.clear();
+  batches_.clear();
+  remove_finished();
+  for (const auto& sequence : sequences_) {
+    cache_.pool().give_back(sequence->pages());
+    sequence->leave_device();
+  }
+  const Error lost(ErrorCode::device, cat(name_, " is lost: ", message_of(error)));
+  log(LogLevel::warning, lost.what());
+  sequences_ = queue_->leave(member_, std::exchange(sequences_, {}), std::make_exception_ptr(lost));
+  for (const auto& sequence : sequences_) fail(*sequence, std::make_exception_ptr(lost));
+}
+
 // Does nothing while a step is in flight: it may write to the pages of finished requests. Publishes the
 // counters before it wakes callers, so that a request that was waited for is counted.
 void Core::remove_finished() {
@@ -442,7 +435,19 @@ void Core::remove_finished() {
     runner_.restage();
 }
 
+void Core::report_load() {
+  RequestQueue::Load load;
+  for (const auto& sequence : sequences_) {
+    if (sequence->finished()) continue;
+    ++load.requests;
+    load.waiting += !sequence->running();
+    load.tokens += sequence->prompt_tokens();
+  }
+  queue_->report(member_, load);
+}
+
 void Core::publish_stats() {
+  report_load();
   counters_.running = counters_.waiting = 0;
   for (const auto& sequence : sequences_) {
     if (!sequence->finished()) ++(sequence->running() ? counters_.running : counters_.waiting);
@@ -457,9 +462,7 @@ void Core::publish_stats() {
 
 EngineStats Core::stats() const {
   const std::lock_guard lock(mutex_);
-  EngineStats stats = stats_;
-  stats.waiting += std::ssize(inbox_);
-  return stats;
+  return stats_;
 }
 
 }  // namespace glmocr::engine

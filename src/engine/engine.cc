@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "glmocr/engine.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "base/error.h"
-#include "base/memory.h"
 #include "engine/core.h"
 #include "engine/engine_access.h"
 #include "engine/model_state.h"
+#include "engine/request_queue.h"
 
 namespace glmocr {
 namespace {
@@ -24,26 +25,76 @@ class Claim {
   Claim(const Claim&) = delete;
   Claim& operator=(const Claim&) = delete;
 
-  const GlmOcr& network() const { return *ModelAccess::state(model_).network; }
+  const ModelAccess::State& state() const { return ModelAccess::state(model_); }
 
  private:
   Model model_;
 };
 
+// The same for every device, so that a request does not depend on the one that takes it: what the fullest leaves room for.
+engine::EngineLimits common_limits(const ModelAccess::State& model, const EngineOptions& options) {
+  std::int64_t used = 0;
+  for (const Replica& replica : model.replicas) used = std::max(used, engine::memory_used(*replica.device));
+  return engine::engine_limits(model.network(), options, used);
+}
+
+void add(EngineStats& sum, const EngineStats& of_device) {
+  for (const auto counter :
+       {&EngineStats::waiting, &EngineStats::running, &EngineStats::finished, &EngineStats::failed,
+        &EngineStats::preemptions, &EngineStats::total_pages, &EngineStats::free_pages, &EngineStats::steps,
+        &EngineStats::patches, &EngineStats::prompt_tokens, &EngineStats::completion_tokens,
+        &EngineStats::decode_tokens, &EngineStats::decode_steps}) {
+    sum.*counter += of_device.*counter;
+  }
+  for (const auto seconds :
+       {&EngineStats::vision_seconds, &EngineStats::prefill_seconds, &EngineStats::decode_seconds}) {
+    sum.*seconds += of_device.*seconds;
+  }
+  for (const auto peak : {&EngineStats::peak_pages, &EngineStats::peak_workspace_bytes,
+                          &EngineStats::peak_memory_bytes, &EngineStats::page_bytes}) {
+    sum.*peak = std::max(sum.*peak, of_device.*peak);
+  }
+}
+
+DeviceStats device_stats(const engine::Core& core, const EngineStats& stats) {
+  return {.device = core.device(),
+          .lost = core.lost(),
+          .running = stats.running,
+          .finished = stats.finished,
+          .failed = stats.failed,
+          .patches = stats.patches,
+          .completion_tokens = stats.completion_tokens,
+          .peak_memory_bytes = stats.peak_memory_bytes};
+}
+
 }  // namespace
 
-// Destroyed in this order: the thread, the core, the claim.
+// Destroyed in this order: the threads, the cores, the queue, the claim.
 struct Engine::State {
-  State(const Model& model, const EngineOptions& options) : claim(model), core(claim.network(), options) {
-    thread = std::thread([this] { core.run(); });
+  State(const Model& model, const EngineOptions& options)
+      : claim(model),
+        queue(std::make_shared<engine::RequestQueue>(network(), common_limits(claim.state(), options))) {
+    for (const Replica& replica : claim.state().replicas) {
+      cores.push_back(std::make_unique<engine::Core>(queue, *replica.network));
+    }
+    try {
+      for (const auto& core : cores) threads.emplace_back([&core = *core] { core.run(); });
+    } catch (...) {
+      stop();
+      throw;
+    }
   }
-  ~State() {
-    core.close();
-    thread.join();
+  ~State() { stop(); }
+  void stop() {
+    queue->close();
+    for (std::thread& thread : threads) thread.join();
   }
+  const GlmOcr& network() const { return claim.state().network(); }
+
   Claim claim;
-  engine::Core core;
-  std::thread thread;
+  std::shared_ptr<engine::RequestQueue> queue;
+  std::vector<std::unique_ptr<engine::Core>> cores;  // one for each device
+  std::vector<std::thread> threads;
 };
 
 Engine::Engine(const Model& model, const EngineOptions& options)
@@ -53,29 +104,30 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
 Job Engine::submit(const std::vector<Image>& images, const ReadOptions& options) {
-  return JobAccess::make(state_->core.submit(EngineAccess::prepare(*this, images, options)));
+  return JobAccess::make(state_->queue->submit(EngineAccess::prepare(*this, images, options)));
 }
 
 engine::Request EngineAccess::prepare(const Engine& engine, std::span<const Image> images,
                                       const ReadOptions& options) {
-  engine.state_->core.check_waiting();
-  return engine::make_request(engine.state_->claim.network(), images, options);
+  engine.state_->queue->check_open();
+  return engine::make_request(engine.state_->network(), images, options);
 }
 
-// What the core would refuse for the moment is refused before the request is copied.
+// What the queue would refuse for the moment is refused before the request is copied.
 Job EngineAccess::submit(Engine& engine, const engine::Request& request) {
-  Engine::State& state = *engine.state_;
-  state.core.check_waiting();
-  const MemoryBudget& budget = *state.claim.network().device().memory();
-  const std::int64_t bytes = engine::picture_bytes(state.claim.network(), request);
-  engine::check_request(request, state.claim.network(), state.core.limits());
-  if (budget.limit() > 0 && bytes > budget.limit() - budget.used()) {
-    fail(ErrorCode::busy,
-         cat("other pictures fill the memory: ", size_text(bytes), " are needed; try again later"));
-  }
-  return JobAccess::make(state.core.submit(engine::Request(request)));
+  engine.state_->queue->check(request);
+  return JobAccess::make(engine.state_->queue->submit(engine::Request(request)));
 }
 
-EngineStats Engine::stats() const { return state_->core.stats(); }
+EngineStats Engine::stats() const {
+  EngineStats sum;
+  for (const auto& core : state_->cores) {
+    const EngineStats stats = core->stats();
+    add(sum, stats);
+    sum.devices.push_back(device_stats(*core, stats));
+  }
+  sum.waiting += state_->queue->waiting();
+  return sum;
+}
 
 }  // namespace glmocr

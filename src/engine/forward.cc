@@ -87,7 +87,8 @@ Logits Model::forward(std::span<const Image> images, const std::string& text, co
   const std::lock_guard lock(state_->device_mutex);
   if (state_->has_engine) fail(ErrorCode::usage, "forward: an engine is using this model");
   const ReadOptions options{.prompt = text, .enlarge_small_print = false, .guard = false};
-  return engine::forward(*state_->network, engine::make_request(*state_->network, images, options), sink);
+  const GlmOcr& network = state_->network();
+  return engine::forward(network, engine::make_request(network, images, options), sink);
 }
 
 std::vector<std::pair<TokenId, float>> Logits::top(int k) const {

@@ -51,8 +51,9 @@ std::optional<FinishReason> Sequence::interruption(Clock::time_point now) const 
   return std::nullopt;
 }
 
-void Sequence::admit(Clock::time_point now) {
+void Sequence::admit(Clock::time_point now, const std::string& device) {
   running_ = true;
+  result_.device = device;
   if (!admitted_) admitted_ = now;
 }
 
@@ -61,6 +62,19 @@ void Sequence::preempt() {
   running_ = false;
   cached_ = 0;
   if (!features_) pictures_encoded_ = pictures_begun_ = 0;  // they were freed after the prompt
+}
+
+bool Sequence::move_memory(const std::shared_ptr<MemoryBudget>& budget) {
+  MemoryShare share = MemoryShare::try_take(budget, memory_.bytes());
+  if (!share) return false;
+  memory_ = std::move(share);
+  return true;
+}
+
+void Sequence::leave_device() {
+  devices_lost_ += running_;
+  features_ = Buffer();
+  preempt();
 }
 
 std::int64_t Sequence::first_feature(std::int64_t picture) const {

@@ -23,7 +23,7 @@ struct SampledToken {
   std::vector<std::pair<TokenId, float>> top;  // SamplingParams::logprobs best, best first
 };
 
-// One request in the engine. After submit only the engine's thread uses it.
+// One request in the engine. While it waits, the queue has it; then only the thread of the device that took it uses it.
 class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
@@ -40,9 +40,15 @@ class Sequence {
   // Why it is to end before its text does: cancelled, or past its time limit.
   std::optional<FinishReason> interruption(Clock::time_point now) const;
 
-  void admit(Clock::time_point now);
+  // `device`: that it runs on.
+  void admit(Clock::time_point now, const std::string& device);
   // After its pages were taken: it waits again, and prompt and output will be recomputed.
   void preempt();
+  // The same after its device was lost, so that another one can run it.
+  void leave_device();
+  int devices_lost() const { return devices_lost_; }
+  // Counts its pictures in another budget than before. False, and nothing changes, where that has no room.
+  bool move_memory(const std::shared_ptr<MemoryBudget>& budget);
 
   // Pictures and their features [image_tokens, out_hidden], which are kept until the prompt has been run. Of the
   // pictures, first some are encoded, then some are being encoded in one batch, then some have not begun.
@@ -107,6 +113,7 @@ class Sequence {
 
   bool running_ = false;
   bool finished_ = false;
+  int devices_lost_ = 0;         // while it ran on them
   std::vector<TokenId> tokens_;  // prompt, then output
   std::int64_t cached_ = 0;      // of the first ones, keys and values are in the pages
   std::vector<std::int32_t> pages_;

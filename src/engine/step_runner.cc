@@ -63,6 +63,13 @@ std::int64_t StepRunner::table_bytes(const GlmOcr& model, const StepLimits& limi
          StepTables::bytes(model, many_sizes(limits, page_size));
 }
 
+StepRunner::~StepRunner() {
+  try {
+    model_.device().forget_steps();
+  } catch (const Error&) {  // of a lost device
+  }
+}
+
 StepRunner::StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& limits)
     : model_(model),
       cache_(cache),

@@ -43,7 +43,7 @@ std::int64_t feature_bytes(const GlmOcr& model, std::int64_t image_tokens);
 class StepRunner {
  public:
   StepRunner(const GlmOcr& model, KvCache& cache, const StepLimits& limits);
-  ~StepRunner() { model_.device().forget_steps(); }
+  ~StepRunner();
   StepRunner(const StepRunner&) = delete;
   StepRunner& operator=(const StepRunner&) = delete;
 

@@ -17,6 +17,9 @@ std::vector<std::string> available_devices() {
 }
 
 std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& options) {
+  if (name.find(',') != std::string_view::npos) {
+    fail(ErrorCode::usage, cat("devices \"", name, "\": one device is expected here"));
+  }
   if (name == "auto") return open_device(available_devices().front(), options);
   if (name == "ref") return open_ref_device(options);
   if (name.starts_with("cuda:")) return open_cuda_device(std::string(name), options);

@@ -111,11 +111,11 @@ void SafetensorsFiles::add_file(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) bad(path, "does not exist");
   try {
-    files_.emplace_back(path);
+    files_.push_back(std::make_shared<const MappedFile>(path));
   } catch (const Error& error) {
     fail(ErrorCode::model, error.what());
   }
-  const std::span<const std::byte> bytes = files_.back().bytes();
+  const std::span<const std::byte> bytes = files_.back()->bytes();
   std::uint64_t header_size = 0;
   if (bytes.size() < sizeof header_size) bad(path, cat("is no safetensors file: ", bytes.size(), " bytes"));
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
@@ -168,7 +168,7 @@ SafetensorsFiles SafetensorsFiles::open(const fs::path& snapshot) {
 }
 
 void SafetensorsFiles::release(const StoredTensor& tensor) const {
-  for (const MappedFile& file : files_) file.release({tensor.data, static_cast<std::size_t>(tensor.bytes)});
+  for (const auto& file : files_) file->release({tensor.data, static_cast<std::size_t>(tensor.bytes)});
 }
 
 }  // namespace glmocr

@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct StoredTensor {
 };
 
 // A snapshot's tensors: model.safetensors, or the shards that model.safetensors.index.json names. The files
-// stay mapped as long as this object lives.
+// stay mapped as long as this object or a copy of it lives; copies share them.
 class SafetensorsFiles {
  public:
   // Throws Error{model} naming file and tensor: missing shards, bad headers, tensors that overlap, reach past
@@ -34,7 +35,7 @@ class SafetensorsFiles {
 
  private:
   void add_file(const std::filesystem::path& path);
-  std::vector<MappedFile> files_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
   std::map<std::string, StoredTensor> tensors_;
 };
 

@@ -241,6 +241,38 @@ TEST(Selftest, PassesHere) {
   for (std::size_t i = 0; i + 1 < lines.size(); ++i) EXPECT_THAT(lines[i], StartsWith("ok "));
 }
 
+TEST(Devices, SeveralReadTheSameTexts) {
+  std::vector<std::string> arguments = {"--max-tokens", "8", "--stats"};
+  for (const char* name : {"word_56x56.png", "word_112x56.png", "line_300x40.png", "word_56x56.png"})
+    arguments.push_back(picture(name));
+  const std::string expected = run(arguments).out;
+  arguments.insert(arguments.end(), {"--device", "cpu,cpu,cpu"});
+  const ProcessResult result = run(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, expected);
+  EXPECT_THAT(result.err, HasSubstr("machine: cpu,cpu,cpu, "));
+  EXPECT_THAT(result.err, HasSubstr("devices: cpu, "));
+  EXPECT_THAT(result.err, HasSubstr(" tok/s) on cpu\n"));
+  const json info = json::parse(run({"info", "--json", "--device", "cpu,cpu"}).out);
+  EXPECT_EQ(info["device"], "cpu,cpu");
+}
+
+TEST(Devices, CommandsThatNeedOneSaySo) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"selftest"},
+                                                  {"bench", "--synthetic-small"},
+                                                  {"forward", "--image", kWord},
+                                                  {"layout", kWord}}) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), {"--device", "cpu,cpu"});
+    const ProcessResult result = run(arguments);
+    EXPECT_EQ(result.exit_code, 2) << command[0];
+    EXPECT_THAT(result.err, HasSubstr("one device")) << command[0];
+    EXPECT_THAT(result.err, HasSubstr("cpu,cpu")) << command[0];
+  }
+  EXPECT_EQ(run({"--device", "cuda:0,cuda:0", kWord}).exit_code, 2);
+  EXPECT_EQ(run({"--device", "cpu,nothing", kWord}).exit_code, 2);
+}
+
 TEST(Bench, MeasuresEveryCaseOfASmallModel) {
   const ProcessResult result =
       run({"bench", "--synthetic-small", "--no-peaks", "--pictures", "56x84,112x112", "--prompts", "20",

@@ -99,8 +99,9 @@ TEST(Read, JsonHasTheDocumentedKeys) {
   ASSERT_EQ(result.exit_code, 0);
   EXPECT_THAT(keys_of(result.out),
               ElementsAre("file", "text", "finish_reason", "complete", "prompt_tokens", "image_tokens",
-                          "completion_tokens", "mean_logprob", "timings"));
+                          "completion_tokens", "mean_logprob", "timings", "device"));
   const json page = json::parse(result.out);
+  EXPECT_EQ(page["device"], "cpu");
   EXPECT_EQ(page["file"], kLine);
   EXPECT_EQ(page["text"].get<std::string>() + "\n", run({kLine}).out);
   EXPECT_EQ(page["finish_reason"], "stop");

@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -12,20 +13,24 @@
 
 namespace glmocr::test {
 
-// A device whose memory and operations fail at random, on top of another one.
+// A device whose memory and operations fail at random, on top of another one, and which can be lost.
 class FaultyDevice final : public Device {
  public:
-  explicit FaultyDevice(std::unique_ptr<Device> inner) : inner_(std::move(inner)), ops_(*this) {}
+  explicit FaultyDevice(std::unique_ptr<Device> inner, std::string name = "faulty")
+      : inner_(std::move(inner)), name_(std::move(name)), ops_(*this) {}
 
   // From now on about one in so many calls fails; 0: none.
   void set_odds(unsigned one_in) { one_in_ = one_in; }
   // The call after so many others fails, and that one only.
   void fail_once_after(std::int64_t calls) { calls_left_ = calls; }
   bool has_failed() const { return calls_left_ < 0; }
+  // After so many more calls nothing works any more.
+  void lose_after(std::int64_t calls) { calls_until_lost_ = calls; }
+  bool is_lost() const { return calls_until_lost_ < 0; }
   std::int64_t failed_allocations() const { return failed_allocations_; }
   std::int64_t failed_operations() const { return failed_operations_; }
 
-  std::string name() const override { return "faulty"; }
+  std::string name() const override { return name_; }
   std::string isa() const override { return inner_->isa(); }
   int threads() const override { return inner_->threads(); }
   Ops& ops() override { return ops_; }
@@ -41,7 +46,10 @@ class FaultyDevice final : public Device {
   }
   std::int64_t arena_mark() const override { return inner_->arena_mark(); }
   void arena_rewind(std::int64_t mark) override { inner_->arena_rewind(mark); }
-  void reserve_arena(std::int64_t bytes) override { inner_->reserve_arena(bytes); }
+  void reserve_arena(std::int64_t bytes) override {
+    check_lost("reserve_arena"), inner_->reserve_arena(bytes);
+  }
+  void wait() override { check_lost("wait"), inner_->wait(); }
   std::int64_t arena_peak_bytes() const override { return inner_->arena_peak_bytes(); }
 
   void upload(const void* host, const Tensor& to) override { no_result("upload"), inner_->upload(host, to); }
@@ -59,7 +67,7 @@ class FaultyDevice final : public Device {
   void run_step(const StepKey& key, const std::function<void()>& body) override {
     no_result("run_step"), inner_->run_step(key, body);
   }
-  void forget_steps() override { inner_->forget_steps(); }
+  void forget_steps() override { check_lost("forget_steps"), inner_->forget_steps(); }
 
  private:
   class FaultyOps final : public Ops {
@@ -123,7 +131,11 @@ class FaultyDevice final : public Device {
     FaultyDevice& device_;
   };
 
+  void check_lost(const char* operation) const {
+    if (is_lost()) fail(ErrorCode::device, cat("injected: ", operation, " failed"));
+  }
   bool unlucky() {
+    if (is_lost() || calls_until_lost_-- == 0) return true;
     if (calls_left_ >= 0 && calls_left_-- == 0) return true;
     return one_in_ > 0 && random_() % one_in_ == 0;
   }
@@ -139,9 +151,11 @@ class FaultyDevice final : public Device {
   }
 
   std::unique_ptr<Device> inner_;
+  std::string name_;
   FaultyOps ops_;
   std::atomic<unsigned> one_in_ = 0;
   std::int64_t calls_left_ = std::numeric_limits<std::int64_t>::max();
+  std::int64_t calls_until_lost_ = std::numeric_limits<std::int64_t>::max();
   std::mt19937 random_{20261126};
   std::atomic<std::int64_t> failed_allocations_ = 0, failed_operations_ = 0;
 };

@@ -18,19 +18,29 @@ Buffer upload_normalized(const PreprocessConfig& config, Device& device) {
 
 }  // namespace
 
-std::unique_ptr<GlmOcr> GlmOcr::load(const std::filesystem::path& snapshot, Device& device, DType compute,
-                                     Quantization quantization) {
-  GlmOcrConfig config = load_config(snapshot);
-  Tokenizer tokenizer = Tokenizer::load(snapshot / "tokenizer.json");
-  check_special_tokens(config, tokenizer);
-  Weights weights = load_weights(SafetensorsFiles::open(snapshot), config, device, compute, quantization);
-  return std::make_unique<GlmOcr>(std::move(config), std::move(tokenizer), std::move(weights), device,
-                                  compute);
+Snapshot Snapshot::open(const std::filesystem::path& folder) {
+  Snapshot snapshot;
+  snapshot.config = load_config(folder);
+  snapshot.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(folder / "tokenizer.json"));
+  check_special_tokens(snapshot.config, *snapshot.tokenizer);
+  snapshot.files = SafetensorsFiles::open(folder);
+  return snapshot;
 }
 
-GlmOcr::GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device& device, DType compute)
-    : config_(std::move(config)),
-      tokenizer_(std::move(tokenizer)),
+std::unique_ptr<GlmOcr> GlmOcr::load(const Snapshot& snapshot, Device& device, DType compute,
+                                     Quantization quantization) {
+  Weights weights = load_weights(snapshot.files, snapshot.config, device, compute, quantization);
+  return std::make_unique<GlmOcr>(snapshot, std::move(weights), device, compute);
+}
+
+std::unique_ptr<GlmOcr> GlmOcr::load(const std::filesystem::path& folder, Device& device, DType compute,
+                                     Quantization quantization) {
+  return load(Snapshot::open(folder), device, compute, quantization);
+}
+
+GlmOcr::GlmOcr(const Snapshot& snapshot, Weights weights, Device& device, DType compute)
+    : config_(snapshot.config),
+      tokenizer_(snapshot.tokenizer),
       weights_(std::move(weights)),
       device_(device),
       compute_(compute),

@@ -12,21 +12,33 @@
 
 namespace glmocr {
 
+// A snapshot's files, read once for all devices that run it.
+struct Snapshot {
+  GlmOcrConfig config;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  SafetensorsFiles files;
+
+  // `folder` holds config.json, tokenizer.json and safetensors. Throws Error{model}.
+  static Snapshot open(const std::filesystem::path& folder);
+};
+
 // A loaded snapshot on a device: configuration, tokenizer, weights and the two networks that use them. Not
 // movable, because the networks refer to its weights.
 class GlmOcr {
  public:
-  // `snapshot`: a folder with config.json, tokenizer.json and safetensors. The device must outlive the model.
-  // Throws Error{model}, Error{memory}.
-  static std::unique_ptr<GlmOcr> load(const std::filesystem::path& snapshot, Device& device, DType compute,
+  // The device must outlive the model. Throws Error{model}, Error{memory}.
+  static std::unique_ptr<GlmOcr> load(const Snapshot& snapshot, Device& device, DType compute,
+                                      Quantization quantization = Quantization::none);
+  // The same for the snapshot in a folder.
+  static std::unique_ptr<GlmOcr> load(const std::filesystem::path& folder, Device& device, DType compute,
                                       Quantization quantization = Quantization::none);
 
-  GlmOcr(GlmOcrConfig config, Tokenizer tokenizer, Weights weights, Device& device, DType compute);
+  GlmOcr(const Snapshot& snapshot, Weights weights, Device& device, DType compute);
   GlmOcr(const GlmOcr&) = delete;
   GlmOcr& operator=(const GlmOcr&) = delete;
 
   const GlmOcrConfig& config() const { return config_; }
-  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Weights& weights() const { return weights_; }
   const VisionEncoder& vision() const { return vision_; }
   const Decoder& decoder() const { return decoder_; }
@@ -41,7 +53,7 @@ class GlmOcr {
 
  private:
   GlmOcrConfig config_;
-  Tokenizer tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
   Weights weights_;
   Device& device_;
   void patches_of(const PreprocessedImage& image, std::int64_t begin, std::int64_t end,

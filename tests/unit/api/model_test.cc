@@ -76,6 +76,73 @@ TEST(Model, ForwardWaitsForNoEngine) {
   expect_error(ErrorCode::usage, {"engine"}, [&] { const Engine second(model); });
 }
 
+TEST(Model, SeveralDevicesReadTogether) {
+  LoadOptions options;
+  options.device = "cpu,cpu";
+  const Model model = Model::load(kMini, options);
+  EXPECT_EQ(model.info().device, "cpu,cpu");
+  EXPECT_EQ(model.info().devices, (std::vector<std::string>{"cpu", "cpu"}));
+  EXPECT_EQ(model.info().mapped_bytes, load().info().mapped_bytes);
+  const std::vector<Image> images = {load_image(std::string(GLMOCR_TEST_DATA) + "/pictures/word_56x56.png")};
+  EXPECT_EQ(model.forward(images, "Text Recognition:").values,
+            load().forward(images, "Text Recognition:").values);
+  const std::string expected = Reader(load()).read(images[0]).text;
+  Engine engine(model, {.max_sequences = 2});
+  std::vector<Job> jobs;
+  for (int i = 0; i < 8; ++i) jobs.push_back(engine.submit(images));
+  for (const Job& job : jobs) {
+    const Result result = job.wait();
+    EXPECT_EQ(result.text, expected);
+    EXPECT_EQ(result.device, "cpu");
+  }
+  const EngineStats stats = engine.stats();
+  EXPECT_EQ(stats.finished, 8);
+  ASSERT_EQ(stats.devices.size(), 2u);
+  std::int64_t finished = 0, tokens = 0;
+  for (const DeviceStats& device : stats.devices) {
+    EXPECT_EQ(device.device, "cpu");
+    EXPECT_FALSE(device.lost);
+    EXPECT_GT(device.finished, 0);
+    finished += device.finished;
+    tokens += device.completion_tokens;
+  }
+  EXPECT_EQ(finished, 8);
+  EXPECT_EQ(tokens, stats.completion_tokens);
+}
+
+TEST(Model, AListOfDevicesThatCannotWorkIsRefused) {
+  const auto refused = [](const std::string& list, ErrorCode code, const std::vector<std::string>& parts) {
+    SCOPED_TRACE(list);
+    LoadOptions options;
+    options.device = list;
+    expect_error(code, parts, [&] { Model::load(kMini, options); });
+  };
+  refused("cpu,", ErrorCode::usage, {"\"cpu,\"", "a name is empty"});
+  refused(",cpu", ErrorCode::usage, {"a name is empty"});
+  refused("cpu,auto", ErrorCode::usage, {"\"auto\""});
+  refused("cpu,cuda:0", ErrorCode::usage, {"\"cpu\"", "\"cuda:0\"", "different kinds"});
+  refused("cuda:0,cuda:1,cuda:0", ErrorCode::usage, {"\"cuda:0\" is named twice"});
+  refused("cuda:1,cuda:1:sm80", ErrorCode::usage, {"\"cuda:1\" is named twice"});
+  refused("cpu,cpu:no_such_set", ErrorCode::device, {"no_such_set", "available"});
+  refused("cuda:998,cuda:999", ErrorCode::device, {"cuda:99"});
+}
+
+// A limit holds for each device, and is refused with the smallest that works.
+TEST(Model, SeveralDevicesHaveALimitEach) {
+  LoadOptions options;
+  options.device = "cpu,cpu";
+  options.memory_limit = 64 << 20;
+  EXPECT_EQ(Model::load(kMini, options).info().memory.picture_patches,
+            load(64 << 20).info().memory.picture_patches);
+  options.memory_limit = 1 << 20;
+  const Model model = Model::load(kMini, options);
+  expect_error(ErrorCode::memory, {"MiB"}, [&] { Engine engine(model); });
+  options.memory_limit = 1 << 10;
+  options.dtype = ComputeType::bf16;
+  options.quantization = Quantization::int8;
+  expect_error(ErrorCode::memory, {"1.0 KiB"}, [&] { Model::load(kMini, options); });
+}
+
 TEST(DefaultModelPath, IsTheVariableElseTheEmbeddedModel) {
   ASSERT_EQ(::setenv("GLMOCR_MODEL", "/somewhere", 1), 0);
   EXPECT_EQ(default_model_path(), "/somewhere");

@@ -17,6 +17,7 @@ Page page_that_was_read() {
   page.result.image_tokens = 33;
   page.result.completion_tokens = 2;
   page.result.mean_logprob = -0.125;
+  page.result.device = "cuda:1";
   page.result.timings = {.queue_ms = 1, .vision_ms = 3.0004, .prefill_ms = 4.5, .decode_ms = 5};
   return page;
 }
@@ -26,7 +27,7 @@ TEST(ResultJson, OneLine) {
       result_json(page_that_was_read(), false),
       R"({"file":"scans/page.png","text":"Two lines,\n\"é\"","finish_reason":"length",)"
       R"("complete":false,"prompt_tokens":40,"image_tokens":33,"completion_tokens":2,"mean_logprob":-0.125,)"
-      R"("timings":{"load":12.346,"decode_image":2.0,"vision":3.0,"prefill":4.5,"decode":5.0}})");
+      R"("timings":{"load":12.346,"decode_image":2.0,"vision":3.0,"prefill":4.5,"decode":5.0},"device":"cuda:1"})");
 }
 
 TEST(ResultJson, Indented) {
@@ -45,7 +46,8 @@ TEST(ResultJson, Indented) {
     "vision": 3.0,
     "prefill": 4.5,
     "decode": 5.0
-  }
+  },
+  "device": "cuda:1"
 })");
 }
 

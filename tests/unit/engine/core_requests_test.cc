@@ -183,7 +183,7 @@ TEST(EngineCancel, AWaitingRequestToo) {
   const Job first = submit(engine, text_request());
   const Job second = submit(engine, text_request());
   engine.step();
-  EXPECT_EQ(engine.stats().waiting, 1);
+  EXPECT_EQ(engine.queue().waiting(), 1);
   EXPECT_EQ(engine.stats().running, 1);
   second.cancel();
   engine.step();
@@ -229,12 +229,12 @@ TEST(EngineTimeLimit, CountsTheTimeAfterAPreemption) {
   Sequence sequence(std::move(request), test_model().config(), test_model().tokenizer(), 1000);
   const Clock::time_point begin = Clock::now() + std::chrono::hours(1);
   EXPECT_EQ(sequence.interruption(begin), std::nullopt) << "waits";
-  sequence.admit(begin);
+  sequence.admit(begin, "ref");
   EXPECT_EQ(sequence.interruption(begin + std::chrono::milliseconds(900)), std::nullopt);
   sequence.preempt();
   EXPECT_EQ(sequence.interruption(begin + std::chrono::milliseconds(999)), std::nullopt);
   EXPECT_EQ(sequence.interruption(begin + std::chrono::seconds(1)), FinishReason::time_limit);
-  sequence.admit(begin + std::chrono::seconds(2));
+  sequence.admit(begin + std::chrono::seconds(2), "ref");
   EXPECT_EQ(sequence.interruption(begin + std::chrono::seconds(2)), FinishReason::time_limit);
 }
 
