@@ -7,6 +7,7 @@
 #include <chrono>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "support/peak_memory.h"
@@ -136,8 +137,15 @@ class BusyEngine {
   BusyEngine() {
     ReadOptions options;
     options.max_tokens = 2;
-    options.on_token = [this](const TokenEvent&) { go_on_.wait(); };
+    std::promise<void> stays;
+    options.on_token = [this, &stays, told = false](const TokenEvent&) mutable {
+      if (!std::exchange(told, true)) stays.set_value();
+      go_on_.wait();
+    };
     const std::vector<Image> images = {load_image(kWord)};
+    jobs_.push_back(engine_.submit(images, options));
+    stays.get_future().wait();  // else its thread might still take what waits, and have room for more
+    options.on_token = {};
     try {
       for (int i = 0; i < 100; ++i) jobs_.push_back(engine_.submit(images, options));
       ADD_FAILURE() << "the engine was never busy";
