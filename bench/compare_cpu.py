@@ -153,7 +153,7 @@ def llama_peers(options: argparse.Namespace, common: list[str], probe: dict) -> 
     for text in sorted(Path(options.gguf).glob("text-*.gguf")) if options.gguf else []:
         kind = text.stem.removeprefix("text-")
         command = [str(HERE / "peer_llama_cpp.py"), str(text), str(text.with_name(f"vision-{kind}.gguf")), *common]
-        for flash in ("on", "off"):
+        for flash in options.flash_attention.split(","):
             name = f"llama.cpp {kind}" + (", flash" if flash == "on" else "")
             choices[kind == "q8_0"].append(Peer(name, [*command, "--flash-attention", flash], libraries))
     return [faster(some, probe) for some in choices.values() if some]
@@ -242,6 +242,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--isa", help="baseline, avx2, avx512, avx512_bf16 or amx (default: the best one)")
     parser.add_argument("--gguf", help="folder of bench/make_gguf.py: measure llama.cpp")
+    parser.add_argument("--flash-attention", default="on,off", help="of llama.cpp, to choose from: on, off or both (default on,off)")
     parser.add_argument("--llama-libraries", help="folder with libllama.so and the others, instead of those of the package")
     parser.add_argument("--transformers", default="bf16,fp32", help="types to choose from (default bf16,fp32)")
     parser.add_argument("--no-transformers", dest="transformers", action="store_const", const="")
