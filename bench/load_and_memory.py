@@ -18,11 +18,18 @@ import mmap
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 MIB = 1 << 20
+
+
+def copy_apart(files: list[Path]) -> list[float]:
+    """copy() in a process of its own: the system counts the memory of a process that starts another to the other's largest size."""
+    done = subprocess.run([sys.executable, __file__, "--copy", *map(str, files)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def copy(files: list[Path]) -> tuple[float, float]:
@@ -80,7 +87,7 @@ def main() -> None:
     files = sorted(options.snapshot.glob("*.safetensors"))
     copies, loads = [], []
     for _ in range(options.runs + 1):
-        copies.append(copy(files))
+        copies.append(copy_apart(files))
         seconds, used, _, text = run([options.program, "info", "--json", *model])
         loads.append((seconds, used))
     (copy_s, copy_processor_s), (load_s, load_processor_s) = (map(statistics.median, zip(*times[1:])) for times in (copies, loads))
@@ -119,4 +126,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--copy"]:
+        print(json.dumps(copy([Path(name) for name in sys.argv[2:]])))
+    else:
+        main()
