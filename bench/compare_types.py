@@ -63,7 +63,7 @@ class Program:
         results = {}
         for task in sorted({sample["task"] for sample in samples}):
             files = [str(self.options.samples / sample["file"]) for sample in samples if sample["task"] == task]
-            lines = self.run("--format", "jsonl", "--quiet", "--task", task, "--max-tokens", "2048", *setting, *files)
+            lines = self.run("--format", "jsonl", "--quiet", "--batch", "1", "--task", task, "--max-tokens", "2048", *setting, *files)
             results |= {Path(result["file"]).name: result for result in map(json.loads, lines.splitlines())}
         return results
 

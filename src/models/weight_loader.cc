@@ -17,8 +17,9 @@ namespace {
 constexpr std::int64_t kPoolBytes = 1 << 18;   // vectors share buffers of this size
 constexpr std::int64_t kPoolAlignment = 64;    // of a vector in its buffer
 constexpr std::int64_t kBlockBytes = 1 << 18;  // converted and uploaded together
-constexpr std::int64_t kInt8RowBytes = 64;     // that a device may add to a row in eight bits, its scale included
-constexpr std::int64_t kListed = 10;           // tensors that an error names of each kind
+constexpr std::int64_t kInt8RowBytes =
+    64;                               // that a device may add to a row in eight bits, its scale included
+constexpr std::int64_t kListed = 10;  // tensors that an error names of each kind
 
 // The type of a tensor, which `find` has checked.
 DType type_of(const StoredTensor& stored) {
@@ -294,7 +295,8 @@ std::vector<Weight> WeightLoader::prepare_int8(const StoredTensor& stored, const
     const std::int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
     Buffer owner;
     const Tensor own = values.slice(0, begin, end);
-    weights.push_back(device_.prepare_int8(own, Tensor(factors.data() + begin, {end - begin}, DType::f32), owner));
+    weights.push_back(
+        device_.prepare_int8(own, Tensor(factors.data() + begin, {end - begin}, DType::f32), owner));
     if (weights.back().data.data == own.data) in_place += own.bytes();
     loaded_.copied_bytes += owner.bytes();
     keep(std::move(owner));
@@ -421,7 +423,8 @@ LoadedTensors WeightLoader::finish() {
   if (!text.empty()) fail(ErrorCode::model, "the tensors do not fit config.json" + text);
   if (converted_ > 0) note(cat(converted_, " matrices were converted to bf16"));
   if (without_room_ > 0) {
-    note(cat(without_room_, " matrices are used as their file holds them, which is slower: the memory limit has no room ",
+    note(cat(without_room_,
+             " matrices are used as their file holds them, which is slower: the memory limit has no room ",
              "for prepared ones"));
   }
   if (quantized_ > 0) note(cat(quantized_, " matrices were converted to eight bits"));

@@ -28,7 +28,8 @@ TEST(BestIds, AreThoseOfAStableSort) {
       std::vector<float> logits(size);
       for (float& logit : logits) logit = static_cast<float>(random() % levels) / 16 - 3;
       best.begin(logits);
-      for (const std::int64_t count : {std::int64_t{1}, std::int64_t{5}, std::int64_t{64}, size / 2 + 1, size, size + 9}) {
+      for (const std::int64_t count :
+           {std::int64_t{1}, std::int64_t{5}, std::int64_t{64}, size / 2 + 1, size, size + 9}) {
         const auto ids = best.take(count);
         EXPECT_EQ(std::vector<std::int32_t>(ids.begin(), ids.end()), sorted_ids(logits, count))
             << count << " of " << size << ", " << levels << " levels";

@@ -211,8 +211,8 @@ void pack_bytes(const Isa& isa, ThreadPool& pool, const Tensor& values, const Te
 const void* CpuOps::panel_of_bytes(const Product& p, std::int64_t column, std::byte* memory) const {
   const std::int64_t unit = kernels_.byte_columns, panel = bytes_panel(p.in, unit, kernels_.byte_depth);
   if (p.weight.layout == WeightLayout::bytes) return at(p.weight.data, column / unit * panel);
-  kernels_.pack_bytes(p.weight.data.as<std::int8_t>() + column * p.in, p.in, std::min(unit, p.out - column), p.in,
-                      memory);
+  kernels_.pack_bytes(p.weight.data.as<std::int8_t>() + column * p.in, p.in, std::min(unit, p.out - column),
+                      p.in, memory);
   return memory;
 }
 

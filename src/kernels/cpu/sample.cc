@@ -155,11 +155,9 @@ void CpuOps::sample(const Tensor& logits, const SamplingTables& tables) {
   const auto sample = [&](std::int64_t r) {
     const SamplingRow row = sampling_row(tables, r);
     if (is_plain_greedy(row)) {
-      const std::int64_t count =
-          row.vocab_limit > 0 ? std::min<std::int64_t>(row.vocab_limit, vocab) : vocab;
+      const std::int64_t count = row.vocab_limit > 0 ? std::min<std::int64_t>(row.vocab_limit, vocab) : vocab;
       const Greedy best = greedy(kernels_, at(logits, r * stride), type, count);
-      tables.ids.as<std::int32_t>()[r] =
-          best.index >= 0 ? static_cast<std::int32_t>(best.index) : kNotFinite;
+      tables.ids.as<std::int32_t>()[r] = best.index >= 0 ? static_cast<std::int32_t>(best.index) : kNotFinite;
       tables.logprobs.as<float>()[r] =
           best.index >= 0 ? -std::log(best.sum) : std::numeric_limits<float>::quiet_NaN();
       return;

@@ -130,7 +130,8 @@ void pack_bytes(const int8_t* rows, int64_t stride, int64_t count, int64_t k, vo
   const int64_t squares = count == kColumns ? k / kSquare : 0;  // whole ones
   for (int64_t i = 0; i < squares; ++i) {
     pack_square(rows + i * kSquare, stride, to + i * kSquare * kColumns);
-    pack_square(rows + i * kSquare + kLanes * stride, stride, to + i * kSquare * kColumns + kLanes * kByteDepth);
+    pack_square(rows + i * kSquare + kLanes * stride, stride,
+                to + i * kSquare * kColumns + kLanes * kByteDepth);
   }
   for (int64_t step = squares * kSquare / kByteDepth; step < steps; ++step) {
     for (int64_t column = 0; column < kColumns; ++column) {

@@ -179,8 +179,8 @@ TEST_F(WeightsTest, MatricesWithoutRoomStayAsTheyAreStored) {
   const auto budget = std::make_shared<MemoryBudget>(std::int64_t{2} << 20);
   const auto device = open_device("cpu", {.threads = 1, .memory = budget});
   const MemoryShare others(budget, std::int64_t{3} << 19, "others");
-  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device, DType::bf16,
-                                 Quantization::int8);
+  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device,
+                                 DType::bf16, Quantization::int8);
   EXPECT_EQ(w.decoder.layers[1].up_proj.data.dtype, DType::bf16);
   EXPECT_GT(w.mapped_bytes, 0);
   EXPECT_TRUE(std::any_of(w.notes.begin(), w.notes.end(), [](const std::string& note) {
