@@ -136,10 +136,10 @@ class WeightLoader {
   std::vector<std::string> missing_, misshapen_;
   std::string ignored_suffix_;
   bool quantizes_ = false;
-  std::int64_t converted_ = 0;  // matrices whose type changed
+  std::int64_t converted_ = 0;     // matrices whose type changed
   std::int64_t without_room_ = 0;  // matrices that the memory budget has no room to prepare
-  std::int64_t quantized_ = 0;  // matrices that became eight bits
-  Tensor pool_;                 // [bytes] u8: what is left of the buffer that vectors share
+  std::int64_t quantized_ = 0;     // matrices that became eight bits
+  Tensor pool_;                    // [bytes] u8: what is left of the buffer that vectors share
 };
 
 }  // namespace glmocr
