@@ -5,8 +5,8 @@
     python3 layout_evaluate.py WORK/layout --curves OUT/log.jsonl FILE.png
 
 SNAPSHOT is a folder, or a .pt file of layout_train.py (its sizes are those of mini-layout). For each set of pages: average precision of
-each class (101 points) at overlaps from 0.5 to 0.95; the order of all pairs of found regions; precision and recall of groups of classes
-after the filters of the pipeline (the better of two boxes stays where they overlap by 0.6 with one label, by 0.98 with two).
+each class (101 points) at overlaps from 0.5 to 0.95; the order of all pairs of found regions; precision and recall of groups of classes, of
+the network's answers (`raw`) and as a user gets them (`parsed`): what is over a threshold, after the filters of the pipeline.
 """
 import argparse
 import json
@@ -19,6 +19,8 @@ import numpy as np
 from layout_pages import LABELS, page
 
 FIRST_SEED = {"pages": 900_000_000, "photos": 910_000_000}
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)                      # 0.3 is what `parse` takes
+PRESERVED, REFERENCE = [LABELS.index(label) for label in ("image", "seal", "chart")], LABELS.index("reference")
 OVERLAPS = np.arange(0.5, 0.96, 0.05)
 GROUPS = {"text": ["text"], "title": ["doc_title", "paragraph_title"], "table": ["table"], "formula": ["display_formula"], "figure": ["image", "chart"],
           "caption": ["figure_title"], "header": ["header"], "footer": ["footer"]}
@@ -54,6 +56,28 @@ def without_doubles(found):
         if all(same[i, j] < (0.6 if labels[i] == labels[j] else 0.98) for j in kept):
             kept.append(i)
     return tuple(part[kept] for part in found)
+
+
+def without_contained(found):
+    """The larger box removes what lies in it to four fifths; of two that lie in each other the better one stays."""
+    scores, labels, boxes, _ = found
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    side = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    inside = side.clip(0).prod(-1) >= 0.8 * np.maximum(area, 1e-12)[:, None]
+    kept, by_area = np.ones(len(scores), bool), np.argsort(-area, kind="stable")
+    for at, i in enumerate(by_area):
+        for j in by_area[:at]:
+            if kept[i] and kept[j] and inside[i, j] and labels[j] != REFERENCE:
+                if inside[j, i]:
+                    kept[j if scores[i] > scores[j] else i] = False
+                elif labels[i] not in PRESERVED:
+                    kept[i] = False
+    return tuple(part[kept] for part in found)
+
+
+def parsed(found, threshold):
+    """What src/regions/filter.cc leaves (but for pictures as large as the page)."""
+    return without_contained(without_doubles(tuple(part[found[0] >= threshold] for part in found)))
 
 
 def hits(boxes, truth, least):
@@ -97,8 +121,8 @@ def class_scores(found, truths):
     return table
 
 
-def group_scores(found, truths):
-    """Precision of the groups at the highest threshold that finds 98 of 100 of their regions; each group at this threshold."""
+def group_rows(found, truths):
+    """(score, group, right) of all found boxes of the groups, and the number of regions of each."""
     rows, totals = [], np.zeros(len(GROUPS), int)
     for (scores, labels, boxes, _), truth in zip(found, truths):
         groups, true_groups = np.array([GROUP_OF.get(int(l), -1) for l in labels]), np.array([GROUP_OF.get(int(l), -1) for l in truth[:, 0]])
@@ -107,16 +131,32 @@ def group_scores(found, truths):
             region = truth[true_groups == group][:, 1:5]
             totals[group] += len(region)
             rows += [(score, group, taken) for score, taken in zip(scores[mine], hits(boxes[mine], region, 0.5))]
+    return rows, totals
+
+
+def group_scores(found, truths):
+    """Precision of the groups at the highest threshold that finds 98 of 100 of their regions; each group at this threshold."""
+    rows, totals = group_rows(found, truths)
     rows.sort(key=lambda row: -row[0])
     right = np.cumsum([row[2] for row in rows])
     enough = np.searchsorted(right, 0.98 * totals.sum(), "left")
     if enough >= len(rows):
         enough = len(rows) - 1
-    out = {"recall": right[enough] / totals.sum(), "precision": right[enough] / (enough + 1), "threshold": float(rows[enough][0]), "groups": {}}
+    return by_group(rows[:enough + 1], totals, float(rows[enough][0]))
+
+
+def by_group(rows, totals, threshold):
+    share = lambda taken, count: float(sum(taken) / max(1, count))
+    out = {"threshold": threshold, "recall": share([row[2] for row in rows], totals.sum()), "precision": share([row[2] for row in rows], len(rows)), "groups": {}}
     for group, name in enumerate(GROUPS):
-        mine = [row[2] for row in rows[:enough + 1] if row[1] == group]
-        out["groups"][name] = {"n": int(totals[group]), "recall": sum(mine) / max(1, int(totals[group])), "precision": sum(mine) / max(1, len(mine))}
+        mine = [row[2] for row in rows if row[1] == group]
+        out["groups"][name] = {"n": int(totals[group]), "recall": share(mine, totals[group]), "precision": share(mine, len(mine))}
     return out
+
+
+def parsed_scores(found, truths):
+    """The groups behind the filters at several thresholds: a large box over a low threshold takes right ones away, so recall can grow with the threshold."""
+    return [by_group(*group_rows([parsed(f, threshold) for f in found], truths), threshold) for threshold in THRESHOLDS]
 
 
 def order_scores(found, truths, threshold=0.4):
@@ -139,10 +179,10 @@ def order_scores(found, truths, threshold=0.4):
 
 
 def summary(found, truths):
-    table, filtered = class_scores(found, truths), [without_doubles(f) for f in found]
+    table = class_scores(found, truths)
     mean = lambda key: float(np.mean([row[key] for row in table.values()]))
     return {"pages": len(truths), "regions": int(sum(map(len, truths))), "mAP50": mean("ap50"), "mAP75": mean("ap75"), "mAP": mean("ap"),
-            "order": order_scores(found, truths), "raw": group_scores(found, truths), "filtered": group_scores(filtered, truths), "classes": table}
+            "order": order_scores(found, truths), "raw": group_scores(found, truths), "parsed": parsed_scores(found, truths), "classes": table}
 
 
 # ---------------------------------------------------------------- running
@@ -180,8 +220,7 @@ def show(name, kind, result):
     percent = lambda value: f"{100 * value:.1f} %"
     print(f"{name}, {result['pages']} {kind}, {result['regions']} regions: mAP@0.5 {result['mAP50']:.3f}, @0.75 {result['mAP75']:.3f}, @0.5:0.95 {result['mAP']:.3f}; "
           f"order {100 * result['order']['all']:.2f} %, neighbours {percent(result['order']['next'])}")
-    for way in ("raw", "filtered"):
-        part = result[way]
+    for way, part in [("raw", result["raw"])] + [("parsed", part) for part in result["parsed"]]:
         print(f"  {way}: precision {percent(part['precision'])} at recall {percent(part['recall'])}, threshold {part['threshold']:.2f}; "
               + ", ".join(f"{group} {percent(row['precision'])} / {percent(row['recall'])}" for group, row in part["groups"].items()))
     print("  AP@0.5: " + ", ".join(f"{label} {row['ap50']:.3f} ({row['n']})" for label, row in result["classes"].items()), flush=True)

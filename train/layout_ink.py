@@ -38,7 +38,7 @@ class Library:
     """The families, prose and code of one group (train or test) out of the folder of layout_prepare.py."""
 
     def __init__(self, data, group):
-        folder = os.path.join(data, group)
+        folder, self.group = os.path.join(data, group), group
         read = lambda name: open(os.path.join(folder, name), encoding="utf-8").read()
         self.families, self.latex = {}, None
         for name, family in json.loads(read("families.json")).items():

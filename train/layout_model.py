@@ -22,6 +22,9 @@ from layout_sheet import LABELS, MAX_REGIONS
 
 T = MAX_REGIONS
 SAME_REGION = 0.4                        # overlap from which on a query stands for a region in the order loss
+INLINE = LABELS.index("inline_formula")
+INLINE_WEIGHT, INLINE_SCORE = 2.0, 0.3   # of their boxes and masks; what their class should reach at least
+POINTS = 12                              # places of a page whose boxes and masks are taught without an assignment
 
 
 # ---------------------------------------------------------------- making, loading, saving
@@ -250,7 +253,7 @@ class Training(nn.Module):
             boxes, normed = box.detach(), core.decoder_norm(hidden)
             own = normed[:, -config.num_queries:]
             layers.append(dict(logits=core.decoder.class_embed(normed).float(), box=box, mask=core.mask_query_head(own), hidden=own))
-        return dict(first=first, layers=layers, noisy=noisy, features=features, mask_box=mask_box)
+        return dict(first=first, layers=layers, noisy=noisy, features=features, mask_box=mask_box, memory=memory, anchors=anchors)
 
     def order(self, layer, hidden):
         """Order logits [B, Q, Q] in float32: s[i, j] > 0 where i comes before j."""
@@ -265,30 +268,54 @@ def varifocal(logits, label, score):
     """label [B, N]: a class or -1; score [B, N]: what the class should reach."""
     here = F.one_hot(label.clamp(min=0), logits.shape[-1]).float() * (label >= 0)[..., None]
     target = here * score[..., None]
-    weight = 0.75 * logits.detach().sigmoid() ** 2 * (1 - here) + target
+    weight = 0.75 * logits.detach().sigmoid() * (1 - here) + target
     return (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight).sum()
 
 
+def one_label(logits, label, weight):
+    """Cross entropy over the classes of matched queries: second labels on a box are the other classes of its own query."""
+    return (F.cross_entropy(logits.flatten(0, 1), label.clamp(min=0).flatten(), reduction="none") * (weight * (label >= 0)).flatten()).sum()
+
+
 @torch.no_grad()
-def assign(logits, boxes, truth):
-    """The query of every slot of truth, for the encoder and for the last layer (which stands for all): [2, B, T]; and the IoU of all pairs of the last."""
+def pair_costs(logits, boxes, truth):
+    """What it costs to give a query a slot of truth, for the encoder and for the last layer (which stands for all): [2, B, Q, T], on its way to the CPU;
+    the event of its arrival (None on a CPU); and the IoU of all pairs of the last."""
     chance = logits.sigmoid()
     positive, negative = 0.25 * (1 - chance) ** 2 * -(chance + 1e-8).log(), 0.75 * chance ** 2 * -(1 - chance + 1e-8).log()
     label = truth["label"][None, :, None].expand(2, -1, logits.shape[2], -1)
     iou, general = overlaps(corners(boxes)[:, :, :, None], corners(truth["box"])[None, :, None])
     far = (boxes[:, :, :, None] - truth["box"][None, :, None]).abs().sum(-1)
-    cost = torch.nan_to_num(2 * (positive - negative).gather(-1, label) + 5 * far - 2 * general, nan=1e4).cpu().numpy()
-    match = np.zeros((2, len(cost[0]), T), np.int64)
+    cost = torch.nan_to_num(2 * (positive - negative).gather(-1, label) + 5 * far - 2 * general, nan=1e4)
+    if not cost.is_cuda:
+        return cost, None, iou[-1]
+    host = torch.empty(cost.shape, dtype=cost.dtype, pin_memory=True)
+    host.copy_(cost, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return host, arrived, iou[-1]
+
+
+def assign(cost, counts, device):
+    """The query of every slot of truth [2, B, T]."""
+    cost, match = cost.numpy(), np.zeros((2, cost.shape[1], T), np.int64)
     for k in range(2):
-        for page, count in enumerate(truth["counts"]):
+        for page, count in enumerate(counts):
             if count:
                 match[k, page, :count] = linear_sum_assignment(cost[k, page, :, :count].T)[1]
-    return torch.from_numpy(match).to(logits.device), iou[-1]
+    return torch.from_numpy(match).to(device)
+
+
+def places(counts, device):
+    """Page and slot of every region, made without asking the card."""
+    page = np.repeat(np.arange(len(counts)), counts)
+    slot = np.concatenate([np.arange(count) for count in counts])
+    return torch.from_numpy(np.stack([page, slot])).to(device)
 
 
 def mask_targets(truth, side):
     """Rectangles of cells [M, side] across and down, at least one cell each."""
-    page, slot = truth["used"].nonzero(as_tuple=True)
+    page, slot = truth["places"]
     box = corners(truth["box"])[page, slot]
     middle, cells = (box[:, :2] + box[:, 2:]) / 2, (torch.arange(side, device=box.device) + 0.5) / side
     low, high = torch.minimum(box[:, :2], middle - 0.51 / side), torch.maximum(box[:, 2:], middle + 0.51 / side)
@@ -296,7 +323,7 @@ def mask_targets(truth, side):
     return page, slot, across, down
 
 
-def mask_loss(embedding, features, targets):
+def mask_loss(embedding, features, targets, weight=1.0):
     """Cross entropy, dice and extent: the start box is the extent of mask > 0, so one stray cell spoils it and gets a loss of its own."""
     page, slot, across, down = targets
     side = features.shape[-1]
@@ -307,17 +334,49 @@ def mask_loss(embedding, features, targets):
     dice = 1 - (2 * (inside * target).sum(-1) + 1) / (inside.sum(-1) + target.sum(-1) + 1)
     field = logits.view(-1, side, side)
     extent = sum(F.binary_cross_entropy_with_logits(field.amax(axis), line, reduction="none").mean(-1) for axis, line in ((1, across), (2, down)))
-    return (4 * cross + dice + 3 * extent).sum()
+    return ((4 * cross + dice + 3 * extent) * weight).sum()
+
+
+def point_losses(training, out, truth):
+    """Boxes and masks of the tokens of the finest level at random places of regions, those of inline formulas first.
+
+    The assignment gives a region one token; a small region inside another has the wrong one for long, and its mask, of which the start box is the extent,
+    then never learns. Here every token inside a region may learn the smallest region around it. Classes are left to the assignment."""
+    core, used = training.model.model, truth["used"]
+    wish = torch.rand(used.shape, device=used.device) + 2.0 * (truth["label"] == INLINE)
+    slot = torch.where(used, wish, -1.0).topk(POINTS, 1).indices
+    take = lambda t, at: t.gather(1, at[..., None].expand(-1, -1, t.shape[-1])) if t.ndim == 3 else t.gather(1, at)
+    box = take(corners(truth["box"]), slot).clamp(0, 0.9999)
+    point = box[..., :2] + torch.rand(*slot.shape, 2, device=box.device) * (box[..., 2:] - box[..., :2])
+    high, wide = training.shapes[0]
+    cell = (point * torch.tensor([wide, high], device=box.device)).long()
+    token = cell[..., 1] * wide + cell[..., 0]
+    middle = (cell + 0.5) / torch.tensor([wide, high], device=box.device)
+    every = corners(truth["box"])[:, None]                                # the smallest region around the token, or the one it was drawn for
+    inside = ((middle[:, :, None] >= every[..., :2]) & (middle[:, :, None] <= every[..., 2:])).all(-1) & used[:, None]
+    area = torch.where(inside, (truth["box"][..., 2] * truth["box"][..., 3])[:, None], 9.0)
+    slot = torch.where(inside.any(-1), area.argmin(-1), slot)
+    valid = take(used, slot)
+    label, box = take(truth["label"], slot), take(truth["box"], slot)
+    with torch.autocast(box.device.type, torch.bfloat16, enabled=box.device.type == "cuda"):
+        memory = take(out["memory"], token)
+        found = torch.sigmoid(core.enc_bbox_head(memory).float() + take(out["anchors"].expand(len(used), -1, -1), token).clamp(-20, 20))
+        embedding = core.mask_query_head(core.decoder_norm(memory))
+    weight = valid * torch.where(label == INLINE, INLINE_WEIGHT, 1.0)
+    same, general = overlaps(corners(found), corners(box))
+    boxes = ((5 * (found - box).abs().sum(-1) + 2 * (1 - general)) * weight).sum()
+    masks = mask_loss(embedding, out["features"], mask_targets(dict(box=box, places=valid.nonzero(as_tuple=True)), out["features"].shape[-1]), weight[valid])
+    inline = valid & (label == INLINE)
+    return (0.5 * boxes + masks) / weight.sum().clamp(min=1), (same * inline).sum() / inline.sum().clamp(min=1)
 
 
 def order_loss(training, out, truth, iou, match):
     """Logistic loss on all pairs of queries that stand for two regions; the unmatched count a quarter. Also the share of right pairs."""
     used = truth["used"]
     best, rank = torch.where(used[:, None], iou, -1.0).max(-1)
-    page = torch.arange(len(used), device=used.device)[:, None].expand_as(used)[used]
-    slot = torch.arange(T, device=used.device)[None].expand_as(used)[used]
-    matched = torch.zeros_like(best)
-    best[page, match[used]], rank[page, match[used]], matched[page, match[used]] = 1.0, slot, 1.0
+    page, slot = truth["places"]
+    query, matched = match[page, slot], torch.zeros_like(best)
+    best[page, query], rank[page, query], matched[page, query] = 1.0, slot, 1.0
     stands = best > SAME_REGION
     pairs = stands[:, :, None] & stands[:, None] & (rank[:, :, None] != rank[:, None])
     both = matched[:, :, None] * matched[:, None]
@@ -335,10 +394,17 @@ def losses(training, out, truth, first_share=1.0):
     """The loss and what to print of it. `first_share`: the weight of the encoder's own boxes."""
     queries, layers = training.config.num_queries, out["layers"]
     heads = [out["first"]] + [dict(layer, logits=layer["logits"][:, -queries:], box=layer["box"][:, -queries:]) for layer in layers]
-    match, iou = assign(torch.stack([heads[0]["logits"], heads[-1]["logits"]]), torch.stack([heads[0]["box"], heads[-1]["box"]]), truth)
-    used, target, total, shown = truth["used"], corners(truth["box"]), 0.0, {}
+    cost, arrived, iou = pair_costs(torch.stack([heads[0]["logits"], heads[-1]["logits"]]), torch.stack([heads[0]["box"], heads[-1]["box"]]), truth)
+    noisy = noisy_losses(out["noisy"], layers)               # the card works on them while the assignment is made
+    if arrived:
+        arrived.synchronize()
+    match = assign(cost, truth["counts"], out["features"].device)
+    page, slot = truth["places"] = places(truth["counts"], match.device)
+    points, inline = point_losses(training, out, truth)
+    used, target, total, shown = truth["used"], corners(truth["box"]), noisy + 0.5 * points, {"inline first": inline}
     number = max(1.0, float(truth["counts"].sum()))
-    page = torch.arange(len(used), device=used.device)[:, None].expand_as(used)[used]
+    small = truth["label"] == INLINE
+    heavy = used * torch.where(small, INLINE_WEIGHT, 1.0)
     masks = mask_targets(truth, out["features"].shape[-1])
     for i, head in enumerate(heads):
         mine = match[min(i, 1)]
@@ -346,19 +412,21 @@ def losses(training, out, truth, first_share=1.0):
         same, general = overlaps(corners(box), target)
         label = torch.full(head["logits"].shape[:2], -1, device=used.device)
         score = torch.zeros(label.shape, device=used.device)
-        label[page, mine[used]], score[page, mine[used]] = truth["label"][used], same.detach()[used].clamp(min=0)
-        parts = [varifocal(head["logits"], label, score), ((box - truth["box"]).abs().sum(-1) * used).sum(), ((1 - general) * used).sum()]
+        wanted = torch.where(small, same.clamp(min=INLINE_SCORE), same).detach().clamp(min=0)
+        label[page, mine[page, slot]], score[page, mine[page, slot]] = truth["label"][page, slot], wanted[page, slot]
+        parts = [varifocal(head["logits"], label, score) + 0.3 * one_label(head["logits"], label, score),
+                 ((box - truth["box"]).abs().sum(-1) * heavy).sum(), ((1 - general) * heavy).sum()]
         share = first_share if i == 0 else 1.0
         total = total + (parts[0] + share * (5 * parts[1] + 2 * parts[2])) / number
         if i in (0, len(heads) - 1):
             embedding = head["mask"].gather(1, mine[..., None].expand(-1, -1, head["mask"].shape[-1]))
-            mask = mask_loss(embedding, out["features"], masks) / number
+            mask = mask_loss(embedding, out["features"], masks, heavy[masks[:2]]) / number
             total = total + mask
             name = "first" if i == 0 else "last"
             shown |= {name + " label": parts[0] / number, name + " iou": (same * used).sum() / number, name + " mask": mask}
+            shown[name + " inline"] = (same * (used & small)).sum() / (used & small).sum().clamp(min=1)
     start = out["mask_box"].gather(1, match[0][..., None].expand(-1, -1, 4))
     shown["start iou"] = (overlaps(corners(start), target)[0] * used).sum() / number
-    total = total + noisy_losses(out["noisy"], layers)
     order, right = order_loss(training, out, truth, iou, match[1])
     return total + 2 * order, shown | {"order": right, "total": total + 2 * order}
 

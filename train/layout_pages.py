@@ -26,6 +26,7 @@ MENUS = {"paper": dict(text=9, title=2.2, formula=2.6, figure=1.1, table=0.8, li
          "manual": dict(text=6, title=1.6, code=3.5, list=1.2, definitions=1.4, table=0.3, figure=0.25, note=0.6),
          "maths": dict(text=6, formula=5, title=0.8, list=0.4),
          "data": dict(text=2, title=1.5, table=4, figure=1.5),
+         "vignette": dict(text=7, code=4, title=1.4, figure=0.6, list=0.9, table=0.3, formula=0.4, definitions=0.3),
          "news": dict(text=9, title=1.6, figure=0.8)}
 PAPER_SHAPES = dict(wide=(1.333, 1.778, 1.778, 1.414), tall=(1.414, 1.414, 1.414, 1.294, 1.294, 1.5))
 
@@ -48,19 +49,23 @@ def varied(rng, menu):
 def running(sheet, kind):
     """Papers, books, reports, manuals, data sheets: head, title block, columns, footnotes, foot."""
     rng, width, height = sheet.rng, sheet.width, sheet.height
-    odds = {"paper": (3, 6, 0.5), "book": (9, 1, 0), "report": (6, 3, 0.5), "manual": (8, 2, 0), "maths": (7, 3, 0), "data": (6, 3, 1), "news": (0, 2, 6)}[kind]
+    odds = {"paper": (3, 6, 0.5), "book": (9, 1, 0), "report": (6, 3, 0.5), "manual": (8, 2, 0), "maths": (7, 3, 0), "data": (6, 3, 1), "news": (0, 2, 6), "vignette": (2, 9, 1)}[kind]
     count = rng.choices((1, 2, 3), odds)[0]
     sheet.size = height * {1: rng.uniform(0.0112, 0.018), 2: rng.uniform(0.0098, 0.0145), 3: rng.uniform(0.009, 0.0125)}[count]
     sheet.inline = rng.uniform(0.2, 0.9) if kind == "maths" or kind == "paper" and rng.random() < 0.25 else 0
-    if kind == "manual":
+    if sheet.rich and rng.random() < {"maths": 0.7, "paper": 0.5, "book": 0.3, "report": 0.2, "vignette": 0.3}.get(kind, 0):
+        sheet.inline = rng.uniform(0.7, 1)
+    if kind in ("manual", "vignette"):
         sheet.mixed = rng.uniform(0.3, 1)
     margin, top, bottom = width * rng.uniform(0.05, 0.17), height * rng.uniform(0.05, 0.1), height * rng.uniform(0.05, 0.1)
     gutter, inner = width * rng.uniform(0.025, 0.05), width - 2 * margin
+    if sheet.rich and rng.random() < 0.3:
+        gutter = width * rng.uniform(0.01, 0.025)
     if rng.random() < 0.04:
         sheet.put_watermark()
     numbered = sheet.put_header(margin, top)
     y, end, menu = top, height - bottom, varied(rng, MENUS[kind])
-    if rng.random() < {"paper": 0.42, "report": 0.25, "book": 0.12, "maths": 0.1}.get(kind, 0):
+    if rng.random() < {"paper": 0.42, "report": 0.25, "book": 0.12, "maths": 0.1, "vignette": 0.2}.get(kind, 0):
         y = title_block(sheet, kind, margin, y, inner)
     if count > 1 and rng.random() < 0.25 and y < height * 0.5:
         y = ((sheet.put_figure if rng.random() < 0.6 else sheet.put_table)(margin, y, inner, height * 0.38) or y) + sheet.size
@@ -185,6 +190,8 @@ def card(sheet):
     """A reference card: small print in narrow columns, headings between groups of rows."""
     rng, width, height = sheet.rng, sheet.width, sheet.height
     count = rng.choice((2, 2, 3, 3, 4)) if width > height else rng.choice((1, 2, 2, 3))
+    if sheet.rich and rng.random() < 0.3:
+        count = rng.choice((3, 3, 4, 5)) if width > height else rng.choice((2, 3, 4))
     sheet.size, sheet.lead, sheet.gap, sheet.indent = min(width / count / 26, height / 62) * rng.uniform(0.75, 1.1), rng.uniform(1.1, 1.25), 0.4, 0
     sheet.justified = False
     margin, gutter, y = width * rng.uniform(0.02, 0.05), width * rng.uniform(0.015, 0.035), height * rng.uniform(0.03, 0.06)
@@ -561,6 +568,60 @@ def single(sheet):
         getattr(sheet, "put_" + kind)(margin, y, inner, height - y - 5)
 
 
+def gallery(sheet):
+    """Plates: rows of figures with their captions, each row read from left to right, between paragraphs."""
+    rng, width, height = sheet.rng, sheet.width, sheet.height
+    sheet.size = size = height * rng.uniform(0.0105, 0.015)
+    margin, top, bottom = width * rng.uniform(0.05, 0.14), height * rng.uniform(0.05, 0.1), height * rng.uniform(0.05, 0.1)
+    numbered, y, inner = sheet.put_header(margin, top), top, width - 2 * margin
+    while y < height - bottom - size * 12 and not sheet.full:
+        if rng.random() < 0.4:
+            y = sheet.flow(margin, y, inner, y + height * rng.uniform(0.06, 0.2), dict(text=5, title=1)) + size
+        count, high, below = rng.choice((1, 2, 2, 3, 3, 4)), height * rng.uniform(0.08, 0.24), 0
+        gap, label = size * rng.uniform(1.2, 3), rng.choice(("image", "image", "chart"))
+        wide = (inner - gap * (count - 1)) / count
+        if y + high + size * 5 > height - bottom:
+            break
+        for i in range(count):
+            x = margin + i * (wide + gap)
+            sheet.put_picture(x, y, wide, high, label)
+            end = y + high + size * rng.uniform(0.5, 0.8)
+            if rng.random() < 0.25:
+                end = (sheet.note_below(x, end, wide, size * 4) or end) + size * 0.4
+            if rng.random() < 0.85:
+                end = sheet.caption(x, end, wide, "figure", size * rng.uniform(2, 6)) or end
+            below = max(below, end)
+        y = below + size * rng.uniform(1, 2.5)
+    sheet.put_footer(margin, bottom, numbered)
+
+
+def remarks(sheet):
+    """A wide column of paragraphs, some with a remark beside them, which is read after its paragraph."""
+    rng, width, height = sheet.rng, sheet.width, sheet.height
+    sheet.size = size = height * rng.uniform(0.011, 0.0155)
+    margin, top, bottom, left = width * rng.uniform(0.06, 0.11), height * rng.uniform(0.06, 0.1), height * rng.uniform(0.05, 0.1), rng.random() < 0.35
+    numbered, inner, y = sheet.put_header(margin, top), width - 2 * margin, top
+    share = rng.uniform(0.18, 0.3)
+    wide, side = inner * (0.97 - share), inner * share
+    x, beside = (margin + inner - wide, margin) if left else (margin, margin + inner - side)
+    free = y                                                                # where the margin is free
+    while y < height - bottom - size * 5 and not sheet.full:
+        if rng.random() < 0.2:
+            y = (sheet.put_title(x, y, wide, height - bottom - y) or y) + size * 0.5
+        start, below = y, sheet.put_text(x, y, wide, height - bottom - y)
+        if below is None:
+            break
+        y = below + size * rng.uniform(0.5, 1.2)
+        if start >= free and rng.random() < 0.5:
+            free = (sheet.put_words(beside, start, side, size=size * rng.uniform(0.8, 0.95), words=sheet.words(rng.randint(1, 18)), align="left",
+                                    room=height - bottom - start) or free) + size * 1.5
+        if rng.random() < 0.1:
+            y = max(y, free)
+            y = (sheet.put_figure(x, y, wide, height - bottom - y) or y) + size
+            free = max(free, y)
+    sheet.put_footer(margin, bottom, numbered)
+
+
 # ---------------------------------------------------------------- kinds that only tests have
 def catalogue(sheet):
     """A grid of pictures, each with a title, a line below it and a price."""
@@ -600,8 +661,9 @@ def minutes(sheet):
 
 KINDS = {"paper": 20, "book": 9, "report": 9, "manual": 9, "maths": 6, "data": 4, "news": 3, "bibliography": 4, "contents": 6, "manual_entry": 6, "card": 5, "index": 2,
          "letter": 6, "form": 6, "examination": 6, "handwritten": 3.5, "newspaper": 5, "slide": 7, "title_page": 2, "vertical": 2, "single": 7, "spread": 3}
+ADDED = {"vignette": 12, "card": 6, "maths": 14, "paper": 5, "manual": 6, "gallery": 5, "remarks": 4, "spread": 2}    # weights on top of KINDS, for training alone
 HELD_OUT = {"catalogue": 5, "minutes": 5}
-FUNCTIONS = {"manual_entry": reference_manual, **{f.__name__: f for f in (bibliography, contents, card, index, letter, form, examination, handwritten, newspaper, slide, title_page,
+FUNCTIONS = {"manual_entry": reference_manual, **{f.__name__: f for f in (bibliography, contents, card, index, letter, form, examination, handwritten, newspaper, slide, title_page, gallery, remarks,
                                                                            vertical, single, catalogue, minutes)}}
 
 
@@ -632,7 +694,7 @@ def draw(rng, stock, kind):
 
 
 def kinds_of(group):
-    return {**KINDS, **HELD_OUT} if group == "test" else KINDS
+    return {**KINDS, **HELD_OUT} if group == "test" else {kind: KINDS.get(kind, 0) + ADDED.get(kind, 0) for kind in {**KINDS, **ADDED}}
 
 
 def page(data, seed, group="train", photo=None, kind=None):
@@ -641,7 +703,7 @@ def page(data, seed, group="train", photo=None, kind=None):
     for _ in range(9):
         names = kinds_of(group)
         chosen = kind or rng.choices(list(names), list(names.values()))[0]
-        camera = photo if photo is not None else rng.random() < 0.2
+        camera = photo if photo is not None else rng.random() < 0.27
         sheet = draw(rng, stock, chosen)
         regions = np.array(sheet.regions, np.float32).reshape(-1, 5)
         picture, regions = (photograph if camera else damage)(rng, sheet.noise, np.asarray(sheet.image), regions, sheet.paper)

@@ -29,6 +29,7 @@ class Sheet(Margins):
         self.rng, self.library, self.width, self.height = rng, library, width, height
         self.noise = np.random.default_rng(rng.getrandbits(63))
         self.regions = []
+        self.rich = library.group == "train"                      # what was added after the pages of the test were fixed
         self.choose_colours()
         self.image = Image.new("RGB", (width, height), self.paper)
         self.pen = ImageDraw.Draw(self.image)
@@ -138,6 +139,8 @@ class Sheet(Margins):
         """Some words in other faces, some replaced by formulas."""
         rng = self.rng
         maths = self.inline and rng.random() < self.inline
+        if maths and self.rich and rng.random() < 0.6:
+            return self.mix_formulas(tokens, size)
         if rng.random() < 0.15:                               # a heading that runs into the text
             bold = self.face(size, "bold", self.body if rng.random() < 0.7 else self.mono)
             for i in range(rng.randint(1, 5)):
@@ -154,6 +157,18 @@ class Sheet(Margins):
                 for i in range(start, min(start + count, len(tokens))):
                     if tokens[i][2] is None:
                         tokens[i] = (tokens[i][0], face, None)
+        return tokens
+
+    def mix_formulas(self, tokens, size):
+        """Formulas after every few words; now and then some words in italics, which are none."""
+        rng, writer = self.rng, Formulas(self.rng, self.library, self.body.get("italic", self.body["regular"]), self.body["regular"])
+        every = rng.choice((5, 8, 14, 20))
+        for at in range(rng.randint(0, every), len(tokens), every):
+            if rng.random() < 0.7:
+                tokens[at] = ("", None, writer.line(size, size * rng.choice((0.3, rng.uniform(0.5, 6), rng.uniform(1.5, 8))), 1))
+            elif rng.random() < 0.3:
+                face = self.face(size, rng.choice(("italic", "bold")), None)
+                tokens[at:at + 2] = [(word, face, None) for word, _, _ in tokens[at:at + 2]]
         return tokens
 
     def break_lines(self, tokens, width, first, space, hang):
@@ -309,13 +324,20 @@ class Sheet(Margins):
         rng, size = self.rng, self.size
         step, start, right = size * max(1.18, self.lead * 0.95), y, x
         mono, leader = rng.random() < 0.5, rng.random() < 0.15
+        second = width * rng.uniform(0.5, 0.72) if self.rich and rng.random() < 0.45 else None        # where commands begin, not end
+        heads = 0.07 if self.rich and rng.random() < 0.4 else 0
         rows = min(rng.randint(3, 22), int((room - size * 1.3) / step))
         if rows < 2:
             return None
         writer = Formulas(rng, self.library, self.body.get("italic", self.body["regular"]), self.body["regular"])
         for i in range(rows):
-            left = self.write(x, y, self.cut(self.phrase(1, 6), self.face(), width * 0.55))
-            if rng.random() < 0.85:
+            bold = rng.random() < heads if heads else False
+            left = self.write(x, y, self.cut(self.phrase(1, 6), self.face(), (second - size if second else width * 0.55)), style="bold" if bold else "regular")
+            if second and not bold:
+                family = self.mono if mono else None
+                end = self.write(x + second, y, self.cut(self.code_line(), self.face(size, "regular", family), width - second), family=family)[2]
+                right = max(right, end)
+            elif not bold and rng.random() < 0.85:
                 if rng.random() < 0.35 and not self.dense:
                     formula = writer.line(size, width * rng.uniform(0.05, 0.25), 1)
                     end, begin = x + width, x + width - formula.width
@@ -399,7 +421,8 @@ class Sheet(Margins):
     def put_code(self, x, y, width, room):
         """A listing: one line or many, on plain, tinted or dark ground, framed, numbered, coloured."""
         rng = self.rng
-        face = self.face(self.size * rng.uniform(0.78, 1), "regular", self.mono)
+        slanted = self.rich and rng.random() < 0.2
+        face = self.face(self.size * rng.uniform(0.78, 1), "italic" if slanted else "regular", self.mono)
         step = max(face.size * rng.uniform(1.05, 1.4), face.up + face.down)
         count = int(min(rng.choice((1, 2, 3, rng.randint(3, 12), rng.randint(5, 40))), (room - self.size * 2) / step))
         if count < 1:
@@ -508,7 +531,7 @@ class Sheet(Margins):
         y = box[3] + self.size * rng.uniform(0.5, 0.9)
         if below:
             y = self.caption(x, y, wide, "table", room - (y - start)) or y
-        elif rng.random() < 0.35:
+        elif rng.random() < (0.5 if self.rich else 0.35):
             y = self.note_below(x, y, wide, room - (y - start)) or y
         return y
 
@@ -590,7 +613,7 @@ class Sheet(Margins):
         for i in range(count):
             self.put_picture(left + i * wide / count, y, wide / count * (0.95 if count > 1 else 1), high, label)
         y += high + self.size * rng.uniform(0.4, 1)
-        if rng.random() < 0.24:
+        if rng.random() < (0.38 if self.rich else 0.24):
             y = (self.note_below(left, y, wide, room - (y - start)) or y) + self.size * 0.4
         if captioned and not above:
             y = self.caption(x, y, width, "figure", room - (y - start)) or y

@@ -39,7 +39,7 @@ class Ring:
 
 def draw_pages(options, number):
     """A drawing process: its own slots, its own seeds."""
-    os.nice(5)
+    os.nice(10)
     ring, mine, turn = Ring(options.ring, options.slots), range(number, options.slots, options.drawers), 0
     while True:
         seed = options.first_seed + number + turn * options.drawers
@@ -89,6 +89,20 @@ def augment(pixels):
     return (pixels + torch.randn_like(pixels[:, :1]) * some(1, 1, 1) * 0.05 * (some(1, 1, 1) < 0.3)).clamp(0, 1)
 
 
+def shrink(pixels, boxes, share=0.4):
+    """Some of the pages a little smaller, at another place, the edge repeated around them: a page of the ring is seen several times."""
+    import torch
+    some = lambda: torch.rand(len(pixels), 2, device=pixels.device)
+    scale = torch.where(some()[:, :1] < share, 1 - 0.15 * some(), 1.0)
+    shift = some() * (1 - scale)                             # of the left upper corner
+    zero = torch.zeros_like(scale[:, 0])
+    back = (1 - 2 * shift) / scale - 1                       # output in -1..1 to input: x / scale + back
+    matrix = torch.stack([torch.stack([1 / scale[:, 0], zero, back[:, 0]], 1), torch.stack([zero, 1 / scale[:, 1], back[:, 1]], 1)], 1)
+    grid = torch.nn.functional.affine_grid(matrix, pixels.shape, align_corners=False)
+    moved = torch.nn.functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return moved, torch.cat([boxes[..., :2] * scale[:, None] + shift[:, None], boxes[..., 2:] * scale[:, None]], -1)
+
+
 class Trainer:
     """One card: model, optimiser, averaged weights (rank 0)."""
 
@@ -128,7 +142,7 @@ class Trainer:
         torch, from_nothing = self.torch, not self.options.init
         counts = truth["count"].numpy()
         truth = {key: value.to(self.device, non_blocking=True) for key, value in truth.items()} | {"counts": counts}
-        pixels = augment(pictures.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255))
+        pixels, truth["box"] = shrink(augment(pictures.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)), truth["box"])
         pixels = pixels.contiguous(memory_format=torch.channels_last) if self.cuda else pixels
         from layout_model import losses
         # While masks are empty their extents are useless and pass no gradient: a model from nothing starts from the encoder's boxes.
