@@ -232,8 +232,8 @@ def curves(log, out):
     from matplotlib import pyplot
     rows = [json.loads(line) for line in open(log)]
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.2))
-    for axis, names in zip(axes, (("total",), ("first iou", "last iou", "start iou"), ("order",))):
-        for name in names:
+    for axis, names in zip(axes, (("total",), ("first iou", "last iou", "start iou", "last inline"), ("order",))):
+        for name in (name for name in names if name in rows[0]):
             values = np.array([row[name] for row in rows])
             axis.plot([row["seconds"] for row in rows], 100 * (1 - values) if name == "order" else values, label="wrong order, %" if name == "order" else name)
         axis.set_xlabel("seconds")
