@@ -62,7 +62,7 @@ double processor_seconds() {
 
 void measure(const Arguments& a) {
   using Clock = std::chrono::steady_clock;
-  const auto device = open_device(a.device, {.threads = a.threads});
+  const auto device = open_device(a.device, {.threads = a.threads, .short_products = a.dtype == "auto"});
   const auto network =
       doclayout::PpDocLayoutV3::load(a.snapshot, *device, a.dtype == "bf16" ? DType::bf16 : DType::f32);
   Image page;

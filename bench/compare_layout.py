@@ -8,7 +8,7 @@ PROGRAMS is build/release/bin (bench_layout, glm-ocr). SNAPSHOT is a folder, as 
 (tools/make_layout_golden.py --random full --make FOLDER). Needs transformers 5.17 and torch.
 
 Without pictures it measures: medians in milliseconds per page, transformers eagerly in inference mode. On a processor both are bound to the first N
-cores and use N threads, for each N of --threads; on a card transformers runs in fp32 and with TF32.
+cores and use N threads, for each N of --threads; transformers runs in fp32 and bf16; on a card in fp32 and with TF32.
 With pictures it compares what `glm-ocr layout --raw` finds in each of them with what transformers finds in fp32 on the processor: a page is the
 same where the labels are, in their order (but for several ones of one box), boxes differ by at most a pixel and scores by at most 0.01.
 """
@@ -21,6 +21,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,14 +63,16 @@ def measure_transformers(options: argparse.Namespace) -> None:
         torch.set_num_threads(int(options.threads))
     model, processor = load(options.snapshot, options.device)
     size = processor.size
-    for tf32 in (False, True) if on_card else (False,):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        torch.backends.cudnn.allow_tf32 = tf32
+    for name in ("f32", "tf32") if on_card else ("f32", "bf16"):
+        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        dtype = torch.bfloat16 if name == "bf16" else torch.float32
+        model = model.to(dtype)
         for pages in map(int, options.pages.split(",")):
-            pixels = torch.rand(pages, 3, size["height"], size["width"], device=options.device)
+            pixels = torch.rand(pages, 3, size["height"], size["width"], device=options.device, dtype=dtype)
             with torch.inference_mode():
                 ms = median_ms(lambda: model(pixel_values=pixels), torch.cuda.synchronize if on_card else lambda: None, options.seconds)
-            print(f"transformers {options.device} {'tf32' if tf32 else 'f32'}, {options.threads} threads, {pages} pages: {ms / pages:.3f} ms a page", flush=True)
+            print(f"transformers {options.device} {name}, {options.threads} threads, {pages} pages: {ms / pages:.3f} ms a page", flush=True)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -138,6 +141,34 @@ def difference(ours: list[dict], theirs: list[dict]) -> tuple[float, float, str]
     return pixels, score, ""
 
 
+def tensors_of_program(options: argparse.Namespace, device: str, dtype: str, folder: Path) -> None:
+    command = [f"{options.programs}/glm-ocr", "layout", *options.pictures, "--raw", "--format", "json", "--layout-model", options.snapshot]
+    subprocess.run([*command, "--device", device, "--dtype", dtype, "--dump", str(folder)], capture_output=True, check=True)
+
+
+def compare_tensors(options: argparse.Namespace) -> None:
+    """What the network computes on the device beside the same on another one in fp32: the largest distances, as shares of a tensor's largest value."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        tensors_of_program(options, options.tensors, "fp32", base)
+        for dtype in options.dtypes.split(","):
+            own = Path(folder) / dtype
+            tensors_of_program(options, options.device, dtype, own)
+            worst: dict[str, float] = {}
+            for file in sorted(base.rglob("*.npy")):
+                expected, found = np.load(file), np.load(own / file.relative_to(base))
+                assert expected.shape == found.shape, file
+                if file.stem == "decoder.selected":
+                    distance = float((expected != found).mean())  # the share of places that differ
+                else:
+                    distance = float(np.abs(expected - found).max() / max(1e-30, np.abs(expected).max()))
+                worst[file.stem] = max(worst.get(file.stem, 0), distance)
+            print(f"{options.device} {dtype} against {options.tensors} fp32, {len(options.pictures)} pages:")
+            print("  " + ", ".join(f"{name} {value:.1e}" for name, value in worst.items()), flush=True)
+
+
 def compare(options: argparse.Namespace) -> None:
     theirs = regions_of_transformers(options.snapshot, options.pictures)
     for dtype in options.dtypes.split(","):
@@ -166,8 +197,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="of a measurement of transformers")
     parser.add_argument("--runs", type=int, default=9, help="of the program")
     parser.add_argument("--transformers", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--tensors", metavar="DEVICE", help="compare what the network computes for the pictures with this device instead")
     options = parser.parse_args()
-    if options.transformers:
+    if options.tensors:
+        compare_tensors(options)
+    elif options.transformers:
         measure_transformers(options)
     elif options.pictures:
         compare(options)

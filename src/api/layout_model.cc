@@ -47,7 +47,9 @@ LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& option
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
   // "auto" is the CPU until the regions that a card finds have been compared with the reference's.
   const std::string device = options.device == "auto" ? "cpu" : options.device;
-  state->device = open_device(device, {.threads = options.threads, .memory = state->memory});
+  state->device = open_device(device, {.threads = options.threads,
+                                       .memory = state->memory,
+                                       .short_products = options.dtype == ComputeType::automatic});
   const DType compute = options.dtype == ComputeType::bf16 ? DType::bf16 : DType::f32;
   state->network = doclayout::PpDocLayoutV3::load(snapshot, *state->device, compute);
   state->memory_used = state->memory->used();

@@ -17,6 +17,9 @@ struct DeviceOptions {
   int threads = 0;                       // 0: default_thread_count()
   std::shared_ptr<ThreadPool> pool;      // null: the shared pool of `threads` threads
   std::shared_ptr<MemoryBudget> memory;  // the budget of the device; null: one without a limit
+  // In fp32 products with weights sixteen bits of each operand may count, two numbers of bf16, where that is faster: on
+  // cards. A product has about 5 digits then.
+  bool short_products = false;
 };
 
 // "cpu" (the best kernels that this machine runs, or those that GLMOCR_CPU_ISA names), "cpu:avx2" etc., "ref"

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -135,6 +136,55 @@ TEST_F(CudaDeviceTest, BucketsAreFewAndNearTheCount) {
     last = bucket;
   }
   EXPECT_LE(buckets, 40);
+}
+
+// Enough rows for each size of tile, with both kinds of fp32 products, against the processor. Short ones are off by a few
+// 2^-18 of their terms, not by the 2^-9 of bf16 or the 2^-12 of TF32.
+TEST_F(CudaDeviceTest, ConvolutionsOfManyPixels) {
+  const auto processor = open_device("cpu", {.threads = 2});
+  const auto shorter = open_device(device_->name(), {.memory = budget_, .short_products = true});
+  std::uint32_t seed = 7;
+  const auto random = [&](std::int64_t count) {
+    std::vector<float> values(count);
+    for (float& value : values) {
+      seed = seed * 1664525 + 1013904223;
+      value = (seed >> 8) * 0x1p-23f - 1;
+    }
+    return values;
+  };
+  const std::int64_t in = 36, side = 90, terms = 9 * in;
+  const std::vector<float> map = random(2 * side * side * in);
+  for (const std::int64_t out : {32, 64, 70, 96, 128, 200}) {
+    const std::vector<float> kernel = random(out * terms), bias = random(out);
+    const auto result = [&](Device& on) {
+      const ArenaScope scope(on);
+      Buffer owner, bias_owner = on.allocate(out * 4), map_owner = on.allocate(std::ssize(map) * 4);
+      Weight w = on.prepare(Tensor(const_cast<float*>(kernel.data()), {out, terms}, DType::f32),
+                            WeightUse::convolution, owner);
+      w.bias = bias_owner.view({out}, DType::f32);
+      on.upload(bias.data(), w.bias);
+      const Tensor x = map_owner.view({2, side, side, in}, DType::f32);
+      on.upload(map.data(), x);
+      const Tensor y = on.ops().convolve(x, w, {3, 3, 1, 1, 1, 1, 1}, {.activation = Activation::relu});
+      std::vector<float> all(y.numel());
+      on.download(y, all.data());
+      return all;
+    };
+    const std::vector<float> expected = result(*processor);
+    for (Device* device : {device_.get(), shorter.get()}) {
+      const std::vector<float> found = result(*device);
+      const double limit = std::sqrt(double(terms)) * (device == shorter.get() ? 0x1p-15 : 0x1p-18);
+      std::int64_t bad = 0;
+      double worst = 0;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const double distance = std::fabs(double{found[i]} - expected[i]);
+        bad += !(distance <= limit);
+        worst = std::max(worst, distance);
+      }
+      EXPECT_EQ(bad, 0) << out << " features, short: " << (device == shorter.get()) << ", worst " << worst
+                        << ", limit " << limit;
+    }
+  }
 }
 
 // Numbers from a fixed sequence, as bf16, in memory of the device that `keep` owns.

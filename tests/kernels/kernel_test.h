@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -30,6 +31,8 @@ namespace glmocr::test {
 constexpr double kUnit32 = 0x1p-24;
 constexpr double kUnitBf16 = 0x1p-7;
 constexpr double kMayFlip = 0.02;
+// A term of a short product is off by up to three units of 2^-18 instead of one of 2^-24.
+constexpr double kShortUnits = 3 * 64;
 
 struct Tolerance {
   double absolute = 0;
@@ -72,17 +75,30 @@ inline std::string param_name(const testing::TestParamInfo<Param>& info) {
                                             testing::Values(DType::f32, DType::bf16)),           \
                            ::glmocr::test::param_name)
 
-// Layout models run on the CPU only.
-inline std::vector<std::string> layout_devices() {
-  std::vector<std::string> names = tested_devices();
-  std::erase_if(names, [](const std::string& name) { return !name.starts_with("cpu"); });
+// Of a card with DeviceOptions::short_products.
+inline constexpr std::string_view kShort = ":short";
+
+// The cards again, with short products: of fp32 only.
+inline std::vector<std::string> short_devices() {
+  std::vector<std::string> names;
+  for (const std::string& name : tested_devices()) {
+    if (name.starts_with("cuda")) names.push_back(name + std::string(kShort));
+  }
   return names;
 }
-#define GLMOCR_LAYOUT_SUITE(Suite)                                                               \
-  INSTANTIATE_TEST_SUITE_P(All, Suite,                                                           \
-                           testing::Combine(testing::ValuesIn(::glmocr::test::layout_devices()), \
-                                            testing::Values(DType::f32, DType::bf16)),           \
-                           ::glmocr::test::param_name)
+
+inline std::unique_ptr<Device> open_tested(const std::string& name) {
+  const bool is_short = name.ends_with(kShort);
+  return open_device(name.substr(0, name.size() - (is_short ? kShort.size() : 0)),
+                     {.threads = 3, .short_products = is_short});
+}
+#define GLMOCR_LAYOUT_SUITE(Suite)                                                                       \
+  GLMOCR_KERNEL_SUITE(Suite);                                                                            \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Suite);                                                  \
+  INSTANTIATE_TEST_SUITE_P(                                                                              \
+      Short, Suite,                                                                                      \
+      testing::Combine(testing::ValuesIn(::glmocr::test::short_devices()), testing::Values(DType::f32)), \
+      ::glmocr::test::param_name)
 
 // A matrix of numbers to make tensors of: [rows, columns], row-major.
 using Numbers = std::vector<float>;
@@ -127,7 +143,7 @@ class KernelTest : public testing::TestWithParam<Param> {
  protected:
   KernelTest()
       : dtype_(std::get<1>(GetParam())),
-        tested_(open_device(std::get<0>(GetParam()), {.threads = 3})),
+        tested_(open_tested(std::get<0>(GetParam()))),
         ref_(open_device("ref", {.threads = 1})) {
     poison(*tested_);
     poison(*ref_);
@@ -227,10 +243,12 @@ class KernelTest : public testing::TestWithParam<Param> {
     const ArenaScope tested_scope(*tested_);
     const ArenaScope ref_scope(*ref_);
     const Tensor actual = op(*tested_), expected = op(*ref_);
+    Tolerance limit = tolerance;
+    if (std::get<0>(GetParam()).ends_with(kShort)) limit.absolute *= kShortUnits;
     ASSERT_EQ(actual.dtype, expected.dtype);
     ASSERT_EQ(to_string(actual.shape), to_string(expected.shape));
     expect_close(download(*tested_, actual), download(*ref_, expected), actual.columns(), actual.dtype,
-                 tolerance);
+                 limit);
   }
 
   static void expect_close(const Numbers& actual, const Numbers& expected, std::int64_t columns, DType dtype,

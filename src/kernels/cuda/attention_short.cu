@@ -6,9 +6,9 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kDim = kShortDim, kParts = 4, kThreads = kShortTile * kParts;
+constexpr int kDim = kShortDim, kParts = 8, kThreads = kShortTile * kParts;
 constexpr int kKeys = 64, kEach = kKeys / kParts;  // keys of a block, and of a thread
-constexpr int kPitch = kDim + 4;  // of a key in shared memory: four keys lie in different banks
+constexpr int kPitch = kDim + 4;  // of a key in shared memory: eight keys lie in different banks
 constexpr int kPacks = kDim / 4;
 
 using Four = Pack<float, 4>;
@@ -74,7 +74,7 @@ __device__ __forceinline__ void see_keys(const float (&q)[kDim], const float* ke
   }
 }
 
-// Bound by shared memory: four threads share a query, each takes every fourth key of its segment.
+// Bound by shared memory: eight threads share a query, each takes every eighth key of its segment.
 __global__ void __launch_bounds__(kThreads) short_kernel(const __grid_constant__ SegmentAttention<float> a) {
   __shared__ __align__(16) float keys[kKeys * kPitch], values[kKeys * kPitch];
   let_next_start();
@@ -108,6 +108,7 @@ __global__ void __launch_bounds__(kThreads) short_kernel(const __grid_constant__
   }
   seen.add_from(1);
   seen.add_from(2);
+  seen.add_from(4);
   if (!exists) return;
   const float share = 1 / seen.total;
 #pragma unroll

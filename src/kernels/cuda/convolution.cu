@@ -21,6 +21,16 @@ __device__ __forceinline__ float value_under(const Convolution<T, S>& c, int row
   return to_float(c.x[page * c.x_at.page + y * c.x_at.row + x * c.x_at.pixel + (k - tap * c.channels)]);
 }
 
+template <class T, class S>
+__device__ __forceinline__ float weight_at(const Convolution<T, S>& c, int column, int k) {
+  const S* row = c.w + std::int64_t{column} * c.w_row;
+  if constexpr (Convolution<T, S>::kHalves) {
+    const S* half = row + place_of_half(k);
+    return to_float(half[0]) + to_float(half[kGroup]);
+  }
+  return to_float(row[k]);
+}
+
 template <class Y, class T, class S>
 __device__ __forceinline__ void finish(const Convolution<T, S>& c, float sum, int row, int column) {
   if (c.bias) sum += c.bias[column];
@@ -50,8 +60,7 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(const __grid_constant__
     }
     for (int i = threadIdx.x; i < kColumns * kDepth; i += kThreads) {
       const int k = k0 + i % kDepth, column = column0 + i / kDepth;
-      w_tile[i % kDepth][i / kDepth] =
-          k < c.in && column < c.out ? to_float(c.w[std::int64_t{column} * c.in + k]) : 0;
+      w_tile[i % kDepth][i / kDepth] = k < c.in && column < c.out ? weight_at(c, column, k) : 0;
     }
     __syncthreads();
 #pragma unroll
@@ -107,8 +116,9 @@ __global__ void __launch_bounds__(kThreads) single_channels_kernel(const __grid_
   wait_for_previous();
   const std::int64_t item = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (item >= a.count) return;
-  const int pack = item % a.packs, group = item / a.packs % a.groups;
-  const int line = item / a.packs / a.groups, page = line / a.out_height, row = line - page * a.out_height;
+  const auto place = static_cast<unsigned>(item), packs = static_cast<unsigned>(a.packs);
+  const int pack = place % packs, group = place / packs % a.groups;
+  const int line = place / packs / a.groups, page = line / a.out_height, row = line - page * a.out_height;
   const int channel = pack * N, channels = a.packs * N, column = group * kAlong;
   const T* x = static_cast<const T*>(a.x) + page * a.x_at.page + channel;
   const auto bias = *reinterpret_cast<const Pack<float, N>*>(a.bias + channel);
@@ -128,11 +138,19 @@ __global__ void __launch_bounds__(kThreads) single_channels_kernel(const __grid_
           *reinterpret_cast<const Pack<float, N>*>(a.weight + (tap * kWidth + t) * channels + channel);
     }
     const int first = column * kStride - a.window.left;
+    // All are asked for before the first is used.
+    constexpr int kUnder = (kAlong - 1) * kStride + kWidth;
+    Pack<T, N> under[kUnder];
 #pragma unroll
-    for (int i = 0; i < (kAlong - 1) * kStride + kWidth; ++i) {
-      if (first + i < 0 || first + i >= a.width) continue;
-      const auto values =
-          *reinterpret_cast<const Pack<T, N>*>(x + from_row * a.x_at.row + (first + i) * a.x_at.pixel);
+    for (int i = 0; i < kUnder; ++i) {
+      const bool inside = first + i >= 0 && first + i < a.width;
+      const T* from = x + from_row * a.x_at.row + (inside ? first + i : 0) * a.x_at.pixel;
+      under[i] = *reinterpret_cast<const Pack<T, N>*>(from);
+      if (!inside) under[i] = {};
+    }
+#pragma unroll
+    for (int i = 0; i < kUnder; ++i) {
+      const Pack<T, N>& values = under[i];
 #pragma unroll
       for (int o = 0; o < kAlong; ++o) {
         const int t = i - o * kStride;
@@ -208,9 +226,11 @@ Tensor widened(Device& device, Context& context, const Tensor& x) {
 Tensor CudaOps::convolve(const Tensor& x, const Weight& weight, const Window& window,
                          const ConvolutionOptions& options) {
   const std::int64_t in = std::int64_t{window.height} * window.width * x.size(3), out = weight.out_features;
-  GLMOCR_CHECK(is_map(x) && weight.use == WeightUse::convolution && weight.layout == WeightLayout::rows);
+  const bool halves = weight.layout == kHalvesLayout;
+  GLMOCR_CHECK(is_map(x) && weight.use == WeightUse::convolution);
   GLMOCR_CHECK(weight.in_features == in && (!weight.bias || weight.bias.numel() == out));
-  GLMOCR_CHECK(weight.data.dtype == x.dtype || weight.data.dtype == DType::f32);
+  GLMOCR_CHECK(halves ? x.dtype == DType::f32
+                      : weight.data.dtype == x.dtype || weight.data.dtype == DType::f32);
   const Shape shape{x.size(0), window.out_height(x.size(1)), window.out_width(x.size(2)), out};
   const Tensor y = output(options.out, shape, options.out ? options.out.dtype : x.dtype);
   const Tensor& residual = options.residual;
@@ -218,7 +238,7 @@ Tensor CudaOps::convolve(const Tensor& x, const Weight& weight, const Window& wi
                (!residual || (residual.shape == shape && residual.dtype == y.dtype && is_map(residual))));
   const ArenaScope scope(device_);
   const bool aligned = pixels_are_aligned(x) && pixels_are_aligned(weight.data);
-  if (aligned && x.dtype != weight.data.dtype) {
+  if (aligned && x.dtype == DType::bf16 && weight.data.dtype == DType::f32) {
     ConvolutionOptions same = options;
     same.out = y;
     return convolve(widened(device_, context_, x), weight, window, same);
@@ -233,6 +253,7 @@ Tensor CudaOps::convolve(const Tensor& x, const Weight& weight, const Window& wi
         .width = static_cast<int>(x.size(2)),
         .channels = static_cast<int>(x.size(3)),
         .w = data<const S>(weight.data),
+        .w_row = static_cast<int>(weight.data.size(1)),
         .rows = static_cast<int>(y.rows()),
         .in = static_cast<int>(in),
         .out = static_cast<int>(out),
@@ -251,7 +272,10 @@ Tensor CudaOps::convolve(const Tensor& x, const Weight& weight, const Window& wi
         .y_is_f32 = y.dtype == DType::f32,
         .packed = pixels_are_aligned(y, 4) && (!residual || pixels_are_aligned(residual, 4))};
   };
-  if (x.dtype == DType::f32) {
+  if (halves) {
+    const auto c = describe(float(), bf16_t());
+    aligned ? run_on_tiles(context_, c) : run_plain(context_, c);
+  } else if (x.dtype == DType::f32) {
     const auto c = describe(float(), float());
     aligned ? run_on_tiles(context_, c) : run_plain(context_, c);
   } else if (weight.data.dtype == DType::f32) {
@@ -296,7 +320,7 @@ Tensor CudaOps::convolve_depthwise(const Tensor& x, const Tensor& weight, const 
     using T = decltype(value);
     const bool five = window.width == 5 && window.stride == 1,
                three = window.width == 3 && window.stride == 2;
-    if (!packed || !(five || three)) return run(any_window_kernel<T>);
+    if (!packed || !(five || three) || y.numel() > INT32_MAX) return run(any_window_kernel<T>);
     a.packs /= kPack;
     a.groups = static_cast<int>(blocks_for(shape[2], kAlong));
     a.count = shape[0] * shape[1] * a.groups * a.packs;

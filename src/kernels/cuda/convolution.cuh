@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "kernels/cuda/context.h"
+#include "kernels/cuda/halves.h"
 #include "kernels/cuda/values.cuh"
 
 namespace glmocr::cuda {
@@ -15,10 +15,14 @@ struct Pixels {
 // window. T is the type of the map, S of the weights.
 template <class T, class S>
 struct Convolution {
+  static constexpr bool kHalves =
+      std::is_same_v<T, float> && std::is_same_v<S, bf16_t>;  // of weights, see halves.h
+
   const T* x;
   Pixels x_at;
   int height, width, channels;
-  const S* w;  // [out, in], the columns over rows, columns and channels of the window
+  const S* w;  // [out, w_row], the columns over rows, columns and channels of the window
+  int w_row;   // in, or row_of_halves(in)
   int rows, in, out;
   int out_height, out_width;
   int window_width, stride, top, left;
@@ -39,10 +43,21 @@ struct Convolution {
   }
 };
 
+// Where the first half of a term is in a row of halves, the second one being kGroup behind it. Sixteen terms are in the order
+// in which a map's come out when they are read as matrices of words.
+__device__ __forceinline__ std::int64_t place_of_half(std::int64_t term) {
+  const int among = static_cast<int>(term % 16);
+  return term / kGroup * 2 * kGroup + term % kGroup / 16 * 16 + among / 8 * 8 + 2 * (among % 4) +
+         among % 8 / 4;
+}
+
 // On tensor cores, with 16 bytes of a map and of the weights at a time: channels, strides and addresses are multiples of
 // that. In fp32 each operand is split into two numbers of eleven bits, and three products of four are added up: as many
 // digits as fp32 has but the last one or two, where one product of TF32 has half of them. The terms are summed in order.
 void run_on_tiles(Context& context, const Convolution<float, float>& c);
 void run_on_tiles(Context& context, const Convolution<bf16_t, bf16_t>& c);
+// Sixteen bits of each operand count: each is split into two of bf16, and three products of four are added up.
+void run_on_tiles(Context& context, const Convolution<float, bf16_t>& c);
+void run_on_tiles_sm90(Context& context, const Convolution<float, bf16_t>& c);
 
 }  // namespace glmocr::cuda

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/halves.h"
 #include "kernels/cuda/hopper_check.h"
 #include "kernels/cuda/recorded_steps.h"
 #include "kernels/cuda/transfers.h"
@@ -62,6 +63,7 @@ class CudaDevice final : public Device {
   CudaDevice(const Card& card, bool only_sm80, const DeviceOptions& options)
       : name_(cat("cuda:", card.index, only_sm80 ? kOnlySm80 : std::string_view())),
         memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
+        short_products_(options.short_products),
         context_{.device = cat("cuda:", card.index),
                  .index = card.index,
                  .processors = card.processors,
@@ -220,6 +222,7 @@ class CudaDevice final : public Device {
 
   std::string name_;
   std::shared_ptr<MemoryBudget> memory_;
+  const bool short_products_;
   Context context_;
   std::optional<Stream> stream_, copy_stream_;
   std::optional<PinnedMemory> pinned_;
@@ -280,7 +283,18 @@ Weight CudaDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
   Weight weight;
   weight.data = matrix;
-  if (matrix.device != this) {
+  // Not those of the three channels of a picture, which do not take tensor cores.
+  if (short_products_ && use != WeightUse::embedding && matrix.size(1) % 4 == 0) {
+    const Buffer copy = matrix.device == this ? Buffer() : allocate(matrix.bytes());
+    const Tensor from = copy ? copy.view(matrix.shape, matrix.dtype) : matrix;
+    if (copy) upload(matrix.data, from);
+    const Shape shape{matrix.size(0), row_of_halves(matrix.size(1))};
+    owner = allocate(shape.numel() * size_of(DType::bf16));
+    weight.data = owner.view(shape, DType::bf16);
+    split_into_halves(context_, from, weight.data.data);
+    weight.layout = kHalvesLayout;
+    finish();  // before the copy is freed
+  } else if (matrix.device != this) {
     owner = allocate(matrix.bytes());
     weight.data = owner.view(matrix.shape, matrix.dtype);
     upload(matrix.data, weight.data);

@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(kSortThreads)
 
 // --- boxes of masks -----------------------------------------------------------------------------------------------
 
-constexpr int kQueries = 32, kUnits = 16;  // of a block; units of 32 pixels of a row for each warp
+constexpr int kQueries = 32, kUnits = 8;  // of a block; units of 32 pixels of a row for each warp
 
 template <class T>
 struct MaskArguments {
@@ -252,8 +252,8 @@ __global__ void __launch_bounds__(kThreads) clear_kernel(int* values, int count)
 }
 
 // Bound by fp32 arithmetic: a warp has 32 pixels of a row and 32 queries, whose sums stay in registers; lane q keeps
-// the edges of query q.
-template <class T>
+// the edges of query q. N channels are read together.
+template <class T, int N>
 __global__ void __launch_bounds__(kThreads) mask_edges_kernel(const __grid_constant__ MaskArguments<T> a) {
   extern __shared__ float queries[];  // [channels, kQueries]
   __shared__ int edges[kQueries][4];
@@ -276,8 +276,12 @@ __global__ void __launch_bounds__(kThreads) mask_edges_kernel(const __grid_const
     const bool exists = x < a.width;
     const T* pixel = a.map + page * a.map_page + y * a.map_row + (exists ? x : 0) * a.map_pixel;
     float sums[kQueries] = {};
+    Pack<T, N> values{};
     for (int c = 0; c < a.channels; ++c) {
-      const float value = to_float(pixel[c]);
+      if (c % N == 0) values = *reinterpret_cast<const Pack<T, N>*>(pixel + c);
+      const float value = to_float(values.v[0]);
+#pragma unroll
+      for (int k = 0; k + 1 < N; ++k) values.v[k] = values.v[k + 1];
       const float4* row = reinterpret_cast<const float4*>(queries + c * kQueries);
 #pragma unroll
       for (int q = 0; q < kQueries / 4; ++q) {
@@ -427,7 +431,8 @@ Tensor CudaOps::mask_boxes(const Tensor& queries, const Tensor& map) {
                              .edges = data<int>(edges)};
     const dim3 grid(blocks_for(std::int64_t{a.height} * a.segments, kWarps * kUnits),
                     blocks_for(a.per_page, kQueries), static_cast<unsigned>(pages));
-    launch(context_, "mask_boxes", mask_edges_kernel<T>, grid, kThreads,
+    const bool packed = pixels_are_aligned(map, 4);
+    launch(context_, "mask_boxes", packed ? mask_edges_kernel<T, 4> : mask_edges_kernel<T, 1>, grid, kThreads,
            sizeof(float) * a.channels * kQueries, a);
   });
   launch(context_, "mask_boxes", store_boxes_kernel, blocks_for(n, kThreads), kThreads, 0,

@@ -2,6 +2,7 @@
 #include "kernels/cuda/linear.cuh"
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/halves.h"
 #include "kernels/cuda/launch.h"
 
 // Products in fp32, and of bf16 rows that tensor cores cannot read: fused multiply-adds in fp32.
@@ -120,14 +121,40 @@ Tensor CudaOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& 
   return y;
 }
 
+namespace {
+
+// A product as a convolution: its rows are the pixels of a map.
+void convolve_rows(Ops& ops, const Tensor& x, const Weight& weight, const LinearOptions& options,
+                   const Tensor& y) {
+  GLMOCR_CHECK(options.rows == RowClass::many);
+  const auto map = [](const Tensor& t) {
+    if (!t) return t;
+    Tensor pixels = t;
+    const std::int64_t rows = t.rows(), stride = t.row_stride();
+    pixels.shape = {1, 1, rows, t.columns()};
+    pixels.strides = {rows * stride, rows * stride, stride, 1};
+    return pixels;
+  };
+  Weight kernel = weight;
+  kernel.use = WeightUse::convolution;
+  ops.convolve(map(x), kernel, {},
+               {.activation = options.activation, .residual = map(options.residual), .out = map(y)});
+}
+
+}  // namespace
+
 Tensor CudaOps::linear(const Tensor& x, const Weight& weight, const LinearOptions& options) {
   const std::int64_t rows = x.rows(), in = x.columns(), out = weight.out_features;
   GLMOCR_CHECK(weight.in_features == in && weight.use == WeightUse::linear &&
-               weight.layout == WeightLayout::rows);
+               (weight.layout == WeightLayout::rows || weight.layout == kHalvesLayout));
   const Tensor y = output(options.out, {rows, out}, x.dtype);
   if (rows == 0) return y;
   const Tensor& residual = options.residual;
   GLMOCR_CHECK(!residual || (residual.shape == y.shape && residual.dtype == y.dtype));
+  if (weight.layout == kHalvesLayout) {
+    convolve_rows(*this, x, weight, options, y);
+    return y;
+  }
   with_compute_type(x.dtype, [&](auto value) {
     with_stored_type(weight.data.dtype, [&](auto stored) {
       using T = decltype(value);

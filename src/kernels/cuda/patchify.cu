@@ -36,6 +36,16 @@ __global__ void patchify_kernel(const std::uint8_t* picture, const float* normal
   }
 }
 
+// Patches of one pixel, one copy: values in the order of the bytes. Bound by memory.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    pixels_kernel(const std::uint8_t* picture, const float* normalized, T* y, std::int64_t count) {
+  let_next_start();
+  wait_for_previous();
+  const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < count) y[i] = from_float<T>(normalized[i % 3 * 256 + picture[i]]);
+}
+
 }  // namespace
 
 Tensor CudaOps::patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
@@ -52,7 +62,13 @@ Tensor CudaOps::patchify(const Tensor& picture, const Tensor& normalized, const 
                   options.first, count};
   with_compute_type(compute, [&](auto value) {
     using T = decltype(value);
-    // Patches of one pixel are three values: many of them share a block.
+    if (values == 3 && options.merge_size == 1 && y.row_stride() == 3) {
+      const std::int64_t first = 3 * options.first;
+      return launch(context_, "patchify", pixels_kernel<T>, blocks_for(3 * count, kThreads), kThreads, 0,
+                    data<const std::uint8_t>(picture) + first, data<const float>(normalized), data<T>(y),
+                    3 * count);
+    }
+    // Small patches share a block.
     const dim3 block = values < 32 ? dim3(4, kThreads / 4) : dim3(kThreads);
     launch(context_, "patchify", patchify_kernel<T>, blocks_for(count, block.y), block, 0,
            data<std::uint8_t>(picture), data<float>(normalized), grid, data<T>(y), y.row_stride(), values);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/cuda/convolution.cuh"
+#include "kernels/cuda/mma.cuh"
+
+// What the kernels for convolutions on tensor cores share: how operands come into shared memory and results out of it.
+namespace glmocr::cuda {
+
+inline constexpr int kChunks = 8;  // of 16 bytes, in a row of a tile
+inline constexpr int kRowBytes = 16 * kChunks;
+
+struct Parts {
+  std::uint32_t high, low;
+};
+
+// Two fp32 numbers as the sums of two of bf16: the first ones in one word, the second ones in the other.
+__device__ __forceinline__ Parts halves(std::uint32_t first, std::uint32_t second) {
+  const float a = __uint_as_float(first), b = __uint_as_float(second);
+  const std::uint32_t high = pack_bf16(a, b);
+  return {high, pack_bf16(a - __uint_as_float(high << 16), b - __uint_as_float(high & 0xFFFF0000u))};
+}
+
+// Of 16 terms of fp32, chunks 4 · step to 4 · step + 3 of 16 rows: a lane's part as the left operand of a product, in two
+// numbers of bf16. The terms come in the order of place_of_half.
+__device__ __forceinline__ void load_halves(std::uint32_t (&high)[4], std::uint32_t (&low)[4],
+                                            std::uint32_t tile, int row, int step) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    std::uint32_t words[4];
+    load_matrices(
+        words, tile + swizzled<kChunks>(row, 4 * step + 2 * half + static_cast<int>(threadIdx.x) % 32 / 16));
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const Parts parts = halves(words[k], words[k + 2]);
+      high[2 * half + k] = parts.high;
+      low[2 * half + k] = parts.low;
+    }
+  }
+}
+
+// Copies of one thread: always the same chunk of a row, of every kThreads / kChunks-th row.
+template <class T, class W, class S>
+class Copier {
+ public:
+  __device__ __forceinline__ Copier(const Convolution<T, W>& c, int row0, int column0)
+      : c_(c), chunk_(threadIdx.x % kChunks), first_(threadIdx.x / kChunks), channel_(chunk_ * kValues) {
+    weights_ = c.w + std::int64_t{column0 + first_} * c.w_row;
+    columns_ = c.out - column0 - first_;
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const int row = row0 + first_ + i * kStep;
+      const int line = row / c.out_width, page = line / c.out_height;
+      y_[i] = row < c.rows ? (line - page * c.out_height) * c.stride - c.top : kOutside;
+      x_[i] = (row - line * c.out_width) * c.stride - c.left;
+      pixel_[i] = c.x + page * c.x_at.page + y_[i] * c.x_at.row + x_[i] * c.x_at.pixel;
+    }
+    settle();
+  }
+
+  __device__ __forceinline__ void copy_weights(std::uint32_t shared, int step) const {
+    const int k = (step * kChunks + chunk_) * static_cast<int>(16 / sizeof(W));
+#pragma unroll
+    for (int i = 0; i * kStep < S::kColumns; ++i) {
+      if (S::kColumns % kStep != 0 && first_ + i * kStep >= S::kColumns) break;
+      const bool inside = k < c_.w_row && i * kStep < columns_;
+      copy_16(shared + swizzled<kChunks>(first_ + i * kStep, chunk_),
+              inside ? weights_ + std::int64_t{i * kStep} * c_.w_row + k : c_.w, inside);
+    }
+  }
+
+  // The steps one after the other.
+  __device__ __forceinline__ void copy_pixels(std::uint32_t shared) {
+    const bool more = tap_y_ * c_.window_width * c_.channels < c_.in;
+    const std::int64_t offset = tap_y_ * c_.x_at.row + tap_x_ * c_.x_at.pixel + channel_;
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      if (S::kRows % kStep != 0 && first_ + i * kStep >= S::kRows) break;
+      const bool inside = more && static_cast<unsigned>(y_[i] + tap_y_) < static_cast<unsigned>(c_.height) &&
+                          static_cast<unsigned>(x_[i] + tap_x_) < static_cast<unsigned>(c_.width);
+      copy_16(shared + swizzled<kChunks>(first_ + i * kStep, chunk_), inside ? pixel_[i] + offset : c_.x,
+              inside);
+    }
+    channel_ += kDepth;
+    settle();
+  }
+
+ private:
+  static constexpr int kValues = 16 / sizeof(T), kDepth = kChunks * kValues, kStep = S::kThreads / kChunks;
+  static constexpr int kPasses = (S::kRows + kStep - 1) / kStep;
+  static constexpr int kOutside = -(1 << 28);
+
+  __device__ __forceinline__ void settle() {
+    while (channel_ >= c_.channels) {
+      channel_ -= c_.channels;
+      if (++tap_x_ == c_.window_width) {
+        tap_x_ = 0;
+        ++tap_y_;
+      }
+    }
+  }
+
+  const Convolution<T, W>& c_;
+  const int chunk_, first_;
+  int channel_, tap_y_ = 0, tap_x_ = 0;
+  const W* weights_;
+  int columns_;
+  int y_[kPasses], x_[kPasses];
+  const T* pixel_[kPasses];
+};
+
+// What follows the sums: bias, activation and residual, with roundings to Y. Four values at a time.
+template <class Y, class S, class C>
+__device__ __forceinline__ void finish(const C& c, const float* sums, int row0, int column0) {
+  constexpr int kAcross = S::kColumns / 4;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < S::kRows * kAcross; i += S::kThreads) {
+    const int row = row0 + i / kAcross, local = 4 * (i % kAcross), column = column0 + local;
+    if (row >= c.rows || column >= c.out) continue;
+    const int count = min(4, c.out - column);
+    const auto sum = *reinterpret_cast<const Pack<float, 4>*>(sums + i / kAcross * S::kPitch + local);
+    const Y* residual = static_cast<const Y*>(c.residual);
+    if (residual) residual += c.place(c.residual_at, row) + column;
+    Y* y = static_cast<Y*>(c.y) + c.place(c.y_at, row) + column;
+    const bool whole = c.packed && count == 4;
+    Pack<Y, 4> more{}, out;
+    if (residual && whole) more = *reinterpret_cast<const Pack<Y, 4>*>(residual);
+    if (residual && !whole) {
+      for (int k = 0; k < count; ++k) more.v[k] = residual[k];
+    }
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      float value = sum.v[k];
+      if (c.bias && k < count) value += __ldg(c.bias + column + k);
+      value = rounded<Y>(value);
+      if (c.activation != Activation::none) value = apply<Y>(c.activation, value);
+      if (residual) value = rounded<Y>(value) + to_float(more.v[k]);
+      out.v[k] = from_float<Y>(value);
+    }
+    if (whole) {
+      *reinterpret_cast<Pack<Y, 4>*>(y) = out;
+    } else {
+      for (int k = 0; k < count; ++k) y[k] = out.v[k];
+    }
+  }
+}
+
+}  // namespace glmocr::cuda
