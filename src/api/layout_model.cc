@@ -27,7 +27,7 @@ Observer observer_of(Device& device, const TensorSink& sink) {
 }  // namespace
 
 struct LayoutModel::State {
-  std::string path;
+  std::string path, device_name;
   std::shared_ptr<MemoryBudget> memory;
   std::unique_ptr<Device> device;
   std::unique_ptr<doclayout::PpDocLayoutV3> network;
@@ -45,13 +45,17 @@ LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& option
   const auto snapshot = resolve_snapshot(path);
   state->path = snapshot.string();
   state->memory = std::make_shared<MemoryBudget>(options.memory_limit);
-  // "auto" is the CPU until the regions that a card finds have been compared with the reference's.
-  const std::string device = options.device == "auto" ? "cpu" : options.device;
-  state->device = open_device(device, {.threads = options.threads,
-                                       .memory = state->memory,
-                                       .short_products = options.dtype == ComputeType::automatic});
+  state->device = open_device(options.device, {.threads = options.threads,
+                                               .memory = state->memory,
+                                               .short_products = options.dtype == ComputeType::automatic});
   const DType compute = options.dtype == ComputeType::bf16 ? DType::bf16 : DType::f32;
   state->network = doclayout::PpDocLayoutV3::load(snapshot, *state->device, compute);
+  state->device_name = state->device->name();
+  // The memory of a card is shared, and there is no more of it later: that of a pass is taken now.
+  if (state->device_name.starts_with("cuda")) {
+    state->network->run_network(1);
+    state->device->wait();
+  }
   state->memory_used = state->memory->used();
   return LayoutModel(state);
 }
@@ -80,6 +84,7 @@ std::vector<std::vector<Region>> LayoutModel::detect(std::span<const Image> page
 }
 
 const std::string& LayoutModel::path() const { return state_->path; }
+const std::string& LayoutModel::device() const { return state_->device_name; }
 std::int64_t LayoutModel::memory_bytes() const { return state_->memory_used; }
 
 std::string default_layout_model_path() {

@@ -44,20 +44,44 @@ std::string layout_path(const ParseArguments& arguments) {
   }
 }
 
-RegionFinder region_finder(const ParseArguments& arguments, const std::string& layout, Console& console) {
-  if (arguments.regions == RegionSource::page) return whole_page_region();
-  if (layout.empty()) return classical_regions();
+// On the model's device. Where a card has no room for both, on the processor.
+std::optional<LayoutModel> load_layout(const ParseArguments& arguments, const std::string& layout,
+                                       Console& console) {
+  if (layout.empty()) return std::nullopt;
   LoadOptions load = arguments.model.load;
-  load.memory_limit = 0;
   load.dtype = ComputeType::automatic;
-  if (load.device.starts_with("cuda")) load.device = "cpu";  // as under "auto": see LayoutModel::load
-  load.device = load.device.substr(0, load.device.find(','));
-  const LayoutModel model = LayoutModel::load(layout, load);
-  console.note(cat(model.path(), " finds the regions"));
+  load.device = load.device == "auto" ? devices().front() : load.device.substr(0, load.device.find(','));
+  const bool on_card = load.device.starts_with("cuda");
+  if (!on_card) load.memory_limit = 0;
+  try {
+    return LayoutModel::load(layout, load);
+  } catch (const Error& error) {
+    if (!on_card || error.code() != ErrorCode::memory) throw;
+    console.warning(cat("the layout model runs on the processor: ", error.what()));
+  }
+  load.device = "cpu";
+  load.memory_limit = 0;
+  return LayoutModel::load(layout, load);
+}
+
+// The memory of a card is that of both models.
+ModelArguments beside(ModelArguments arguments, const std::optional<LayoutModel>& layout) {
+  std::int64_t& limit = arguments.load.memory_limit;
+  if (limit > 0 && layout && layout->device().starts_with("cuda")) {
+    limit = std::max<std::int64_t>(1, limit - layout->memory_bytes());
+  }
+  return arguments;
+}
+
+RegionFinder region_finder(const ParseArguments& arguments, const std::optional<LayoutModel>& model,
+                           Console& console) {
+  if (arguments.regions == RegionSource::page) return whole_page_region();
+  if (!model) return classical_regions();
+  console.note(cat(model->path(), " finds the regions on ", model->device()));
   const LayoutOptions options{.threshold = arguments.threshold};
   if (arguments.regions == RegionSource::detector || arguments.outputs.compat)
-    return detected_regions(model, options, arguments.outputs.compat);
-  return labelled_regions(model, options);
+    return detected_regions(*model, options, arguments.outputs.compat);
+  return labelled_regions(*model, options);
 }
 
 // What --resume compares.
@@ -381,11 +405,12 @@ int run_parse(const ParseArguments& arguments, Console& console) {
   std::vector<JobInput> inputs = inputs_of(arguments);
   const std::string layout = layout_path(arguments);
   const auto start = Clock::now();
-  const Model model = load_model(arguments.model);
+  const std::optional<LayoutModel> regions_model = load_layout(arguments, layout, console);
+  const Model model = load_model(beside(arguments.model, regions_model));
   const ModelInfo info = model.info();
   console.note(
       cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
-  RegionFinder regions = region_finder(arguments, layout, console);
+  RegionFinder regions = region_finder(arguments, regions_model, console);
   LoadingEngine loading(model, arguments.engine);
   ParseReport report(console);
   std::unique_ptr<ParseTarget> target;

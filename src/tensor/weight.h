@@ -14,6 +14,7 @@ enum class WeightLayout : std::uint8_t {
   rows,    // [out_features, in_features], one row after the other
   panels,  // of the CPU, for convolutions: groups of output features, [in_features, group] f32 each
   bytes,   // of the CPU, for products in eight bits: kernels/cpu/kernel_table.h
+  halves,  // of cards, where sixteen bits of fp32 products count: each number as two of bf16
   pairs,   // of the CPU, for convolutions in bf16: the same with pairs of neighbouring columns side by side
 };
 

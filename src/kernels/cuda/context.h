@@ -100,6 +100,7 @@ struct Context {
   int capability = 0;             // 90: sm_90
   std::size_t shared_memory = 0;  // bytes that a block may have
   bool hopper = false;            // the kernels for Hopper (*_sm90.cu) are in use
+  bool short_products = false;    // as DeviceOptions
   bool programmatic = false;      // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
   // Set by kernels that find an index outside of its tensor: host memory that the device can write.

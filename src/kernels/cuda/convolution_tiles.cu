@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
   // Weights do not depend on what runs before.
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes, i);
+    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes);
   }
   wait_for_previous();
 #pragma unroll
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     wait_for_copies<kStages - 2>();
     __syncthreads();  // this step's tiles are there, and those of the step before have been used
     if (const int next = step + kStages - 1; next < steps) {
-      copier.copy_weights(stage(next) + S::kRows * kRowBytes, next);
+      copier.copy_weights(stage(next) + S::kRows * kRowBytes);
       copier.copy_pixels(stage(next));
     }
     commit_copies();
@@ -207,7 +207,11 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     }
   }
   __syncthreads();
-  c.y_is_f32 ? finish<float, S>(c, results, row0, column0) : finish<bf16_t, S>(c, results, row0, column0);
+  if constexpr (std::is_same_v<T, float>) {
+    finish<float, S>(c, results, row0, column0);
+  } else {
+    c.y_is_f32 ? finish<float, S>(c, results, row0, column0) : finish<bf16_t, S>(c, results, row0, column0);
+  }
 }
 
 template <class S, class T, class W>

@@ -63,12 +63,12 @@ class CudaDevice final : public Device {
   CudaDevice(const Card& card, bool only_sm80, const DeviceOptions& options)
       : name_(cat("cuda:", card.index, only_sm80 ? kOnlySm80 : std::string_view())),
         memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>()),
-        short_products_(options.short_products),
         context_{.device = cat("cuda:", card.index),
                  .index = card.index,
                  .processors = card.processors,
                  .capability = card.capability,
                  .shared_memory = static_cast<std::size_t>(card.shared_memory),
+                 .short_products = options.short_products,
                  .programmatic = card.capability >= 90},
         arena_(memory_),
         ops_(*this, context_),
@@ -222,7 +222,6 @@ class CudaDevice final : public Device {
 
   std::string name_;
   std::shared_ptr<MemoryBudget> memory_;
-  const bool short_products_;
   Context context_;
   std::optional<Stream> stream_, copy_stream_;
   std::optional<PinnedMemory> pinned_;
@@ -284,7 +283,7 @@ Weight CudaDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   Weight weight;
   weight.data = matrix;
   // Not those of the three channels of a picture, which do not take tensor cores.
-  if (short_products_ && use != WeightUse::embedding && matrix.size(1) % 4 == 0) {
+  if (context_.short_products && use != WeightUse::embedding && matrix.size(1) % 4 == 0) {
     const Buffer copy = matrix.device == this ? Buffer() : allocate(matrix.bytes());
     const Tensor from = copy ? copy.view(matrix.shape, matrix.dtype) : matrix;
     if (copy) upload(matrix.data, from);
@@ -292,7 +291,7 @@ Weight CudaDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
     owner = allocate(shape.numel() * size_of(DType::bf16));
     weight.data = owner.view(shape, DType::bf16);
     split_into_halves(context_, from, weight.data.data);
-    weight.layout = kHalvesLayout;
+    weight.layout = WeightLayout::halves;
     finish();  // before the copy is freed
   } else if (matrix.device != this) {
     owner = allocate(matrix.bytes());

@@ -3,13 +3,10 @@
 #include <cstdint>
 
 #include "kernels/cuda/context.h"
-#include "tensor/weight.h"
 
 // Weights in WeightLayout::halves: fp32 numbers as the sums of two of bf16, which hold sixteen bits. A row has, for every
 // kGroup terms, their first halves and then their second ones.
 namespace glmocr::cuda {
-
-inline constexpr auto kHalvesLayout = static_cast<WeightLayout>(100);
 
 inline constexpr int kGroup = 32;
 

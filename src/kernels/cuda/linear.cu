@@ -146,12 +146,12 @@ void convolve_rows(Ops& ops, const Tensor& x, const Weight& weight, const Linear
 Tensor CudaOps::linear(const Tensor& x, const Weight& weight, const LinearOptions& options) {
   const std::int64_t rows = x.rows(), in = x.columns(), out = weight.out_features;
   GLMOCR_CHECK(weight.in_features == in && weight.use == WeightUse::linear &&
-               (weight.layout == WeightLayout::rows || weight.layout == kHalvesLayout));
+               (weight.layout == WeightLayout::rows || weight.layout == WeightLayout::halves));
   const Tensor y = output(options.out, {rows, out}, x.dtype);
   if (rows == 0) return y;
   const Tensor& residual = options.residual;
   GLMOCR_CHECK(!residual || (residual.shape == y.shape && residual.dtype == y.dtype));
-  if (weight.layout == kHalvesLayout) {
+  if (weight.layout == WeightLayout::halves) {
     convolve_rows(*this, x, weight, options, y);
     return y;
   }
