@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 
 #include "kernels/cuda/convolution_tiles.cuh"
@@ -10,12 +9,9 @@
 namespace glmocr::cuda {
 namespace {
 
-// 64 rows of each warpgroup, and kColumns results of each row: a multiple of 16.
-// kOverlaps: the terms of a step are split while the products of the one before run, where no second block does that.
-template <int kGroups, int kColumns_, int kStages_, bool kOverlaps_ = false>
+// 64 rows of each warpgroup, and kColumns results of each row: a multiple of 32.
+template <int kGroups, int kColumns_, int kStages_>
 struct GroupTile {
-  static constexpr bool kOverlaps = kOverlaps_;
-  static constexpr int kAhead = kStages_ - (kOverlaps ? 2 : 1);  // steps whose copies have begun
   static constexpr int kRows = 64 * kGroups, kColumns = kColumns_, kStages = kStages_,
                        kThreads = 128 * kGroups;
   static constexpr int kStageBytes = (kRows + kColumns) * kRowBytes;
@@ -38,41 +34,27 @@ __device__ __forceinline__ void wgmma_32(float (&d)[4][4], const std::uint32_t (
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 
-// With 16.
-__device__ __forceinline__ void wgmma_16(float (&d)[2][4], const std::uint32_t (&a)[4], std::uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7}, {%8,%9,%10,%11}, %12, 1, 1, 1, 0;\n"
-      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
-        "+f"(d[1][2]), "+f"(d[1][3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-
-// The sums of a warpgroup: 64 columns at a time, then 32 and 16 that remain.
+// The sums of a warpgroup: 64 columns at a time, and 32 that remain.
 template <int kColumns>
 struct Sums {
-  static constexpr int kWide = kColumns / 64, kAfterWide = 64 * kWide;
-  static constexpr bool k32 = kColumns % 64 >= 32, k16 = kColumns % 32 != 0;
-  static constexpr int kAfter32 = kAfterWide + (k32 ? 32 : 0);
-  float wide[kWide > 0 ? kWide : 1][8][4], some[4][4], few[2][4];
+  static constexpr int kWide = kColumns / 64;
+  static constexpr bool kRest = kColumns % 64 != 0;
+  float wide[kWide > 0 ? kWide : 1][8][4];
+  float rest[4][4];
 
-  // Calls visit(tiles, first column) for each part.
-  template <class Visit>
-  __device__ __forceinline__ void each(Visit visit) {
-#pragma unroll
-    for (int part = 0; part < kWide; ++part) visit(wide[part], 64 * part);
-    if constexpr (k32) visit(some, kAfterWide);
-    if constexpr (k16) visit(few, kAfter32);
-  }
   __device__ __forceinline__ void clear() {
-    each([](auto& tiles, int) {
-      for (auto& tile : tiles) {
-        for (float& sum : tile) sum = 0;
-      }
-    });
+#pragma unroll
+    for (int part = 0; part < kWide; ++part) {
+#pragma unroll
+      for (int i = 0; i < 32; ++i) wide[part][i / 4][i % 4] = 0;
+    }
+#pragma unroll
+    for (int i = 0; i < 16; ++i) rest[i / 4][i % 4] = 0;
   }
   __device__ __forceinline__ void hold() {
-    each([](auto& tiles, int) { pin(tiles); });
+#pragma unroll
+    for (int part = 0; part < kWide; ++part) pin(wide[part]);
+    if constexpr (kRest) pin(rest);
   }
   // `weights`: the first of 16 terms of the first column.
   __device__ __forceinline__ void add(const std::uint32_t (&a)[4], std::uint32_t weights) {
@@ -80,19 +62,24 @@ struct Sums {
     for (int part = 0; part < kWide; ++part) {
       wgmma<false>(wide[part], a, tile_descriptor(weights + part * 64 * kRowBytes), true);
     }
-    if constexpr (k32) wgmma_32(some, a, tile_descriptor(weights + kAfterWide * kRowBytes));
-    if constexpr (k16) wgmma_16(few, a, tile_descriptor(weights + kAfter32 * kRowBytes));
+    if constexpr (kRest) wgmma_32(rest, a, tile_descriptor(weights + kWide * 64 * kRowBytes));
   }
   // To rows of kPitch numbers; `to` is this lane's first row and column.
   template <int kPitch>
-  __device__ __forceinline__ void store(float* to) {
-    each([&](auto& tiles, int column) {
-      for (auto& d : tiles) {
-        *reinterpret_cast<float2*>(to + column) = {d[0], d[1]};
-        *reinterpret_cast<float2*>(to + 8 * kPitch + column) = {d[2], d[3]};
-        column += 8;
-      }
-    });
+  __device__ __forceinline__ void store(float* to) const {
+    const auto pair = [&](const float(&d)[4], int column) {
+      *reinterpret_cast<float2*>(to + column) = {d[0], d[1]};
+      *reinterpret_cast<float2*>(to + 8 * kPitch + column) = {d[2], d[3]};
+    };
+#pragma unroll
+    for (int part = 0; part < kWide; ++part) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) pair(wide[part][j], 64 * part + 8 * j);
+    }
+    if constexpr (kRest) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) pair(rest[j], 64 * kWide + 8 * j);
+    }
   }
 };
 
@@ -128,34 +115,23 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
   const auto stage = [&](int step) { return base + step % kStages * S::kStageBytes; };
   // Weights do not depend on what runs before.
 #pragma unroll
-  for (int i = 0; i < S::kAhead; ++i) {
-    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes);
+  for (int i = 0; i < kStages - 1; ++i) {
+    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes, i);
   }
   wait_for_previous();
 #pragma unroll
-  for (int i = 0; i < S::kAhead; ++i) {
+  for (int i = 0; i < kStages - 1; ++i) {
     if (i < steps) copier.copy_pixels(stage(i));
     commit_copies();
   }
   Sums<S::kColumns> sums;
   sums.clear();
-  // Until the tiles of a step are there, for all threads: kAhead groups of copies were begun from it on.
-  const auto wait_for_tiles = [] {
-    wait_for_copies<S::kAhead - 1>();
-    publish_to_tensor_cores();
-    __syncthreads();
-  };
-  Terms terms;
-  const auto load = [&](int step, Terms& to) { to.load(stage(step), 16 * warp + lane % 16); };
-  if constexpr (S::kOverlaps) {
-    wait_for_tiles();
-    load(0, terms);
-  }
   for (int step = 0; step < steps; ++step) {
-    if constexpr (!S::kOverlaps) {
-      wait_for_tiles();
-      load(step, terms);
-    }
+    wait_for_copies<kStages - 2>();
+    publish_to_tensor_cores();
+    __syncthreads();  // this step's tiles are there, and those of the step before have been used
+    Terms terms;
+    terms.load(stage(step), 16 * warp + lane % 16);
     terms.hold();
     sums.hold();
     wgmma_begin();
@@ -167,23 +143,14 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
       sums.add(terms.high[k], w_tile + 32 * k);
     }
     wgmma_commit();
-    // The stage that these take was used by products which all threads have waited for, before the last barrier.
-    if (const int next = step + S::kAhead; next < steps) {
-      copier.copy_weights(stage(next) + S::kRows * kRowBytes);
+    if (const int next = step + kStages - 1; next < steps) {
+      copier.copy_weights(stage(next) + S::kRows * kRowBytes, next);
       copier.copy_pixels(stage(next));
     }
     commit_copies();
-    Terms coming;
-    if constexpr (S::kOverlaps) {
-      if (step + 1 < steps) {
-        wait_for_tiles();
-        load(step + 1, coming);
-      }
-    }
     wgmma_wait<0>();
     terms.hold();
     sums.hold();
-    if constexpr (S::kOverlaps) terms = coming;
   }
   wait_for_copies<0>();
   __syncthreads();  // the tiles have been used: their memory takes the results
@@ -210,11 +177,9 @@ void run_on_tiles_sm90(Context& context, const Convolution<float, bf16_t>& c) {
     void (*run)(Context&, const Convolution<float, bf16_t>&);
   };
   static constexpr Choice kChoices[] = {
-      {128, 256, 0.85, run_tile<GroupTile<2, 256, 4, true>>}, {128, 128, 1.0, run_tile<GroupTile<2, 128, 3>>},
-      {128, 96, 1.05, run_tile<GroupTile<2, 96, 3>>},         {128, 64, 1.25, run_tile<GroupTile<2, 64, 4>>},
-      {64, 64, 1.3, run_tile<GroupTile<1, 64, 4>>},           {128, 48, 1.3, run_tile<GroupTile<2, 48, 4>>},
-      {128, 32, 1.6, run_tile<GroupTile<2, 32, 4>>},          {64, 32, 1.8, run_tile<GroupTile<1, 32, 6>>}};
-  static const char* no_wide = getenv("X_NOWIDE");
+      {128, 128, 1.0, run_tile<GroupTile<2, 128, 3>>}, {128, 96, 1.05, run_tile<GroupTile<2, 96, 3>>},
+      {128, 64, 1.15, run_tile<GroupTile<2, 64, 4>>},  {64, 64, 1.3, run_tile<GroupTile<1, 64, 4>>},
+      {128, 32, 1.6, run_tile<GroupTile<2, 32, 4>>},   {64, 32, 1.8, run_tile<GroupTile<1, 32, 6>>}};
   const Choice* best = nullptr;
   double least = std::numeric_limits<double>::infinity();
   for (const Choice& choice : kChoices) {
@@ -222,7 +187,6 @@ void run_on_tiles_sm90(Context& context, const Convolution<float, bf16_t>& c) {
         std::int64_t{blocks_for(c.rows, choice.rows)} * blocks_for(c.out, choice.columns);
     const double turns = static_cast<double>(blocks_for(tiles, context.processors));
     const double cost = turns * choice.rows * choice.columns * choice.cost;
-    if (choice.columns == 256 && no_wide) continue;
     if (cost >= least) continue;
     least = cost;
     best = &choice;

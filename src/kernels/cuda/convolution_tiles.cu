@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
   // Weights do not depend on what runs before.
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes);
+    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes, i);
   }
   wait_for_previous();
 #pragma unroll
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     wait_for_copies<kStages - 2>();
     __syncthreads();  // this step's tiles are there, and those of the step before have been used
     if (const int next = step + kStages - 1; next < steps) {
-      copier.copy_weights(stage(next) + S::kRows * kRowBytes);
+      copier.copy_weights(stage(next) + S::kRows * kRowBytes, next);
       copier.copy_pixels(stage(next));
     }
     commit_copies();
