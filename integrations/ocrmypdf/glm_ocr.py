@@ -4,6 +4,7 @@
 GLMOCR: the program, if it is not in PATH. GLMOCR_OPTIONS: more options of `glm-ocr parse`, as in a shell.
 """
 
+import logging
 import os
 import shlex
 import subprocess
@@ -15,17 +16,26 @@ from ocrmypdf.exceptions import MissingDependencyError, SubprocessOutputError
 from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 
 
+log = logging.getLogger(__name__)
+SOME_FAILED = 1  # exit code: a region could not be read, or was cut by a limit; the rest is written
+
+
 def program():
     return os.environ.get("GLMOCR", "glm-ocr")
 
 
-def run(arguments):
+def run(arguments, outputs=()):
+    """What the program prints. Where it has written all `outputs`, a part that failed is a warning."""
     try:
-        return subprocess.run([program(), *arguments], check=True, capture_output=True, text=True).stdout
+        ended = subprocess.run([program(), *arguments], capture_output=True, text=True)
     except FileNotFoundError as error:
         raise MissingDependencyError(f"{program()}: is not there; set GLMOCR to the program glm-ocr") from error
-    except subprocess.CalledProcessError as error:
-        raise SubprocessOutputError(error.stderr.strip()) from error
+    message = ended.stderr.strip()
+    if ended.returncode == SOME_FAILED and outputs and all(Path(output).exists() for output in outputs):
+        log.warning(message)
+    elif ended.returncode != 0:
+        raise SubprocessOutputError(message)
+    return ended.stdout
 
 
 def threads(options):
@@ -60,11 +70,13 @@ class GlmOcrEngine(OcrEngine):
     def generate_hocr(input_file, output_hocr, output_text, options):
         # --no-turn: places are those of the picture as it is.
         with tempfile.TemporaryDirectory() as folder:
-            run(["parse", "-q", "--no-turn", "--format", "hocr,txt", "--threads", str(threads(options)),
-                 *shlex.split(os.environ.get("GLMOCR_OPTIONS", "")), "--output", folder, str(input_file)])
             written = Path(folder) / Path(input_file).name
-            Path(output_hocr).write_bytes(Path(f"{written}.hocr").read_bytes())
-            Path(output_text).write_bytes(Path(f"{written}.txt").read_bytes())
+            hocr, text = Path(f"{written}.hocr"), Path(f"{written}.txt")
+            run(["parse", "-q", "--no-turn", "--format", "hocr,txt", "--threads", str(threads(options)),
+                 *shlex.split(os.environ.get("GLMOCR_OPTIONS", "")), "--output", folder, str(input_file)],
+                outputs=(hocr, text))
+            Path(output_hocr).write_bytes(hocr.read_bytes())
+            Path(output_text).write_bytes(text.read_bytes())
 
     @staticmethod
     def generate_pdf(input_file, output_pdf, output_text, options):
