@@ -24,6 +24,10 @@ int run_quantize(const QuantizeArguments& arguments, Console& console) {
   try {
     result = quantize_snapshot(arguments.from, arguments.to, [&] { return interrupted.load(); });
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::input) {  // a file that cannot be written
+      console.error(error.what());
+      return kSomeFailed;
+    }
     if (error.code() != ErrorCode::cancelled) throw;
     console.error(cat(arguments.to, ": not written: interrupted"));
     return 128 + watcher.signal();

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "integration/program.h"
 
@@ -333,6 +334,31 @@ TEST(Quantize, WritesASnapshotThatReadsTheSame) {
   EXPECT_EQ(again.exit_code, 4);
   EXPECT_THAT(again.err, HasSubstr("has eight bits already"));
   EXPECT_EQ(run({"quantize", data("narrow"), to}).exit_code, 2);
+}
+
+TEST(Quantize, LeavesOutWeightsOfOtherForms) {
+  const TemporaryFolder folder;
+  const fs::path from = folder.path() / "from", to = folder.path() / "to";
+  fs::copy(data("narrow"), from);
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", "old.pt", "narrow.gguf"})
+    write_all(from / name, "weights");
+  write_all(from / "README.md", "Card");
+  const ProcessResult made = run({"quantize", from, to});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  std::set<std::string> expected, found;
+  for (const auto& entry : fs::directory_iterator(data("narrow"))) expected.insert(entry.path().filename());
+  expected.insert("README.md");
+  for (const auto& entry : fs::directory_iterator(to)) found.insert(entry.path().filename());
+  EXPECT_EQ(found, expected);
+  EXPECT_EQ(read_all(to / "README.md"), "Card");
+}
+
+TEST(Quantize, OutputThatCannotBeWrittenIsNoBrokenInput) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "");
+  const ProcessResult result = run({"quantize", data("narrow"), folder / "file/to"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("file/to: cannot be made"));
 }
 
 TEST(Model, DefaultComesFromTheEnvironmentElseBesideTheProgram) {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/glm_ocr/quantize_files.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "base/numbers.h"
 #include "models/glm_ocr/config.h"
 #include "models/glm_ocr/tensor_names.h"
@@ -126,13 +130,33 @@ Json quantization_config() {
        {{"group_0", {{"targets", {"Linear"}}, {"weights", weights}, {"input_activations", activations}}}}}};
 }
 
-// All files but those with tensors; config.json comes last, so that a folder with one is complete.
+// A file of weights in any form, or one that says where those are.
+bool has_weights(std::string_view name) {
+  constexpr std::array<std::string_view, 11> kEnds = {".safetensors", ".bin",     ".pt",        ".pth",
+                                                      ".ckpt",        ".gguf",    ".onnx",      ".onnx_data",
+                                                      ".h5",          ".msgpack", ".index.json"};
+  return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return name.ends_with(end); });
+}
+
+// In no memory of this process, whatever the file's size.
+void copy_mapped(const fs::path& from, const fs::path& to) {
+  MappedFile source;
+  try {
+    source = MappedFile(from);
+  } catch (const Error& error) {
+    fail(ErrorCode::model, error.what());
+  }
+  AtomicFile file(to);
+  file.write(bytes_of(source.bytes().data(), std::ssize(source.bytes())));
+  file.commit();
+}
+
+// All files but those with weights; config.json comes last, so that a folder with one is complete.
 void copy_others(const fs::path& from, const fs::path& to) {
   for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file() || name == kConfig) continue;
-    if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) continue;
-    write_file_atomically(to / name, read_file(entry.path()));
+    if (entry.is_regular_file() && name != kConfig && !has_weights(name))
+      copy_mapped(entry.path(), to / name);
   }
 }
 
