@@ -20,6 +20,7 @@
 #include "document/page.h"
 #include "document/page_queue.h"
 #include "jobs/job_folder.h"
+#include "jobs/model_content.h"
 
 namespace glmocr::cli {
 namespace {
@@ -45,23 +46,23 @@ std::string layout_path(const ParseArguments& arguments) {
 }
 
 // On the model's device. Where a card has no room for both, on the processor.
-std::optional<LayoutModel> load_layout(const ParseArguments& arguments, const std::string& layout,
+std::optional<LayoutModel> load_layout(const ParseArguments& arguments, const std::string& path,
                                        Console& console) {
-  if (layout.empty()) return std::nullopt;
+  if (path.empty()) return std::nullopt;
   LoadOptions load = arguments.model.load;
   load.dtype = ComputeType::automatic;
   load.device = load.device == "auto" ? devices().front() : load.device.substr(0, load.device.find(','));
   const bool on_card = load.device.starts_with("cuda");
   if (!on_card) load.memory_limit = 0;
   try {
-    return LayoutModel::load(layout, load);
+    return LayoutModel::load(path, load);
   } catch (const Error& error) {
     if (!on_card || error.code() != ErrorCode::memory) throw;
     console.warning(cat("the layout model runs on the processor: ", error.what()));
   }
   load.device = "cpu";
   load.memory_limit = 0;
-  return LayoutModel::load(layout, load);
+  return LayoutModel::load(path, load);
 }
 
 // The memory of a card is that of both models.
@@ -73,25 +74,31 @@ ModelArguments beside(ModelArguments arguments, const std::optional<LayoutModel>
   return arguments;
 }
 
-RegionFinder region_finder(const ParseArguments& arguments, const std::optional<LayoutModel>& model,
-                           Console& console) {
+RegionFinder region_finder(const ParseArguments& arguments, const std::optional<LayoutModel>& layout) {
   if (arguments.regions == RegionSource::page) return whole_page_region();
-  if (!model) return classical_regions();
-  console.note(cat(model->path(), " finds the regions on ", model->device()));
+  if (!layout) return classical_regions();
   const LayoutOptions options{.threshold = arguments.threshold};
   if (arguments.regions == RegionSource::detector || arguments.outputs.compat)
-    return detected_regions(*model, options, arguments.outputs.compat);
-  return labelled_regions(*model, options);
+    return detected_regions(*layout, options, arguments.outputs.compat);
+  return labelled_regions(*layout, options);
 }
 
-// What --resume compares.
+std::string background_of(const ImageOptions& options) {
+  if (!options.background) return "none";
+  const auto& [red, green, blue] = *options.background;
+  return cat(int{red}, ",", int{green}, ",", int{blue});
+}
+
+// What --resume compares. `layout`: the folder of its model; empty: none.
 JobOptions job_options(const ParseArguments& arguments, const std::string& model, const std::string& layout) {
   std::vector<std::string> kinds;
   for (const OutputKind kind : arguments.outputs.kinds) kinds.push_back(to_string(kind));
   const auto flag = [](bool value) { return value ? "yes" : "no"; };
   return {{"version", std::string(version())},
           {"model", model},
+          {"model's content", model_content(model)},
           {"layout model", layout},
+          {"layout model's content", layout.empty() ? "" : model_content(layout)},
           {"--quantize", arguments.model.load.quantization == Quantization::int8 ? "int8" : "none"},
           {"--dtype", cat(static_cast<int>(arguments.model.load.dtype))},
           {"--regions", cat(static_cast<int>(arguments.regions))},
@@ -103,6 +110,7 @@ JobOptions job_options(const ParseArguments& arguments, const std::string& model
           {"--join-tables", flag(arguments.outputs.join_tables)},
           {"--pages", arguments.pages.text()},
           {"--dpi", cat(arguments.dpi)},
+          {"--background", background_of(arguments.image)},
           {"--text-layer", name_of(arguments.text_layer)},
           {"--no-turn", flag(!arguments.turn_pages)},
           {"--max-tokens", cat(arguments.read.max_tokens)}};
@@ -169,8 +177,8 @@ class FolderTarget : public ParseTarget {
 
   // Outputs that were deleted since are made again, which takes reading the document again.
   bool finished(const JobInput& input) const {
-    return job_.finished(input) &&
-           has_outputs(OutputNames(input, arguments_.outputs), arguments_.outputs, arguments_.output);
+    return job_.finished(input) && has_outputs(OutputNames(input, arguments_.outputs), arguments_.outputs,
+                                               arguments_.output, job_.pictures(input));
   }
 
   std::set<std::int64_t> read_before(const JobInput& input) override {
@@ -187,14 +195,14 @@ class FolderTarget : public ParseTarget {
 
   void finish(const JobInput& input) override {
     const PageJournal& pages = journal(input);
+    const OutputNames names(input, arguments_.outputs);
     if (pages.pages() > pages.unread_pages()) {
-      const OutputNames names(input, arguments_.outputs);
       write_outputs(pages, input, names, arguments_.outputs, document_options(arguments_), arguments_.output);
       console_.note(
           cat(input.path, ": written to ",
               (fs::path(arguments_.output) / names.file(arguments_.outputs.kinds.front())).string()));
     }
-    job_.finish(input, pages);
+    job_.finish(input, pages, count_pictures(names, arguments_.outputs, arguments_.output));
     open_.reset();
   }
 
@@ -403,29 +411,29 @@ int run_parse(const ParseArguments& arguments, Console& console) {
   give_pictures_back();
   if (!arguments.output.empty()) make_output_folder(arguments.output);
   std::vector<JobInput> inputs = inputs_of(arguments);
-  const std::string layout = layout_path(arguments);
+  const std::string layout_name = layout_path(arguments);
   const auto start = Clock::now();
-  const std::optional<LayoutModel> regions_model = load_layout(arguments, layout, console);
-  const Model model = load_model(beside(arguments.model, regions_model));
+  const std::optional<LayoutModel> layout = load_layout(arguments, layout_name, console);
+  const Model model = load_model(beside(arguments.model, layout));
   const ModelInfo info = model.info();
   console.note(
       cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
-  RegionFinder regions = region_finder(arguments, regions_model, console);
+  if (layout) console.note(cat(layout->path(), " finds the regions on ", layout->device()));
   LoadingEngine loading(model, arguments.engine);
   ParseReport report(console);
   std::unique_ptr<ParseTarget> target;
   if (arguments.output.empty()) {
     target = std::make_unique<StreamTarget>(arguments, console);
   } else {
-    auto folder =
-        std::make_unique<FolderTarget>(arguments, job_options(arguments, info.path, layout), console);
+    const JobOptions options = job_options(arguments, info.path, layout ? layout->path() : "");
+    auto folder = std::make_unique<FolderTarget>(arguments, options, console);
     report.add_finished(
         std::erase_if(inputs, [&](const JobInput& input) { return folder->finished(input); }));
     target = std::move(folder);
   }
   ParseRun run(arguments, *loading.engine,
-               reader_options(arguments, std::move(regions), loading.decoding_memory()), *target, report,
-               console);
+               reader_options(arguments, region_finder(arguments, layout), loading.decoding_memory()),
+               *target, report, console);
   if (const int signal = run.read(inputs)) {
     console.error(cat("interrupted: ", report.read(), " pages read",
                       arguments.output.empty() ? "" : "; --resume goes on from there"));

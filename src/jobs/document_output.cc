@@ -132,16 +132,33 @@ fs::path OutputNames::layout_picture(std::int64_t page) const {
   return layout_ / (page == 0 ? stem + ".png" : cat(stem, "_page", page - 1, ".png"));
 }
 
-bool has_outputs(const OutputNames& names, const OutputSettings& settings, const fs::path& folder) {
+std::int64_t count_pictures(const OutputNames& names, const OutputSettings& settings,
+                            const fs::path& folder) {
+  const auto files = [&](const fs::path& of_folder) {
+    std::error_code error;
+    std::int64_t count = 0;
+    for (fs::directory_iterator entry(folder / of_folder, error), end; !error && entry != end;
+         entry.increment(error)) {
+      count += !entry->path().filename().string().starts_with(".");  // else it is still written
+    }
+    return count;
+  };
+  return (settings.has_crops() ? files(names.crops()) : 0) +
+         (settings.has(OutputKind::layout) ? files(names.layouts()) : 0);
+}
+
+bool has_outputs(const OutputNames& names, const OutputSettings& settings, const fs::path& folder,
+                 std::int64_t pictures) {
   const auto exists = [&](const fs::path& name) {
     std::error_code error;
     return fs::exists(folder / name, error);
   };
-  return std::all_of(settings.kinds.begin(), settings.kinds.end(), [&](OutputKind kind) {
+  const bool files = std::all_of(settings.kinds.begin(), settings.kinds.end(), [&](OutputKind kind) {
     if (kind == OutputKind::layout) return true;
     if (settings.compat && kind == OutputKind::json && !exists(names.model_json())) return false;
     return exists(names.file(kind));
   });
+  return files && count_pictures(names, settings, folder) >= pictures;
 }
 
 void check_names(const std::vector<JobInput>& inputs, const OutputSettings& settings) {

@@ -21,6 +21,7 @@ struct OutputNames {
   std::filesystem::path file(OutputKind kind) const;
   std::filesystem::path model_json() const;  // compat
   std::filesystem::path crops() const { return crops_; }
+  std::filesystem::path layouts() const { return layout_; }
   std::filesystem::path layout_picture(std::int64_t page) const;
 
  private:
@@ -29,9 +30,13 @@ struct OutputNames {
   bool compat_ = false;
 };
 
-// Whether every file that write_outputs makes is in the job's folder. Pictures are not looked for.
+// How many crops and pictures with boxes a document has in the job's folder, of those that the settings ask for.
+std::int64_t count_pictures(const OutputNames& names, const OutputSettings& settings,
+                            const std::filesystem::path& folder);
+
+// Whether every file that write_outputs makes is in the job's folder, and as many pictures as there were.
 bool has_outputs(const OutputNames& names, const OutputSettings& settings,
-                 const std::filesystem::path& folder);
+                 const std::filesystem::path& folder, std::int64_t pictures);
 
 // Throws Error{usage} where two inputs would have the same outputs: list_inputs tells their names apart, but compat leaves
 // out the extension.

@@ -25,6 +25,7 @@ struct Shard {
 
 // A number that a name has on every machine (FNV-1a, 64 bits).
 std::uint64_t name_hash(const std::string& name);
+std::string hexadecimal(std::uint64_t number);  // 16 digits
 
 // Whether a file of a folder is taken for a document, by its extension.
 bool has_document_extension(const std::filesystem::path& file);

@@ -24,14 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-std::string hex(std::uint64_t value) {
-  std::string text;
-  for (int shift = 60; shift >= 0; shift -= 4) text += "0123456789abcdef"[value >> shift & 15];
-  return text;
-}
-
 // Names that are not UTF-8 may look alike.
-std::string id_of(const JobInput& input) { return hex(name_hash(input.name)); }
+std::string id_of(const JobInput& input) { return hexadecimal(name_hash(input.name)); }
 
 // No other process has it.
 std::string this_run() {
@@ -148,14 +142,22 @@ void JobFolder::read_finished() {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("document") || !json["document"].is_object()) continue;
     const Json& document = json["document"];
-    if (document.contains("id") && document["id"].is_string())
-      finished_[document["id"].get<std::string>()] = document.dump();
+    if (!document.contains("id") || !document["id"].is_string()) continue;
+    const auto pictures = json.find("pictures");
+    const bool counted = pictures != json.end() && pictures->is_number_integer();
+    finished_[document["id"].get<std::string>()] = {document.dump(),
+                                                    counted ? pictures->get<std::int64_t>() : 0};
   }
 }
 
 bool JobFolder::finished(const JobInput& input) const {
   const auto found = finished_.find(id_of(input));
-  return found != finished_.end() && found->second == identity_of(input);
+  return found != finished_.end() && found->second.identity == identity_of(input);
+}
+
+std::int64_t JobFolder::pictures(const JobInput& input) const {
+  const auto found = finished_.find(id_of(input));
+  return found == finished_.end() ? 0 : found->second.pictures;
 }
 
 fs::path JobFolder::journal_file(const JobInput& input) const {
@@ -171,9 +173,10 @@ PageJournal JobFolder::journal(const JobInput& input) const {
   return PageJournal(journal_file(input), identity_of(input));
 }
 
-void JobFolder::finish(const JobInput& input, const PageJournal& journal) {
+void JobFolder::finish(const JobInput& input, const PageJournal& journal, std::int64_t pictures) {
   if (journal.failed_pages() > 0 || journal.pages() == 0) return;
-  const Json line = {{"document", Json::parse(journal.identity())}, {"pages", journal.pages()}};
+  const Json line = {
+      {"document", Json::parse(journal.identity())}, {"pages", journal.pages()}, {"pictures", pictures}};
   append_line(folder_ / "finished.jsonl", line.dump());
   std::error_code error;
   fs::remove(journal_file(input), error);

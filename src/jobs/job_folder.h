@@ -30,10 +30,12 @@ class JobFolder {
   // Whether all outputs of a document are complete, without failures, and the file has not changed since. Never for what
   // can be read only once: standard input, pipes.
   bool finished(const JobInput& input) const;
+  // The number of pictures that a finished document was given with; 0 for any other.
+  std::int64_t pictures(const JobInput& input) const;
   PageJournal journal(const JobInput& input) const;
   bool has_journal(const JobInput& input) const;
-  // Its outputs are written: the journal goes, unless pages failed or it has none.
-  void finish(const JobInput& input, const PageJournal& journal);
+  // Its outputs are written, `pictures` beside them: the journal goes, unless pages failed or it has none.
+  void finish(const JobInput& input, const PageJournal& journal, std::int64_t pictures);
   // All pages and documents that failed in this run.
   void add_failed(const DocumentPage& page);
 
@@ -53,7 +55,11 @@ class JobFolder {
 
   std::filesystem::path folder_;
   LockFile lock_;
-  std::map<std::string, std::string> finished_;  // identities, by the hash of the name
+  struct Finished {
+    std::string identity;
+    std::int64_t pictures = 0;
+  };
+  std::map<std::string, Finished> finished_;  // by the hash of the name
 };
 
 }  // namespace glmocr

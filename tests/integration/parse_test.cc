@@ -283,6 +283,35 @@ TEST_F(Parse, ResumeReadsWhatHasChangedAndWhatIsNew) {
   EXPECT_EQ(pages_read(parse(arguments)), 6);
 }
 
+TEST_F(Parse, ResumeMakesPicturesAgainThatWereDeleted) {
+  const std::string file = write("a.pdf", numbered_pdf(2));
+  const Arguments arguments = {"--text-layer", "only", "--stats", "--resume", "-f",
+                               "layout",       "-o",   out(),     file};
+  EXPECT_EQ(pages_read(parse(arguments)), 2);
+  EXPECT_EQ(pages_read(parse(arguments)), 0);
+  fs::remove(out() + "/a.pdf.layout/page2.png");
+  EXPECT_EQ(pages_read(parse(arguments)), 2);
+  EXPECT_TRUE(fs::exists(out() + "/a.pdf.layout/page2.png"));
+}
+
+TEST_F(Parse, ResumeNoticesAModelReplacedInPlace) {
+  const std::string file = write("a.pdf", numbered_pdf(1)), model = out("model");
+  fs::copy(data("narrow"), model);
+  const auto resume = [&](Arguments more = {}) {
+    more.insert(more.end(), {"--model", model, "--text-layer", "only", "--resume", "-o", out(), file});
+    return parse(more);
+  };
+  EXPECT_EQ(resume().exit_code, 0);
+  EXPECT_EQ(resume().exit_code, 0);
+  EXPECT_THAT(resume({"--background", "#102030"}).err, HasSubstr("begun with other options (--background)"));
+  std::string weights = read_all(model + "/model.safetensors");  // of the same names, shapes and size
+  for (std::size_t i = weights.size() / 2; i < weights.size(); ++i) weights[i] ^= 1;
+  write_all(model + "/model.safetensors", weights);
+  const ProcessResult result = resume();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("begun with other options (model's content)"));
+}
+
 TEST_F(Parse, StandardInputIsReadEachTime) {
   ProcessOptions options = fake_renderer();
   for (const int first : {1, 5}) {

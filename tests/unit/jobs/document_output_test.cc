@@ -121,6 +121,27 @@ TEST_F(Outputs, OfEveryTextFormatAreWritten) {
   EXPECT_NE(layout.rgb, std::vector<std::uint8_t>(30'000, 100)) << "boxes are drawn";
 }
 
+TEST_F(Outputs, AreCompleteWithTheirPicturesOnly) {
+  const OutputSettings settings = settings_of({OutputKind::markdown, OutputKind::layout});
+  const OutputNames names(input_, settings);
+  const auto complete = [&] { return has_outputs(names, settings, folder_.path(), 4); };
+  add(read_page(1, 100), settings);
+  add(read_page(2, 100), settings);
+  EXPECT_FALSE(complete());
+  write(settings);
+  EXPECT_EQ(count_pictures(names, settings, folder_.path()), 4);
+  EXPECT_EQ(count_pictures(names, settings_of({OutputKind::layout}), folder_.path()), 2);
+  EXPECT_EQ(count_pictures(names, settings_of({OutputKind::text}), folder_.path()), 0);
+  EXPECT_TRUE(complete());
+  for (const char* picture : {"sub/a.pdf.layout/page2.png", "sub/a.pdf.imgs/page1_region1.jpg"}) {
+    fs::rename(folder_ / picture, folder_ / "away");
+    EXPECT_FALSE(complete()) << picture;
+    fs::rename(folder_ / "away", folder_ / picture);
+  }
+  fs::remove_all(folder_ / "sub/a.pdf.layout");
+  EXPECT_FALSE(complete());
+}
+
 TEST_F(Outputs, PagesThatFailedHaveNoPictures) {
   const OutputSettings settings = settings_of({OutputKind::json, OutputKind::layout});
   ReadPage page;

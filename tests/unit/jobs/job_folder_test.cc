@@ -32,10 +32,11 @@ class Jobs : public testing::Test {
   JobInput input(const std::string& name, const std::string& content = "x") const {
     return {folder_.write(name, content).string(), name};
   }
-  static void read(JobFolder& job, const JobInput& input, const std::vector<DocumentPage>& pages) {
+  static void read(JobFolder& job, const JobInput& input, const std::vector<DocumentPage>& pages,
+                   std::int64_t pictures = 0) {
     PageJournal journal = job.journal(input);
     for (const DocumentPage& page : pages) journal.add(page);
-    job.finish(input, journal);
+    job.finish(input, journal, pictures);
   }
   std::string state(const std::string& name) const { return read_file(out_ / (".glm-ocr/" + name)); }
 
@@ -59,6 +60,14 @@ TEST_F(Jobs, GoOnWhereTheyStopped) {
   EXPECT_TRUE(job->has_journal(begun));
   EXPECT_FALSE(job->has_journal(fresh));
   EXPECT_THAT(listed(job->journal(begun)), ElementsAre("2:two"));
+}
+
+TEST_F(Jobs, KnowHowManyPicturesADocumentHad) {
+  const JobInput done = input("done.pdf"), fresh = input("fresh.pdf");
+  read(*open(false), done, {text_page(1, "one")}, 3);
+  const auto job = open(true);
+  EXPECT_EQ(job->pictures(done), 3);
+  EXPECT_EQ(job->pictures(fresh), 0);
 }
 
 TEST_F(Jobs, BeginAnewWithoutResume) {
@@ -120,7 +129,7 @@ TEST_F(Jobs, AFileThatChangesWhileItIsReadIsNotFinished) {
     PageJournal journal = job->journal(a);
     journal.add(text_page(1, "one"));
     input("a.pdf", "longer");
-    job->finish(a, journal);
+    job->finish(a, journal, 0);
   }
   EXPECT_FALSE(open(true)->finished(a));
 }
