@@ -95,7 +95,9 @@ void add_job(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) {
       "only part I of N of the inputs, 0 ≤ I < N, for several\nmachines with the same inputs and folder")
       ->option_text("I/N")
       ->group(group);
-  app.add_option("--retries", arguments.retries, "how often a page that failed is read again (default 1)")
+  app.add_option("--retries", arguments.retries,
+                 "how often a page that failed is read again, but not one\nbeyond --time-limit or whose file "
+                 "is broken (default 1)")
       ->option_text("N")
       ->check(between(0, 100))
       ->group(group);

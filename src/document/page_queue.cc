@@ -137,6 +137,7 @@ void PageQueue::load(std::int64_t index, const SourcePage& source) {
   const std::lock_guard lock(mutex_);
   Slot& slot = slots_[index];
   const bool failed = page.error.has_value();
+  slot.looks_again = page.divided && !page.divided->pictures.empty();
   slot.page = std::move(page);
   slot.state = failed ? Slot::State::failed : Slot::State::submitted;
   if (failed || slot.parts_waiting == 0) stop_waiting(slot);
@@ -380,9 +381,10 @@ void PageQueue::look_again(Page& page, std::int64_t index, std::vector<Page>& re
       page.warnings.push_back(cat("region ", region_index, " (", to_string(region.label),
                                   "): could not be read again: ", look.error->what()));
     } else if (!rows.empty()) {
-      bool changed = false;
-      read[i].result = improved(read[i].result, look.lines, look.again, rows, changed);
-      if (changed && region.task == RegionTask::formula) {
+      std::optional<Result> better = improved(read[i].result, look.lines, look.again, rows);
+      if (!better) continue;
+      read[i].result = *std::move(better);
+      if (region.task == RegionTask::formula) {
         region.label = RegionLabel::text;
         region.task = RegionTask::text;
       }
@@ -396,7 +398,7 @@ void PageQueue::begin_look(Look& look, const DividedPage& divided, std::int64_t 
     const Task task = task_of(divided.page.regions[divided.regions[part]].task);
     look.lines = written_lines(read.events);
     look.again = second_look(divided.pictures[part], task, read.result, look.lines);
-    for (const Image& row : look.again.rows) look.jobs.push_back(submit_row(index, row));
+    for (const Image& row : look.again.rows) look.jobs.push_back(submit_row(index, row, read.result.timings));
   } catch (...) {
     look.error = current_error();
     for (const Job& job : look.jobs) job.cancel();
@@ -417,8 +419,8 @@ std::vector<Result> PageQueue::finish_look(Look& look, std::int64_t& tokens) {
   return rows;
 }
 
-Job PageQueue::submit_row(std::int64_t index, const Image& row) {
-  ReadOptions read = row_options(options_.divider->read_options(), row);
+Job PageQueue::submit_row(std::int64_t index, const Image& row, const Timings& first) {
+  ReadOptions read = row_options(options_.divider->read_options(), row, first);
   read.on_token = [this](const TokenEvent& event) { tokens_ += event.token >= 0; };
   const engine::Request request = prepare(text_picture(row), read);
   Job job = when_not_busy([&] { return EngineAccess::submit(engine_, request); });
@@ -492,8 +494,8 @@ std::int64_t PageQueue::finished() const {
   for (std::int64_t i = next_to_take_; i < std::ssize(slots_); ++i) {
     const Slot& slot = slots_[i];
     const auto ended = [](const Part& part) { return part.job ? part.job->done() : part.error.has_value(); };
-    if (slot.state == Slot::State::failed ||
-        (slot.state == Slot::State::submitted && std::all_of(slot.parts.begin(), slot.parts.end(), ended))) {
+    if (slot.state == Slot::State::failed || (slot.state == Slot::State::submitted && !slot.looks_again &&
+                                              std::all_of(slot.parts.begin(), slot.parts.end(), ended))) {
       ++count;
     }
   }

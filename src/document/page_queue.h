@@ -75,7 +75,7 @@ class PageQueue {
 
   // The pages known so far, and one for each input that was not opened yet.
   std::int64_t size() const;
-  std::int64_t finished() const;                   // pages that have ended, taken or not
+  std::int64_t finished() const;  // pages that have ended, taken or not; those read twice end when taken
   std::int64_t tokens() const { return tokens_; }  // generated so far
 
  private:
@@ -90,6 +90,7 @@ class PageQueue {
   struct Slot {
     enum class State { waiting, loading, submitted, failed, taken };
     State state = State::waiting;
+    bool looks_again = false;        // its parts are read a second time when it is taken
     bool begun = false;              // the first token of each part has come, or it ended without one
     std::int64_t bytes = 0;          // of its picture
     std::int64_t decoding = 0;       // of these, until the picture is prepared
@@ -136,7 +137,7 @@ class PageQueue {
   void begin_look(Look& look, const DividedPage& divided, std::int64_t index, std::size_t part,
                   const Page& read);
   std::vector<Result> finish_look(Look& look, std::int64_t& tokens);
-  Job submit_row(std::int64_t index, const Image& row);
+  Job submit_row(std::int64_t index, const Image& row, const Timings& first);
 
   Engine& engine_;
   const std::vector<std::string> files_;

@@ -2,6 +2,7 @@
 #include "document/second_look.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <string_view>
 
@@ -66,9 +67,10 @@ bool is_stuck(std::string_view text) {
 }
 
 // The text with its unsure lines as they were read again.
-Result with_lines(const Result& result, std::span<const WrittenLine> lines, const SecondLook& look,
-                  std::span<const Result> rows, bool& changed) {
+std::optional<Result> with_lines(const Result& result, std::span<const WrittenLine> lines,
+                                 const SecondLook& look, std::span<const Result> rows) {
   Result better = result;
+  bool changed = false;
   double sum = result.mean_logprob * double(result.tokens.size());
   for (std::size_t i = rows.size(); i-- > 0;) {  // from the end, so that places stay
     const WrittenLine& line = lines[look.lines[i]];
@@ -81,7 +83,8 @@ Result with_lines(const Result& result, std::span<const WrittenLine> lines, cons
     sum += rows[i].mean_logprob * line.tokens - line.logprob;
     changed = true;
   }
-  if (changed && !result.tokens.empty()) better.mean_logprob = sum / double(result.tokens.size());
+  if (!changed) return std::nullopt;
+  if (!result.tokens.empty()) better.mean_logprob = sum / double(result.tokens.size());
   return better;
 }
 
@@ -159,30 +162,37 @@ SecondLook second_look(const Image& picture, Task task, const Result& result,
   return look;
 }
 
-ReadOptions row_options(const ReadOptions& options, const Image& row) {
+ReadOptions row_options(const ReadOptions& options, const Image& row, const Timings& first) {
   constexpr int kLeast = 24, kPerHeight = 4;  // tokens, and in the width of a row's height
   ReadOptions of_row = options;
   of_row.task = Task::text;
   of_row.prompt.reset();
   of_row.max_tokens = std::min(options.max_tokens, kLeast + kPerHeight * row.width / std::max(1, row.height));
+  if (of_row.time_limit) {
+    using Duration = std::chrono::steady_clock::duration;
+    const std::chrono::duration<double, std::milli> used(first.vision_ms + first.prefill_ms +
+                                                         first.decode_ms);
+    *of_row.time_limit -= std::min(*of_row.time_limit, std::chrono::duration_cast<Duration>(used));
+  }
   return of_row;
 }
 
-Result improved(const Result& result, std::span<const WrittenLine> lines, const SecondLook& look,
-                std::span<const Result> rows, bool& changed) {
-  changed = false;
-  if (!look.lines.empty()) return with_lines(result, lines, look, rows, changed);
-  if (std::any_of(rows.begin(), rows.end(), was_stopped)) return result;
+std::optional<Result> improved(const Result& result, std::span<const WrittenLine> lines,
+                               const SecondLook& look, std::span<const Result> rows) {
+  if (!look.lines.empty()) return with_lines(result, lines, look, rows);
+  if (std::any_of(rows.begin(), rows.end(), was_stopped)) return std::nullopt;
   // Rows in which nothing was read are no reason to lose a text.
   const auto blank =
       std::count_if(rows.begin(), rows.end(), [](const Result& r) { return is_blank(r.text); });
-  if (blank == std::ssize(rows) || (!is_blank(result.text) && 2 * blank >= std::ssize(rows))) return result;
+  if (blank == std::ssize(rows) || (!is_blank(result.text) && 2 * blank >= std::ssize(rows)))
+    return std::nullopt;
   Result joined = joined_results(rows);
   const double allowed = differ(lines.size(), rows.size()) ? std::log(kNearlyAsSure) : 0;
   const bool surer = joined.mean_logprob > result.mean_logprob + allowed;
-  changed = ended_early(result) || (surer && !ended_early(joined) && !is_stuck(joined.text));
+  const bool better = ended_early(result) || (surer && !ended_early(joined) && !is_stuck(joined.text));
+  if (!better) return std::nullopt;
   if (joined.finish_reason == FinishReason::length) joined.finish_reason = FinishReason::repetition;
-  return changed ? joined : result;
+  return joined;
 }
 
 }  // namespace glmocr

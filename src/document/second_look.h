@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,12 +40,13 @@ struct SecondLook {
 SecondLook second_look(const Image& picture, Task task, const Result& result,
                        std::span<const WrittenLine> lines);
 
-// How a row is read: as text, with no more tokens than it has room for.
-ReadOptions row_options(const ReadOptions& options, const Image& row);
+// How a row is read: as text, with no more tokens than it has room for, within what the first reading has left of the time
+// limit.
+ReadOptions row_options(const ReadOptions& options, const Image& row, const Timings& first);
 
-// The result with what was read again, where that is better. `changed`: something was. `rows` are the readings of look.rows.
-// They replace no text where nothing was read in half of them or more.
-Result improved(const Result& result, std::span<const WrittenLine> lines, const SecondLook& look,
-                std::span<const Result> rows, bool& changed);
+// The result with what was read again, where that is better; nullopt: it is not. `rows` are the readings of look.rows. They
+// replace no text where nothing was read in half of them or more.
+std::optional<Result> improved(const Result& result, std::span<const WrittenLine> lines,
+                               const SecondLook& look, std::span<const Result> rows);
 
 }  // namespace glmocr

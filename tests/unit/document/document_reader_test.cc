@@ -146,6 +146,23 @@ TEST_F(Regions, DoubtfulOnesAreReadAgainRowByRow) {
   EXPECT_EQ(*compat.page.regions[0].content, *once.page.regions[0].content);
 }
 
+TEST_F(Regions, ThatMayBeReadTwiceEndWhenTheirPageIsTaken) {
+  for (const bool twice : {false, true}) {
+    DocumentReaderOptions options = short_texts(always({part({0, 0, 60, 60})}));
+    options.second_look = twice;
+    Engine engine(model());
+    DocumentReader reader(engine, {word_}, options);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (engine.stats().finished == 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    ASSERT_EQ(engine.stats().finished, 1);
+    while (!twice && reader.finished_pages() == 0 && std::chrono::steady_clock::now() < end)
+      std::this_thread::yield();
+    EXPECT_EQ(reader.finished_pages(), twice ? 0 : 1);
+    EXPECT_TRUE(reader.next());
+    EXPECT_EQ(reader.finished_pages(), 1);
+  }
+}
+
 // A page whose rows cannot be cut out keeps what was read of it, and the run goes on.
 TEST_F(Regions, WithoutMemoryForASecondLookKeepTheirText) {
   if (!kRefusesMemory) GTEST_SKIP() << "with an allocator of the sanitizer's";

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cmath>
 
 #include "unit/regions/drawn_page.h"
@@ -75,21 +76,16 @@ TEST(SecondLook, TakesUnsureLinesAlone) {
   EXPECT_THAT(look.lines, ElementsAre(1));
   ASSERT_THAT(look.rows, SizeIs(1));
   EXPECT_LT(look.rows[0].height, 2 * kSize);
-  bool changed = false;
-  const Result better = improved(result, lines, look, std::vector{result_of("b\n", 0.8)}, changed);
-  EXPECT_TRUE(changed);
-  EXPECT_EQ(better.text, "a\n  b\nc") << "what it is indented by stays";
-  EXPECT_GT(better.mean_logprob, result.mean_logprob);
-  EXPECT_EQ(improved(result, lines, look, std::vector{result_of("b", 0.3)}, changed).text, result.text);
-  EXPECT_FALSE(changed) << "less sure";
-  improved(result, lines, look, std::vector{result_of("b b b", 0.9, FinishReason::length)}, changed);
-  EXPECT_FALSE(changed) << "cut off";
-  improved(result, lines, look, std::vector{result_of(" ", 0.9)}, changed);
-  EXPECT_FALSE(changed) << "nothing was read";
-  improved(result, lines, look, std::vector{result_of("b _ _ _ _ _ _ _ _", 0.9)}, changed);
-  EXPECT_FALSE(changed) << "stuck";
-  improved(result, lines, look, std::vector{result_of("b . . . . . . . . 7", 0.9)}, changed);
-  EXPECT_TRUE(changed) << "a leader";
+  const auto with = [&](const Result& row) { return improved(result, lines, look, std::vector{row}); };
+  const std::optional<Result> better = with(result_of("b\n", 0.8));
+  ASSERT_TRUE(better);
+  EXPECT_EQ(better->text, "a\n  b\nc") << "what it is indented by stays";
+  EXPECT_GT(better->mean_logprob, result.mean_logprob);
+  EXPECT_FALSE(with(result_of("b", 0.3))) << "less sure";
+  EXPECT_FALSE(with(result_of("b b b", 0.9, FinishReason::length))) << "cut off";
+  EXPECT_FALSE(with(result_of(" ", 0.9))) << "nothing was read";
+  EXPECT_FALSE(with(result_of("b _ _ _ _ _ _ _ _", 0.9))) << "stuck";
+  EXPECT_TRUE(with(result_of("b . . . . . . . . 7", 0.9))) << "a leader";
 }
 
 TEST(SecondLook, TakesAllRowsWhereLinesAreMissing) {
@@ -99,17 +95,14 @@ TEST(SecondLook, TakesAllRowsWhereLinesAreMissing) {
   const SecondLook look = second_look(picture_of(6), Task::text, result, lines);
   EXPECT_THAT(look.lines, IsEmpty());
   EXPECT_THAT(look.rows, SizeIs(6));
-  bool changed = false;
   const Result row = result_of("x", 0.9);
-  const Result better = improved(result, lines, look, std::vector(6, row), changed);
-  EXPECT_TRUE(changed) << "nearly as sure, but of all lines";
-  EXPECT_EQ(better.text, "x\nx\nx\nx\nx\nx");
-  improved(result, lines, look, std::vector(6, result_of("x", 0.5)), changed);
-  EXPECT_FALSE(changed);
+  const std::optional<Result> better = improved(result, lines, look, std::vector(6, row));
+  ASSERT_TRUE(better) << "nearly as sure, but of all lines";
+  EXPECT_EQ(better->text, "x\nx\nx\nx\nx\nx");
+  EXPECT_FALSE(improved(result, lines, look, std::vector(6, result_of("x", 0.5))));
   std::vector<Result> cut(6, row);
   cut[3].finish_reason = FinishReason::length;
-  improved(result, lines, look, cut, changed);
-  EXPECT_FALSE(changed) << "a row went on and on";
+  EXPECT_FALSE(improved(result, lines, look, cut)) << "a row went on and on";
 }
 
 TEST(SecondLook, TakesAllRowsOfATextThatWasCut) {
@@ -118,12 +111,10 @@ TEST(SecondLook, TakesAllRowsOfATextThatWasCut) {
   const std::vector<WrittenLine> lines = written_lines(events);
   const SecondLook look = second_look(picture_of(2), Task::text, result, lines);
   EXPECT_THAT(look.rows, SizeIs(2));
-  bool changed = false;
-  const Result better =
-      improved(result, lines, look,
-               std::vector{result_of("a", 0.5), result_of("b b", 0.5, FinishReason::length)}, changed);
-  EXPECT_TRUE(changed);
-  EXPECT_EQ(better.finish_reason, FinishReason::repetition) << "callers know no limit of rows";
+  const std::vector<Result> rows = {result_of("a", 0.5), result_of("b b", 0.5, FinishReason::length)};
+  const std::optional<Result> better = improved(result, lines, look, rows);
+  ASSERT_TRUE(better);
+  EXPECT_EQ(better->finish_reason, FinishReason::repetition) << "callers know no limit of rows";
 }
 
 TEST(SecondLook, KeepsATextOfWhichNothingIsReadAgain) {
@@ -133,21 +124,18 @@ TEST(SecondLook, KeepsATextOfWhichNothingIsReadAgain) {
     const std::vector<WrittenLine> lines = written_lines(events);
     const SecondLook look = second_look(picture_of(3), Task::text, result, lines);
     ASSERT_THAT(look.rows, SizeIs(3));
-    bool changed = true;
     const std::vector<Result> nothing(3, result_of(std::vector<TokenEvent>()));
-    EXPECT_EQ(improved(result, lines, look, nothing, changed).text, "a b c");
-    EXPECT_FALSE(changed);
+    EXPECT_FALSE(improved(result, lines, look, nothing));
     std::vector<Result> stopped(3, result_of("sure", 0.99));
     std::vector<Result> few(3, result_of("", 0.99));
     few[0] = result_of("a", 0.99);
-    EXPECT_EQ(improved(result, lines, look, few, changed).text, "a b c") << "most rows are blank";
-    EXPECT_FALSE(changed);
+    EXPECT_FALSE(improved(result, lines, look, few)) << "most rows are blank";
     few[2] = result_of("c", 0.99);
-    EXPECT_EQ(improved(result, lines, look, few, changed).text, "a\nc") << "without a blank line";
-    EXPECT_TRUE(changed);
+    const std::optional<Result> better = improved(result, lines, look, few);
+    ASSERT_TRUE(better);
+    EXPECT_EQ(better->text, "a\nc") << "without a blank line";
     stopped[1].finish_reason = FinishReason::time_limit;
-    EXPECT_EQ(improved(result, lines, look, stopped, changed).text, "a b c");
-    EXPECT_FALSE(changed);
+    EXPECT_FALSE(improved(result, lines, look, stopped));
   }
 }
 
@@ -157,10 +145,8 @@ TEST(SecondLook, KeepsALineWhoseRowWasStopped) {
   const std::vector<WrittenLine> lines = written_lines(events);
   const SecondLook look = second_look(picture_of(3), Task::text, result, lines);
   ASSERT_THAT(look.lines, ElementsAre(1));
-  bool changed = true;
   const std::vector<Result> rows = {result_of("doub", 0.99, FinishReason::time_limit)};
-  EXPECT_EQ(improved(result, lines, look, rows, changed).text, result.text);
-  EXPECT_FALSE(changed);
+  EXPECT_FALSE(improved(result, lines, look, rows));
 }
 
 TEST(SecondLook, LeavesTablesAndTextsThatOthersEnded) {
@@ -196,12 +182,24 @@ TEST(SecondLook, GivesRowsTheRoomThatTheyHave) {
   Image row;
   row.width = 400;
   row.height = 40;
-  const ReadOptions of_row = row_options(options, row);
+  const ReadOptions of_row = row_options(options, row, {});
   EXPECT_EQ(of_row.task, Task::text);
   EXPECT_FALSE(of_row.prompt);
   EXPECT_EQ(of_row.max_tokens, 24 + 4 * 10);
   options.max_tokens = 5;
-  EXPECT_EQ(row_options(options, row).max_tokens, 5);
+  EXPECT_EQ(row_options(options, row, {}).max_tokens, 5);
+}
+
+TEST(SecondLook, RowsGetWhatIsLeftOfTheTimeLimit) {
+  using std::chrono::milliseconds;
+  const Timings first{.queue_ms = 5000, .vision_ms = 100, .prefill_ms = 200, .decode_ms = 300};
+  const Image row{40, 10, {}};
+  ReadOptions options;
+  EXPECT_FALSE(row_options(options, row, first).time_limit);
+  options.time_limit = milliseconds(1000);
+  EXPECT_EQ(row_options(options, row, first).time_limit, milliseconds(400)) << "waiting does not count";
+  options.time_limit = milliseconds(500);
+  EXPECT_EQ(row_options(options, row, first).time_limit, milliseconds(0));
 }
 
 TEST(SecondLook, JoinsPieces) {
