@@ -85,7 +85,7 @@ struct Pixels {
 };
 Pixels pixels_of(const Image& image, const Box& box) {
   const auto within = [](double v, int most) {
-    return static_cast<int>(std::lround(std::clamp(v, 0.0, static_cast<double>(most))));
+    return std::isnan(v) ? 0 : static_cast<int>(std::lround(std::clamp(v, 0.0, static_cast<double>(most))));
   };
   return {within(box.x0, image.width), within(box.y0, image.height), within(box.x1, image.width),
           within(box.y1, image.height)};
@@ -97,6 +97,7 @@ std::uint8_t mixed(std::uint8_t below, std::uint8_t colour, double opacity) {
 
 void draw_line(Image& image, const Point& from, const Point& to, Colour colour, int width) {
   const double length = std::max(std::abs(to.x - from.x), std::abs(to.y - from.y));
+  if (!std::isfinite(length)) return;
   // Points far outside would take for ever.
   const int steps = static_cast<int>(std::min(length, 1e5)) + 1;
   for (int i = 0; i <= steps; ++i) {
@@ -140,6 +141,10 @@ Colour colour_of(RegionLabel label) {
     default:
       return {20, 80, 200};
   }
+}
+
+bool is_finite(const Box& box) {
+  return std::isfinite(box.x0) && std::isfinite(box.y0) && std::isfinite(box.x1) && std::isfinite(box.y1);
 }
 
 void draw_label(Image& page, const Box& box, const std::string& text, Colour colour, int scale) {
@@ -203,12 +208,16 @@ void draw_regions(Image& page, std::span<const Region> regions) {
   constexpr double kTint = 0.12;
   constexpr int kPageOfScaleOne = 1000;  // pixels of the longer side
   const int scale = std::max(1, std::max(page.width, page.height) / kPageOfScaleOne);
-  for (const Region& region : regions) fill_box(page, region.box, colour_of(region.label), kTint);
   for (const Region& region : regions) {
+    if (is_finite(region.box)) fill_box(page, region.box, colour_of(region.label), kTint);
+  }
+  for (const Region& region : regions) {
+    if (!is_finite(region.box)) continue;
     draw_box(page, region.box, colour_of(region.label), scale);
     if (region.polygon.size() > 4) draw_polygon(page, region.polygon, colour_of(region.label), 1);
   }
   for (std::size_t i = 0; i < regions.size(); ++i) {
+    if (!is_finite(regions[i].box)) continue;
     draw_label(page, regions[i].box, cat(i + 1, " ", to_string(regions[i].label)),
                colour_of(regions[i].label), scale);
   }

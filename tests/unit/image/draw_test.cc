@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "image/decode.h"
 #include "image/encode.h"
 #include "support/expect_error.h"
@@ -35,6 +37,21 @@ TEST(Draw, BoxesHaveEdgesInside) {
   EXPECT_TRUE(is_red(image, 2, 3) && is_red(image, 3, 4) && is_red(image, 9, 8));
   EXPECT_FALSE(is_red(image, 4, 5) || is_red(image, 1, 3) || is_red(image, 10, 8));
   EXPECT_EQ(reds(image), 8 * 6 - 4 * 2);
+}
+
+TEST(Draw, RegionsWithoutAPlaceAreLeftOut) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Image image = white(40, 40);
+  Region region;
+  for (const Box& box : {Box{kNan, 5, 30, 30}, Box{5, kNan, 30, 30}, Box{5, 5, kInfinity, 30}}) {
+    region.box = box;
+    draw_regions(image, std::vector{region});
+    EXPECT_EQ(image.rgb, white(40, 40).rgb);
+  }
+  fill_box(image, {5, 5, kNan, kNan}, kRed);
+  draw_polygon(image, std::vector<Point>{{kNan, 1}, {kNan, 9}}, kRed, 1);
+  EXPECT_EQ(reds(image), 0);
 }
 
 TEST(Draw, WhatIsOutsideIsLeftOut) {
