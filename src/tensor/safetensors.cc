@@ -52,7 +52,7 @@ StoredTensor read_entry(const Json& entry, const std::string& name, const fs::pa
   }
   if (shape.size() > Shape::kMaxRank) bad(file, cat("tensor ", name, ": ", shape.size(), " dimensions"));
   StoredTensor tensor;
-  tensor.file = file.filename().string();
+  tensor.file = file.string();
   tensor.dtype_name = entry["dtype"].get<std::string>();
   tensor.shape = Shape(shape);
   tensor.data = data.data() + offsets[0];
@@ -75,7 +75,7 @@ StoredTensor read_entry(const Json& entry, const std::string& name, const fs::pa
 void check_overlaps(const std::map<std::string, StoredTensor>& tensors, const fs::path& file) {
   std::vector<std::pair<const std::byte*, const std::string*>> starts;
   for (const auto& [name, tensor] : tensors) {
-    if (tensor.file == file.filename().string() && tensor.bytes > 0) starts.emplace_back(tensor.data, &name);
+    if (tensor.file == file.string() && tensor.bytes > 0) starts.emplace_back(tensor.data, &name);
   }
   std::sort(starts.begin(), starts.end());
   for (std::int64_t i = 1; i < std::ssize(starts); ++i) {
@@ -155,13 +155,14 @@ SafetensorsFiles SafetensorsFiles::open(const fs::path& snapshot) {
   for (const auto& [tensor, shard] : shard_of) {
     const auto found = files.tensors_.find(tensor);
     if (found == files.tensors_.end()) bad(index, cat("tensor ", tensor, " is not in ", shard));
-    if (found->second.file != shard) {
-      bad(index, cat("tensor ", tensor, " is in ", found->second.file, ", not ", shard));
+    const std::string stored_in = fs::path(found->second.file).filename().string();
+    if (stored_in != shard) {
+      bad(index, cat("tensor ", tensor, " is in ", stored_in, ", not ", shard));
     }
   }
   for (const auto& [tensor, stored] : files.tensors_) {
     if (!shard_of.contains(tensor)) {
-      bad(snapshot / stored.file, cat("tensor ", tensor, " is not in the index"));
+      bad(stored.file, cat("tensor ", tensor, " is not in the index"));
     }
   }
   return files;

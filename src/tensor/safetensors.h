@@ -13,7 +13,7 @@ namespace glmocr {
 
 // A tensor of a safetensors file, in mapped memory.
 struct StoredTensor {
-  std::string file;        // the file's name
+  std::string file;        // its path, as the snapshot's was given
   std::string dtype_name;  // as in the file: "BF16", "U32", …
   Shape shape;
   const std::byte* data = nullptr;

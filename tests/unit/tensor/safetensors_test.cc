@@ -35,7 +35,7 @@ TEST(Safetensors, ReadsOneFile) {
   const StoredTensor& b = files.tensors().at("b");
   EXPECT_EQ(b.shape, Shape({3}));
   EXPECT_EQ(b.dtype_name, "BF16");
-  EXPECT_EQ(b.file, "model.safetensors");
+  EXPECT_EQ(b.file, folder / "model.safetensors");
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(b.data), 6), "89abcd");
   EXPECT_EQ(files.tensors().at("a").bytes, 8);
 }
