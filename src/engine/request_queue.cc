@@ -10,8 +10,8 @@
 
 namespace glmocr::engine {
 
-RequestQueue::RequestQueue(const GlmOcr& model, EngineLimits limits)
-    : model_(model), limits_(std::move(limits)) {}
+RequestQueue::RequestQueue(const GlmOcr& model, const EngineLimits& limits)
+    : model_(model), limits_(limits) {}
 
 RequestQueue::~RequestQueue() {
   for (const Waiting& waiting : waiting_) {
@@ -123,14 +123,12 @@ void RequestQueue::take(std::size_t member, SequenceQueue& sequences) {
   Member& taker = members_[member];
   if (taker.lost) return;
   const std::size_t before = sequences.size();
-  for (auto place = waiting_.begin(); place != waiting_.end();) {
-    if (!place->sequence->job()->cancel_requested()) {
-      ++place;
-      continue;
+  for (std::ptrdiff_t i = 0; i < std::ssize(waiting_);) {
+    if (waiting_[i].sequence->job()->cancel_requested()) {
+      sequences.push_back(remove(i));
+    } else {
+      ++i;
     }
-    const std::ptrdiff_t index = place - waiting_.begin();
-    sequences.push_back(remove(place));
-    place = waiting_.begin() + index;
   }
   while (may_take(taker)) {
     std::unique_ptr<Sequence> next = take_next(taker);
@@ -147,13 +145,13 @@ std::unique_ptr<Sequence> RequestQueue::take_next(Member& member) {
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) {
     return waiting.memory == member.memory || waiting.sequence->move_memory(member.memory);
   });
-  return found == waiting_.end() ? nullptr : remove(found);
+  return found == waiting_.end() ? nullptr : remove(found - waiting_.begin());
 }
 
-std::unique_ptr<Sequence> RequestQueue::remove(Place place) {
-  std::unique_ptr<Sequence> sequence = std::move(place->sequence);
+std::unique_ptr<Sequence> RequestQueue::remove(std::ptrdiff_t index) {
+  std::unique_ptr<Sequence> sequence = std::move(waiting_[index].sequence);
   waiting_tokens_ -= sequence->prompt_tokens();
-  waiting_.erase(place);
+  waiting_.erase(waiting_.begin() + index);
   return sequence;
 }
 
@@ -172,15 +170,16 @@ SequenceQueue RequestQueue::leave(std::size_t member, SequenceQueue sequences, s
     const bool last =
         std::all_of(members_.begin(), members_.end(), [](const Member& other) { return other.lost; });
     if (last) lost_ = std::move(error);
-    for (auto sequence = sequences.rbegin(); sequence != sequences.rend(); ++sequence) {
-      if (last || (*sequence)->devices_lost() > 1) {
-        failed.push_back(std::move(*sequence));
+    std::reverse(sequences.begin(), sequences.end());  // each becomes the first
+    for (auto& sequence : sequences) {
+      if (last || sequence->devices_lost() > 1) {
+        failed.push_back(std::move(sequence));
       } else {
-        waiting_tokens_ += (*sequence)->prompt_tokens();
-        waiting_.push_front({std::move(*sequence), members_[member].memory});
+        waiting_tokens_ += sequence->prompt_tokens();
+        waiting_.push_front({std::move(sequence), members_[member].memory});
       }
     }
-    while (last && !waiting_.empty()) failed.push_back(remove(waiting_.begin()));
+    while (last && !waiting_.empty()) failed.push_back(remove(0));
   }
   changed_.notify_all();
   return failed;

@@ -29,7 +29,7 @@ using SequenceQueue = std::vector<std::unique_ptr<Sequence>>;
 class RequestQueue {
  public:
   // The model must outlive the queue and the sequences.
-  RequestQueue(const GlmOcr& model, EngineLimits limits);
+  RequestQueue(const GlmOcr& model, const EngineLimits& limits);
   ~RequestQueue();  // cancels what waits
   RequestQueue(const RequestQueue&) = delete;
   RequestQueue& operator=(const RequestQueue&) = delete;
@@ -78,7 +78,6 @@ class RequestQueue {
     std::unique_ptr<Sequence> sequence;
     std::shared_ptr<MemoryBudget> memory;  // in which its pictures are counted
   };
-  using Place = std::deque<Waiting>::iterator;
   struct CountedShare {
     MemoryShare share;
     std::shared_ptr<MemoryBudget> memory;
@@ -91,7 +90,7 @@ class RequestQueue {
   bool has_cancelled() const;
   bool has_work(const Member& member) const;
   std::unique_ptr<Sequence> take_next(Member& member);
-  std::unique_ptr<Sequence> remove(Place place);
+  std::unique_ptr<Sequence> remove(std::ptrdiff_t index);
 
   CountedShare take_memory(const Request& request) const;
 
