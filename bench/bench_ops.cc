@@ -108,6 +108,20 @@ struct Bench {
     report(what, time, 2.0 * rows * in * out, 2.0 * in * out + activations, compute);
   }
 
+  void gated_linear(std::int64_t rows, std::int64_t in, std::int64_t out, DType compute) {
+    const std::string what = "gated_linear " + std::to_string(rows) + " × " + std::to_string(in) + " → " +
+                             std::to_string(out) + " " + std::string(to_string(compute));
+    if (!wanted(what)) return;
+    const ArenaScope scope(*device);
+    const Tensor x = numbers({rows, in}, compute);
+    Buffer owners[2];
+    const Weight gate = device->prepare(numbers({out, in}, DType::bf16), WeightUse::linear, owners[0]),
+                 up = device->prepare(numbers({out, in}, DType::bf16), WeightUse::linear, owners[1]);
+    const double taken = time([&] { device->ops().gated_linear(x, gate, up, RowClass::many); });
+    const double activations = 1.0 * (in + out) * rows * size_of(compute);
+    report(what, taken, 4.0 * rows * in * out, 4.0 * in * out + activations, compute);
+  }
+
   void attention(std::int32_t n, std::int64_t heads, std::int64_t dim, DType compute) {
     const std::string what = "attention n " + std::to_string(n) + ", " + std::to_string(heads) + " × " +
                              std::to_string(dim) + " " + std::string(to_string(compute));
@@ -224,6 +238,7 @@ void published(Bench& bench, DType type) {
     bench.linear(patches, 1024, 1024, type);
     bench.linear(patches, 1024, 4096, type);
     bench.linear(patches, 4096, 1024, type);
+    bench.gated_linear(patches, 1024, 4096, type);
     bench.attention(static_cast<std::int32_t>(patches), 16, 64, type);
   }
   for (const std::int64_t rows : {1, 8, 9, 16, 1000}) {

@@ -15,7 +15,7 @@ enum class WeightLayout : std::uint8_t {
   panels,  // of the CPU, for convolutions: groups of output features, [in_features, group] f32 each
   bytes,   // of the CPU, for products in eight bits: kernels/cpu/kernel_table.h
   halves,  // of cards, where sixteen bits of fp32 products count: each number as two of bf16
-  pairs,   // of the CPU, for convolutions in bf16: the same with pairs of neighbouring columns side by side
+  pairs,   // of the CPU, for products in bf16: the same with pairs of neighbouring columns side by side
 };
 
 // A matrix of a model in a device's layout, with its bias. Device::prepare or prepare_int8 makes it once, at load; models

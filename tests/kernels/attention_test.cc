@@ -18,7 +18,7 @@ Tolerance mean_of_values(DType dtype, std::int64_t dim, std::int64_t keys) {
 
 // Where a device rounds weights to bf16, as it may: each is off by 2^-9 of itself at most, values are `size` at most.
 Tolerance with_rounded_weights(Tolerance t, const Device& device, DType dtype, double size) {
-  if (dtype == DType::bf16 && device.name().starts_with("cuda")) {
+  if (dtype == DType::bf16 && (device.name().starts_with("cuda") || device.isa() == "amx")) {
     t.absolute += 0x1p-9 * size;
     t.may_flip = 1;
   }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -215,14 +218,14 @@ class Runner {
 };
 
 // Neighbouring tasks share head and segment, and so the keys in the cache.
-void plan_segments(const AttentionOptions& options, std::int64_t heads, std::int64_t most_rows,
-                   TaskList& list) {
+void plan_segments(const AttentionOptions& options, std::int64_t first_head, std::int64_t last_head,
+                   std::int64_t most_rows, TaskList& list) {
   const std::span<const std::int32_t> queries = options.of_queries(), keys = options.segments;
   for (std::int64_t s = 0; s + 1 < std::ssize(keys); ++s) {
     const std::int64_t begin = queries[s], end = queries[s + 1];
     if (begin == end) continue;
     const std::int64_t rows = divide_up(end - begin, divide_up(end - begin, most_rows));
-    for (std::int64_t head = 0; head < heads; ++head) {
+    for (std::int64_t head = first_head; head < last_head; ++head) {
       for (std::int64_t row = begin; row < end; row += rows) {
         list.add({s, head, row, std::min(rows, end - row), keys[s], keys[s + 1], 0, 1, 0});
       }
@@ -230,8 +233,8 @@ void plan_segments(const AttentionOptions& options, std::int64_t heads, std::int
   }
 }
 
-void run_segment(const KernelTable& kernels, const Task& task, const Tensor& q, const SegmentKeys& keys,
-                 const Tensor& y, float scale) {
+SegmentTask segment_task(const Task& task, const Tensor& q, const SegmentKeys& keys, const Tensor& y,
+                         float scale) {
   const std::int64_t dim = q.size(2);
   const KeyRun all = keys.run(task, task.key_begin, task.key_end - task.key_begin);
   SegmentTask segment{};
@@ -247,7 +250,11 @@ void run_segment(const KernelTable& kernels, const Task& task, const Tensor& q, 
   segment.scale = scale;
   segment.out = at(y, task.row_begin * y.row_stride() + task.head * dim);
   segment.out_stride = y.row_stride();
-  segment.work = thread_scratch(kernels.segment_work_bytes(task.rows, dim));
+  return segment;
+}
+
+void run_segment(const KernelTable& kernels, SegmentTask segment) {
+  segment.work = thread_scratch(kernels.segment_work_bytes(segment.rows, segment.dim));
   kernels.segment(segment);
 }
 
@@ -308,15 +315,19 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const ArenaScope scope(device_);
   const bool pairs = q.dtype == DType::bf16 && kernels_.segment;
+  if (pairs && kernels_.segment_packed_bytes && kernels_.segment_packed_bytes(1, dim) > 0) {
+    attention_in_tiles(q, k, v, options, y);
+    return y;
+  }
   const std::int64_t most_rows = tile_rows(n * heads, device_.threads(), pairs ? kSegmentRows : kTileRows);
   const TaskList list =
-      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, heads, most_rows, tasks); });
+      make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, 0, heads, most_rows, tasks); });
   const Runner runner(kernels_, q, 1, RowClass::many, y, options.scale, q.dtype == DType::bf16);
   const SegmentKeys keys{k, v};
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       if (pairs) {
-        run_segment(kernels_, list.tasks[i], q, keys, y, options.scale);
+        run_segment(kernels_, segment_task(list.tasks[i], q, keys, y, options.scale));
       } else {
         runner.run(list.tasks[i], keys, nullptr);
       }
@@ -324,6 +335,187 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   };
   device_.pool().parallel_for(list.count, 1, std::ref(body));
   return y;
+}
+
+namespace {
+
+// Packs the keys [first, first + kPackedKeys) of a task's sequence or segment; see KernelTable::pack_segment.
+template <class Keys>
+bool pack_keys(const KernelTable& kernels, const Task& task, const Keys& keys, std::int64_t first,
+               std::int64_t dim, bool finite, std::byte* packed) {
+  const std::int64_t count = std::min(kPackedKeys, task.key_end - task.key_begin - first);
+  const void *k[kPackedKeys], *v[kPackedKeys];
+  for (std::int64_t found = 0; found < count;) {
+    const KeyRun run = keys.run(task, task.key_begin + first + found, count - found);
+    for (std::int64_t i = 0; i < run.count; ++i, ++found) {
+      k[found] = static_cast<const std::uint16_t*>(run.keys) + i * run.key_stride;
+      v[found] = static_cast<const std::uint16_t*>(run.values) + i * run.value_stride;
+    }
+  }
+  return kernels.pack_segment({k, v, count}, dim, finite, packed);
+}
+
+// Where the packed keys of sequences or segments begin, in units of kPackedKeys, the same for every head.
+template <class Count>
+std::span<const std::int32_t> packed_units(HostDevice& device, std::int64_t count, Count keys_of) {
+  auto* begins = device.scratch({count + 1}, DType::i32).as<std::int32_t>();
+  begins[0] = 0;
+  for (std::int64_t s = 0; s < count; ++s) {
+    begins[s + 1] = begins[s] + static_cast<std::int32_t>(divide_up<std::int64_t>(keys_of(s), kPackedKeys));
+  }
+  return {begins, static_cast<std::size_t>(count + 1)};
+}
+std::int64_t owner_of(std::span<const std::int32_t> begins, std::int64_t unit) {
+  return std::upper_bound(begins.begin(), begins.end(), unit) - begins.begin() - 1;
+}
+
+constexpr std::int64_t kPackedBytes = std::int64_t{16} << 20;  // of heads that are packed together
+constexpr std::int64_t kTiledRows = 256;                       // of a task over pages
+
+}  // namespace
+
+// Keys and values are packed once, by all threads, for as many heads as fit into some memory.
+void CpuOps::attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& v,
+                                const AttentionOptions& options, const Tensor& y) {
+  const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
+  const std::span<const std::int32_t> segments = options.segments;
+  const auto begins = packed_units(device_, std::ssize(segments) - 1,
+                                   [&](std::int64_t s) { return segments[s + 1] - segments[s]; });
+  const std::int64_t units = begins.back(), unit_bytes = kernels_.segment_packed_bytes(kPackedKeys, dim);
+  if (units == 0) return;
+  const std::int64_t together = std::clamp(kPackedBytes / (units * unit_bytes), std::int64_t{1}, heads);
+  const std::int64_t most_rows = tile_rows(n * together, device_.threads(), kSegmentRows);
+  const SegmentKeys keys{k, v};
+  for (std::int64_t first = 0; first < heads; first += together) {
+    const ArenaScope scope(device_);
+    const std::int64_t last = std::min(first + together, heads);
+    std::byte* packed = packed_.get((last - first) * units * unit_bytes);
+    const auto pack = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t unit = i % units, s = owner_of(begins, unit);
+        const Task task{s, first + i / units, 0, 0, segments[s], segments[s + 1], 0, 1, 0};
+        pack_keys(kernels_, task, keys, (unit - begins[s]) * kPackedKeys, dim, false,
+                  packed + i * unit_bytes);
+      }
+    };
+    device_.pool().parallel_for((last - first) * units, 4, std::ref(pack));
+    const TaskList list =
+        make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, first, last, most_rows, tasks); });
+    const auto body = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const Task& task = list.tasks[i];
+        SegmentTask segment = segment_task(task, q, keys, y, options.scale);
+        segment.packed = packed + ((task.head - first) * units + begins[task.sequence]) * unit_bytes;
+        run_segment(kernels_, segment);
+      }
+    };
+    device_.pool().parallel_for(list.count, 1, std::ref(body));
+  }
+}
+
+namespace {
+
+// A task over pages in tiles.
+class PagedTiles {
+ public:
+  PagedTiles(const KernelTable& kernels, const Tensor& q, const PagedKeys& keys, const Tensor& y, float scale)
+      : kernels_(kernels), q_(q), keys_(keys), y_(y), scale_(scale), group_(q.size(1) / keys.keys.size(1)) {}
+
+  // bad: of each unit, whether values that are not finite were taken out of it.
+  void run(const Task& task, const std::byte* packed, const std::uint8_t* bad) const {
+    const void* from[kTiledRows];
+    void* to[kTiledRows];
+    std::int64_t limits[kTiledRows];
+    SegmentTask segment{};
+    segment.rows = task.rows * group_;
+    segment.keys = task.key_end;
+    segment.dim = q_.size(2);
+    segment.scale = scale_;
+    segment.packed = packed;
+    segment.q_rows = from;
+    segment.out_rows = to;
+    segment.limits = limits;
+    for (std::int64_t r = 0; r < segment.rows; ++r) {
+      const std::int64_t row = task.row_begin + r / group_, head = task.head * group_ + r % group_;
+      from[r] = at(q_, row * q_.strides[0] + head * q_.strides[1]);
+      to[r] = at(y_, row * y_.row_stride() + head * segment.dim);
+      limits[r] = keys_.limit(task, row);
+    }
+    run_segment(kernels_, segment);
+    for (std::int64_t unit = 0; unit < divide_up(task.key_end, kPackedKeys); ++unit) {
+      if (bad[unit] != 0) spoil(task, segment, unit * kPackedKeys);
+    }
+  }
+
+ private:
+  // What is not finite among the values of a unit reaches the rows that see it.
+  void spoil(const Task& task, const SegmentTask& segment, std::int64_t first) const {
+    const std::int64_t end = std::min(first + kPackedKeys, task.key_end);
+    for (std::int64_t key = first; key < end; ++key) {
+      const auto* values = static_cast<const bf16*>(keys_.run(task, key, 1).values);
+      for (std::int64_t d = 0; d < segment.dim; ++d) {
+        if (std::isfinite(to_float(values[d]))) continue;
+        for (std::int64_t r = 0; r < segment.rows; ++r) {
+          auto* out = static_cast<bf16*>(segment.out_rows[r]) + d;
+          if (key < segment.limits[r]) *out = to_bf16(to_float(*out) + to_float(values[d]));
+        }
+      }
+    }
+  }
+
+  const KernelTable& kernels_;
+  const Tensor& q_;
+  const PagedKeys& keys_;
+  const Tensor& y_;
+  float scale_;
+  std::int64_t group_;
+};
+
+}  // namespace
+
+// As attention_in_tiles, over pages, for sequences of many rows.
+void CpuOps::paged_in_tiles(const Tensor& q, const HostKvStore& store, int layer, const PagedBatch& batch,
+                            float scale, const Tensor& y) {
+  const PagedKeys keys{store.keys(layer), store.values(layer), batch};
+  const std::int64_t dim = q.size(2), heads = keys.keys.size(1), group = q.size(1) / heads,
+                     sequences = batch.context_lens.numel();
+  const auto* contexts = batch.context_lens.as<std::int32_t>();
+  const auto* starts = batch.row_starts.as<std::int32_t>();
+  const auto begins = packed_units(
+      device_, sequences, [&](std::int64_t s) { return starts[s] == starts[s + 1] ? 0 : contexts[s]; });
+  const std::int64_t units = begins.back(), unit_bytes = kernels_.segment_packed_bytes(kPackedKeys, dim);
+  if (units == 0) return;
+  const std::int64_t together = std::clamp(kPackedBytes / (units * unit_bytes), std::int64_t{1}, heads);
+  const std::int64_t rows = tile_rows(q.size(0) * group * together, device_.threads(), kTiledRows);
+  const PagedTiles tiles(kernels_, q, keys, y, scale);
+  const Plan plan{batch, together, std::max<std::int64_t>(rows / group, 1)};
+  const TaskList list = make_tasks(device_, [&](TaskList& tasks) {
+    for (std::int64_t s = 0; s < sequences; ++s) plan.many(s, tasks);
+  });
+  auto* bad = device_.scratch({together * units}, DType::u8).as<std::uint8_t>();
+  for (std::int64_t first = 0; first < heads; first += together) {
+    const std::int64_t count = std::min(together, heads - first);
+    std::byte* packed = packed_.get(count * units * unit_bytes);
+    const auto pack = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t unit = i % units, s = owner_of(begins, unit);
+        const Task task{s, first + i / units, 0, 0, 0, contexts[s], 0, 1, 0};
+        bad[i] = pack_keys(kernels_, task, keys, (unit - begins[s]) * kPackedKeys, dim, true,
+                           packed + i * unit_bytes);
+      }
+    };
+    device_.pool().parallel_for(count * units, 4, std::ref(pack));
+    const auto body = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        Task task = list.tasks[i];
+        if (task.head >= count) continue;
+        const std::int64_t own = task.head * units + begins[task.sequence];
+        task.head += first;
+        tiles.run(task, packed + own * unit_bytes, bad + own);
+      }
+    };
+    device_.pool().parallel_for(list.count, 1, std::ref(body));
+  }
 }
 
 Tensor CpuOps::attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
@@ -339,6 +531,12 @@ Tensor CpuOps::attention_paged(const Tensor& q, const KvStore& store, int layer,
   std::memset(at(y, used * heads * dim), 0, (q.size(0) - used) * heads * dim * size_of(q.dtype));
   const ArenaScope scope(device_);
   const bool few = batch.rows == RowClass::few;
+  const bool tiles = !few && q.dtype == DType::bf16 && group <= kTiledRows && kernels_.segment_packed_bytes &&
+                     kernels_.segment_packed_bytes(1, dim) > 0;
+  if (tiles) {
+    paged_in_tiles(q, own, layer, batch, scale, y);
+    return y;
+  }
   const Runner runner(kernels_, q, group, batch.rows, y, scale);
   const std::int64_t most_rows = few ? std::min<std::int64_t>(kTileRows, kFewRows * group)
                                      : tile_rows(q.size(0) * heads, device_.threads());

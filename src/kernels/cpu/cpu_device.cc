@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,6 +14,20 @@
 
 namespace glmocr {
 namespace {
+
+// Pages of 2 MiB, where the system has them: memory that is read from end to end then misses the translation of few
+// addresses. A wish: without it reading is slower.
+void ask_for_huge_pages(const Buffer& buffer) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
+  const auto first = reinterpret_cast<std::uintptr_t>(buffer.data());
+  const std::uintptr_t begin = round_up(first, kPage), end = (first + buffer.bytes()) / kPage * kPage;
+  if (begin < end)
+    ::madvise(static_cast<std::byte*>(buffer.data()) + (begin - first), end - begin, MADV_HUGEPAGE);
+#else
+  static_cast<void>(buffer);
+#endif
+}
 
 class CpuDevice final : public HostDevice {
  public:
@@ -27,14 +42,47 @@ class CpuDevice final : public HostDevice {
   Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) override;
 
  private:
+  bool packs(const Tensor& matrix) const;
+  Weight prepare_tiles(const Tensor& matrix, Buffer& owner);
+
   const cpu::Isa& isa_;
   cpu::CpuOps ops_;
 };
 
-// Convolutions take their weights in panels; those of bf16 in pairs, where the processor multiplies such.
+// Half of what a budget allows is left to what runs on the weights.
+bool CpuDevice::packs(const Tensor& matrix) const {
+  if (matrix.dtype != DType::bf16 || matrix.numel() == 0 || !isa_.table().tiles_many) return false;
+  const MemoryBudget& budget = *memory();
+  return budget.limit() == 0 || budget.used() + matrix.bytes() <= budget.limit() / 2;
+}
+
+Weight CpuDevice::prepare_tiles(const Tensor& matrix, Buffer& owner) {
+  const cpu::KernelTable& kernels = isa_.table();
+  const std::int64_t out = matrix.size(0), in = matrix.size(1), width = kernels.pair_columns;
+  const Shape shape{divide_up(out, width), round_up(in, kernels.pair_depth), width};
+  owner = allocate(shape.numel() * size_of(DType::bf16));
+  ask_for_huge_pages(owner);
+  Weight weight;
+  weight.data = owner.view(shape, DType::bf16);
+  pool().parallel_for(shape[0], 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end; ++panel) {
+      const auto* rows = static_cast<const std::uint16_t*>(matrix.data) + panel * width * in;
+      kernels.pack_columns({rows, in, cpu::Type::bf16}, std::min(width, out - panel * width), in,
+                           static_cast<std::uint16_t*>(weight.data.data) + panel * width * shape[1]);
+    }
+  });
+  weight.out_features = out;
+  weight.in_features = in;
+  weight.layout = WeightLayout::pairs;
+  return weight;
+}
+
+// Convolutions take their weights in panels; those of bf16 in pairs, where the processor multiplies such. So do products
+// in tiles.
 Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
-  if (use != WeightUse::convolution) return HostDevice::prepare(matrix, use, owner);
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
+  if (use == WeightUse::linear && packs(matrix)) return prepare_tiles(matrix, owner);
+  if (use != WeightUse::convolution) return HostDevice::prepare(matrix, use, owner);
   const cpu::KernelTable& kernels = isa_.table();
   const bool pairs = matrix.dtype == DType::bf16 && prefers_bf16();
   const std::int64_t out = matrix.size(0), in = matrix.size(1);
@@ -50,20 +98,6 @@ Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   weight.use = use;
   weight.layout = pairs ? WeightLayout::pairs : WeightLayout::panels;
   return weight;
-}
-
-// Pages of 2 MiB, where the system has them: memory that is read from end to end then misses the translation of few
-// addresses. A wish: without it reading is slower.
-void ask_for_huge_pages(const Buffer& buffer) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
-  const auto first = reinterpret_cast<std::uintptr_t>(buffer.data());
-  const std::uintptr_t begin = round_up(first, kPage), end = (first + buffer.bytes()) / kPage * kPage;
-  if (begin < end)
-    ::madvise(static_cast<std::byte*>(buffer.data()) + (begin - first), end - begin, MADV_HUGEPAGE);
-#else
-  static_cast<void>(buffer);
-#endif
 }
 
 Weight CpuDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) {

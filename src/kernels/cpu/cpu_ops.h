@@ -21,6 +21,7 @@ class CpuOps final : public Ops {
   void kv_write(const Tensor& k, const Tensor& v, KvStore& store, int layer, const Tensor& slots) override;
   // linear.cc
   Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
+  Tensor gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) override;
   // activation.cc
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor activate(const Tensor& x, Activation activation) override;
@@ -73,10 +74,16 @@ class CpuOps final : public Ops {
                        const ConvolutionOptions& options, const Tensor& y);
   void convolve_pairs(const Tensor& x, const Weight& weight, const Window& window,
                       const ConvolutionOptions& options, const Tensor& y);
+  void attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                          const Tensor& y);
+  void paged_in_tiles(const Tensor& q, const HostKvStore& store, int layer, const PagedBatch& batch,
+                      float scale, const Tensor& y);
+  void multiply_prepared(const Product& product);
+  void few_rows_in_tiles(const Product& product);
+  void dense_in_tiles(const Product& product);
+  void multiply_in_tiles(const Product& product, std::int64_t first, std::int64_t count);
   void dense_pairs(const Product& product);
-  struct Slice {
-    std::int64_t row, rows, column, columns;  // of a result
-  };
+  struct Slice;
   void multiply_packed(const Product& product, const Slice& slice, const std::byte* groups,
                        const std::byte* panels);
 

@@ -85,8 +85,8 @@ bool may_use_tiles() {
 
 bool has_amx() {
   const Features& f = features();
-  return has_avx512_bf16() && all_bits(f.leaf7_edx, 1u << 22 | 1u << 24)  // AMX-BF16, AMX-TILE
-         && all_bits(f.saved_state, 0x60000)                              // TILECFG, TILEDATA
+  return has_avx512_bf16() && all_bits(f.leaf7_edx, 1u << 22 | 1u << 24 | 1u << 25)  // AMX-BF16, TILE, INT8
+         && all_bits(f.saved_state, 0x60000)                                         // TILECFG, TILEDATA
          && may_use_tiles();
 }
 

@@ -39,6 +39,7 @@ struct GemmTask {
   float* c;
   int64_t c_stride;
   float* scratch;
+  const void* panels = nullptr;  // b in panels of pack_columns, where they are as wide as gemm_columns
 };
 
 // The same product for few rows of a, which reads b once from memory. The sum behind a value of c has one
@@ -76,11 +77,29 @@ struct PairConvolutionTask {
   int64_t c_stride;
 };
 
+// y = round(factor · round(round(act(round(x · wᵀ + bias))) + residual)) of bf16, in tiles, where an absent part has no
+// rounding. Weights are panels of pack_columns, each of k rounded up to pair_depth values, one after the other.
+// tiles_few takes up to pair_rows rows of x where they lie; k is a multiple of pair_depth then. tiles_many takes rows in
+// groups of pair_rows, the last filled up, in passes of up to tile_depth values of k: [passes][groups] groups of
+// pack_rows. out and factor may not be x.
+struct TilesTask {
+  const void* x;
+  int64_t x_stride;  // tiles_few
+  const void* panels;
+  int64_t m, n, k;
+  const float* bias;  // [n] or null
+  Nonlinearity activation;
+  ConstRows residual;  // data may be null
+  ConstRows factor;    // data may be null
+  Rows out;
+  void* work;  // tile_work_bytes(m) bytes, 64-byte aligned
+};
+
 // Products in eight bits: sums of whole numbers, which are exact, so their order does not matter. Steps along k take
 // byte_depth values at once.
 // A panel holds byte_columns rows of a weight, [steps][byte_columns][byte_depth] int8, then the sums to begin with,
 // [byte_columns] int32; columns and values that are missing are zeros. A group holds rows of x as whole numbers,
-// [steps][stride] words of 4 bytes, as the instructions want them.
+// [steps][stride] words of byte_word bytes, as the instructions want them.
 struct BytesTask {
   const void* group;      // m rows of x, [steps][stride]
   int64_t stride;         // words, m or more
@@ -198,6 +217,20 @@ struct SegmentTask {
   void* out;
   int64_t out_stride;
   void* work;
+  // Where segment_packed_bytes is not 0: all keys and values by pack_segment, and instead of q and out, where these are
+  // not null, the rows themselves; and the number of keys that a row sees, which grows with the rows (null: all).
+  const void* packed;
+  const void* const* q_rows;
+  void* const* out_rows;
+  const int64_t* limits;
+};
+
+// Keys and values one by one.
+constexpr int64_t kPackedKeys = 128;  // of pack_segment
+struct KeyRows {
+  const void* const* keys;
+  const void* const* values;
+  int64_t count;
 };
 
 // Bytes of a panel of BytesTask.
@@ -226,7 +259,13 @@ struct KernelTable {
   void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
   void (*pack_columns)(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 
-  int64_t byte_rows, byte_columns, byte_depth;
+  // Products of bf16 in tiles; null where the set has none.
+  int64_t tile_depth;
+  int64_t (*tile_work_bytes)(int64_t m);
+  void (*tiles_few)(const TilesTask& task);
+  void (*tiles_many)(const TilesTask& task);
+
+  int64_t byte_rows, byte_columns, byte_depth, byte_word;
   // Up to byte_columns rows of k int8 values, `stride` apart, become a panel.
   void (*pack_bytes)(const int8_t* rows, int64_t stride, int64_t count, int64_t k, void* panel);
   // Up to byte_rows rows of x, f32 or bf16, become a group and get their scales, as quantize_row in tensor/int8.h does.
@@ -262,6 +301,11 @@ struct KernelTable {
   // Null where the set has no products of bf16.
   int64_t (*segment_work_bytes)(int64_t rows, int64_t dim);
   void (*segment)(const SegmentTask& task);
+  // Where a set takes keys and values packed, for all rows of a head at once: the bytes of them (0: it takes those of this
+  // dim as they are). Null where none are. pack_segment packs up to kPackedKeys; with `finite` values that are not finite
+  // become zeros, and it tells whether there were any.
+  int64_t (*segment_packed_bytes)(int64_t keys, int64_t dim);
+  bool (*pack_segment)(const KeyRows& rows, int64_t dim, bool finite, void* packed);
 
   // The largest of n values, the lowest index of it, and Σ exp(value − largest). Index -1 and nothing else
   // where a value is NaN or infinite.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 
 #include "base/numbers.h"
@@ -11,14 +12,23 @@
 
 namespace glmocr::cpu {
 
+struct CpuOps::Slice {
+  std::int64_t row, rows, column, columns;  // of a result
+};
+
 struct CpuOps::Product {
   const Tensor& x;
   const Weight& weight;
   const LinearOptions& options;
   Tensor y;
   std::int64_t rows, in, out;
+  const Weight* gate = nullptr;  // the product is multiplied with silu(x · gateᵀ)
 
   ConstRows weights(std::int64_t column) const { return const_rows(weight.data, column); }
+  // The panel that begins with this column, where weights were packed.
+  const void* panels(std::int64_t column) const {
+    return weight.layout == WeightLayout::pairs ? at(weight.data, column * weight.data.size(1)) : nullptr;
+  }
 
   // What follows the sums of a tile at (row, column) of y.
   EpilogueTask epilogue(std::int64_t row, std::int64_t column, std::int64_t row_count,
@@ -34,6 +44,60 @@ struct CpuOps::Product {
             nonlinearity_of(options.activation),
             more,
             to};
+  }
+
+  // The same part of y by `run` (tiles_few or tiles_many), with rows of x as it takes them.
+  void in_tiles(void (*run)(const TilesTask&), const Slice& part, const void* from, std::int64_t from_stride,
+                void* work) const {
+    const EpilogueTask after =
+        epilogue(part.row, part.column, part.rows, part.columns, {nullptr, 0, Type::f32});
+    const std::int64_t panel = part.column * weight.data.size(1);
+    run({from,
+         from_stride,
+         at(weight.data, panel),
+         part.rows,
+         part.columns,
+         in,
+         after.bias,
+         after.activation,
+         after.residual,
+         {nullptr, 0, Type::bf16},
+         after.out,
+         work});
+  }
+  // The same with the gate, a panel of columns after the other; gates holds [rows, kPanel] values.
+  void gated_in_tiles(void (*run)(const TilesTask&), const Slice& part, const void* from,
+                      std::int64_t from_stride, void* work, void* gates) const {
+    const std::int64_t width = weight.data.size(2), depth = weight.data.size(1);
+    for (std::int64_t column = part.column; column < part.column + part.columns; column += width) {
+      const std::int64_t n = std::min(width, part.column + part.columns - column);
+      const float* bias = gate->bias ? gate->bias.as<float>() + column : nullptr;
+      run({from,
+           from_stride,
+           at(gate->data, column * depth),
+           part.rows,
+           n,
+           in,
+           bias,
+           Nonlinearity::silu,
+           {},
+           {},
+           {gates, width, Type::bf16},
+           work});
+      const EpilogueTask after = epilogue(part.row, column, part.rows, n, {nullptr, 0, Type::f32});
+      run({from,
+           from_stride,
+           at(weight.data, column * depth),
+           part.rows,
+           n,
+           in,
+           after.bias,
+           Nonlinearity::none,
+           {},
+           {gates, width, Type::bf16},
+           after.out,
+           work});
+    }
   }
 };
 
@@ -69,7 +133,9 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   const Product product{x, weight, options, output(options.out, {rows, out}, x.dtype), rows, in, out};
   if (rows == 0 || out == 0) return product.y;
   const ArenaScope scope(device_);
-  if (weight.data.dtype == DType::i8) {
+  if (weight.layout == WeightLayout::pairs) {
+    multiply_prepared(product);
+  } else if (weight.data.dtype == DType::i8) {
     rows <= kFewRows ? few_rows_in_bytes(product) : dense_in_bytes(product);
   } else if (options.rows == RowClass::few) {
     few_rows(product);
@@ -81,6 +147,142 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
     dense_pairs(product);
   }
   return product.y;
+}
+
+Tensor CpuOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) {
+  if (x.dtype != DType::bf16 || gate.layout != WeightLayout::pairs || up.layout != WeightLayout::pairs) {
+    return Ops::gated_linear(x, gate, up, rows);
+  }
+  GLMOCR_CHECK(gate.in_features == x.columns() && up.in_features == x.columns());
+  GLMOCR_CHECK(gate.out_features == up.out_features);
+  GLMOCR_CHECK(!gate.bias || gate.bias.numel() == gate.out_features);
+  GLMOCR_CHECK(!up.bias || up.bias.numel() == up.out_features);
+  LinearOptions options;
+  options.rows = rows;
+  const Tensor y = device_.scratch({x.rows(), up.out_features}, x.dtype);
+  if (y.numel() == 0) return y;
+  const ArenaScope scope(device_);
+  multiply_prepared({x, up, options, y, x.rows(), x.columns(), up.out_features, &gate});
+  return y;
+}
+
+void CpuOps::multiply_prepared(const Product& p) {
+  if (p.x.dtype != DType::bf16) {
+    dense(p);
+  } else if (p.options.rows == RowClass::few) {
+    few_rows_in_tiles(p);
+  } else {
+    dense_in_tiles(p);
+  }
+}
+
+// Bound by reading the weights, which are one stream for every task.
+void CpuOps::few_rows_in_tiles(const Product& p) {
+  const std::int64_t width = p.weight.data.size(2), depth = p.weight.data.size(1),
+                     panels = p.weight.data.size(0);
+  Tensor x = p.x;
+  if (p.in < depth) {
+    x = device_.scratch({p.rows, depth}, p.x.dtype);
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      std::memcpy(at(x, r * depth), at(p.x, r * p.x.row_stride()), p.in * 2);
+      std::memset(at(x, r * depth + p.in), 0, (depth - p.in) * 2);
+    }
+  }
+  const std::int64_t most = kernels_.pair_rows, work_bytes = kernels_.tile_work_bytes(most);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    std::byte* work = thread_scratch(work_bytes + most * width * 2);
+    const std::int64_t at_once = p.rows <= most ? end - begin : 1;
+    for (std::int64_t panel = begin; panel < end; panel += at_once) {
+      const std::int64_t column = panel * width, columns = std::min(at_once * width, p.out - column);
+      for (std::int64_t row = 0; row < p.rows; row += most) {
+        const Slice part{row, std::min(most, p.rows - row), column, columns};
+        const void* rows = at(x, row * x.row_stride());
+        if (p.gate) {
+          p.gated_in_tiles(kernels_.tiles_few, part, rows, x.row_stride(), work, work + work_bytes);
+        } else {
+          p.in_tiles(kernels_.tiles_few, part, rows, x.row_stride(), work);
+        }
+      }
+    }
+  };
+  const std::int64_t grain = std::clamp<std::int64_t>(panels / (4 * device_.threads()), 1, 4);
+  device_.pool().parallel_for(panels, grain, std::ref(body));
+}
+
+namespace {
+
+// How a result of so many groups of rows and panels of columns is divided into tasks.
+struct Parts {
+  std::int64_t rows, columns;
+};
+
+// The parts that take the least time on all threads, where a task takes that of its products and of fetching its operands.
+// Rows of a task stay in the second-level cache.
+Parts divide(std::int64_t groups, std::int64_t panels, std::int64_t most_groups, std::int64_t threads) {
+  Parts best{divide_up(groups, most_groups), panels};
+  std::int64_t least = INT64_MAX;
+  for (std::int64_t rows = best.rows; rows <= groups; ++rows) {
+    for (std::int64_t columns = 1; columns <= panels && rows * columns <= 16 * threads; ++columns) {
+      const std::int64_t g = divide_up(groups, rows), n = divide_up(panels, columns);
+      const std::int64_t time = divide_up(rows * columns, threads) * (g * n + g + n);
+      if (time < least) best = {rows, columns}, least = time;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+// Rows are packed once, by all threads, then multiplied in tasks of nearly equal size.
+void CpuOps::dense_in_tiles(const Product& p) {
+  constexpr std::int64_t kSliceBytes = std::int64_t{16} << 20;
+  const std::int64_t unit = kernels_.pair_rows, depth = p.weight.data.size(1);
+  const std::int64_t slice =
+      part_size(p.rows, std::max(kSliceBytes / (depth * 2 * unit), std::int64_t{1}) * unit, unit);
+  for (std::int64_t row = 0; row < p.rows; row += slice)
+    multiply_in_tiles(p, row, std::min(slice, p.rows - row));
+}
+
+void CpuOps::multiply_in_tiles(const Product& p, std::int64_t first, std::int64_t count) {
+  const std::int64_t unit = kernels_.pair_rows, width = p.weight.data.size(2), depth = p.weight.data.size(1),
+                     panels = p.weight.data.size(0), groups = divide_up(count, unit);
+  constexpr std::int64_t kTaskBytes = 512 << 10;  // of rows
+  const Parts parts =
+      divide(groups, panels, std::max<std::int64_t>(kTaskBytes / (depth * 2 * unit), 1), device_.threads());
+  // The first group of a part, which holds the rows [passes][groups].
+  const auto begin_of = [&](std::int64_t part) { return part * groups / parts.rows; };
+  std::byte* packed = packed_.get(groups * unit * depth * 2);
+  const std::int64_t passes = divide_up(depth, kernels_.tile_depth);
+  const auto pack = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t group = i / passes, at = i % passes * kernels_.tile_depth;
+      const std::int64_t part = ((group + 1) * parts.rows - 1) / groups, from = begin_of(part);
+      const std::int64_t own = begin_of(part + 1) - from, pass = std::min(kernels_.tile_depth, depth - at);
+      ConstRows rows = const_rows(p.x, first + group * unit);
+      rows.data = static_cast<const std::uint16_t*>(rows.data) + at;
+      kernels_.pack_rows(rows, std::min(unit, count - group * unit), std::min(pass, p.in - at),
+                         packed + (from * depth + at * own + (group - from) * pass) * unit * 2);
+    }
+  };
+  device_.pool().parallel_for(groups * passes, 2, std::ref(pack));
+  const std::int64_t most_rows = divide_up(groups, parts.rows) * unit;
+  const std::int64_t work_bytes = kernels_.tile_work_bytes(most_rows);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    std::byte* work = thread_scratch(work_bytes + most_rows * width * 2);
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t i = task / parts.columns, j = task % parts.columns;
+      const std::int64_t row = begin_of(i) * unit, column = j * panels / parts.columns * width;
+      const Slice part{first + row, std::min(begin_of(i + 1) * unit, count) - row, column,
+                       std::min((j + 1) * panels / parts.columns * width, p.out) - column};
+      const std::byte* rows = packed + row * depth * 2;
+      if (p.gate) {
+        p.gated_in_tiles(kernels_.tiles_many, part, rows, 0, work, work + work_bytes);
+      } else {
+        p.in_tiles(kernels_.tiles_many, part, rows, 0, work);
+      }
+    }
+  };
+  device_.pool().parallel_for(parts.rows * parts.columns, 1, std::ref(body));
 }
 
 // Bound by reading the weights: each task reads those of its columns once for all rows.
@@ -125,7 +327,8 @@ void CpuOps::dense(const Product& p) {
       const std::int64_t m = std::min(rows, p.rows - row), n = std::min(columns, p.out - column);
       const std::int64_t tile_floats = round_up<std::int64_t>(rows * columns, 16);
       float* tile = thread_floats(tile_floats + kernels_.gemm_scratch(rows));
-      kernels_.gemm({const_rows(p.x, row), p.weights(column), m, n, p.in, tile, columns, tile + tile_floats});
+      kernels_.gemm({const_rows(p.x, row), p.weights(column), m, n, p.in, tile, columns, tile + tile_floats,
+                     p.panels(column)});
       kernels_.epilogue(p.epilogue(row, column, m, n, {tile, columns, Type::f32}));
     }
   };
@@ -223,7 +426,7 @@ void CpuOps::few_rows_in_bytes(const Product& p) {
                      panel = bytes_panel(p.in, columns_unit, kernels_.byte_depth);
   const std::int64_t groups = divide_up(p.rows, kernels_.byte_rows), most = divide_up(p.rows, groups);
   const std::int64_t group_bytes =
-      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * most * 4, 64);
+      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * most * kernels_.byte_word, 64);
   const std::int64_t work_bytes = 2 * round_up<std::int64_t>(p.in, 64);
   std::byte* memory = packed_.get(groups * group_bytes + work_bytes);
   float scales[kFewRows];
@@ -258,7 +461,7 @@ void CpuOps::dense_in_bytes(const Product& p) {
   const std::int64_t unit = kernels_.byte_rows, columns_unit = kernels_.byte_columns;
   const std::int64_t panel = bytes_panel(p.in, columns_unit, kernels_.byte_depth);
   const std::int64_t group_bytes =
-      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * unit * 4, 64);
+      round_up<std::int64_t>(divide_up(p.in, kernels_.byte_depth) * unit * kernels_.byte_word, 64);
   const std::int64_t slice =
       part_size(p.rows, std::max(kSliceBytes / group_bytes, std::int64_t{1}) * unit, unit);
   std::byte* groups = packed_.get(slice / unit * group_bytes + slice * 4);

@@ -95,8 +95,12 @@ float tiles() {
   const Shapes shapes;
   __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
   __asm__ volatile(
-      "tilezero %tmm0\n tilezero %tmm1\n tilezero %tmm2\n tilezero %tmm3\n"
-      "tilezero %tmm4\n tilezero %tmm5\n tilezero %tmm6\n tilezero %tmm7\n");
+      "tilezero %%tmm0\n tilezero %%tmm1\n tilezero %%tmm2\n tilezero %%tmm3\n"
+      "tileloadd (%0,%1,1), %%tmm4\n tileloadd (%0,%1,1), %%tmm5\n"
+      "tileloadd (%0,%1,1), %%tmm6\n tileloadd (%0,%1,1), %%tmm7\n"
+      :
+      : "r"(values), "r"(std::int64_t{64})
+      : "memory");
   for (int step = 0; step < kTileSteps; ++step) {
     __asm__ volatile(
         "tdpbf16ps %tmm6, %tmm4, %tmm0\n tdpbf16ps %tmm7, %tmm4, %tmm1\n"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
 
 // Products in eight bits. A panel is read from its beginning to its end, for up to kRows rows of x at once: from memory
 // where rows are few, else from the second-level cache.
@@ -8,8 +9,73 @@ namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
 
 constexpr int64_t kColumns = 2 * kLanes;
+constexpr int64_t kByteSize = kByteWord / kByteDepth;  // of a value of x
 
 int64_t steps_of(int64_t k) { return (k + kByteDepth - 1) / kByteDepth; }
+
+#ifdef __AMX_INT8__
+// Tiles of weights, [steps][2 halves of columns][16][16][4], and of rows, [steps][rows][64].
+constexpr int64_t kTile = 16 * 16;
+constexpr int64_t kFourApart = kLanes * 4;  // four values of k of a column to the next four
+int64_t place_in_step(int64_t column, int64_t i) {
+  return column / 16 * 4 * kTile + i / 4 * 64 + column % 16 * 4 + i % 4;
+}
+
+// The sums of up to kByteRows rows with a panel; on the way so many bytes ahead are fetched, the panels that follow.
+void multiply_tiles(const BytesTask& task, const int8_t* weights, int32_t* sums) {
+  constexpr int64_t kAhead = 16 << 10, kStep = 8 * kTile;
+  const auto* rows = static_cast<const char*>(task.group);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  finish_stores();
+  for (int64_t step = 0; step < steps_of(task.k); ++step) {
+    for (int64_t line = 0; line < kStep; line += 64) __builtin_prefetch(weights + kAhead + line, 0, 2);
+    _tile_loadd(6, weights, 64);
+    _tile_loadd(7, weights + 4 * kTile, 64);
+    _tile_loadd(4, rows, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    if (task.m > 16) {
+      _tile_loadd(5, rows + 16 * 64, 64);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+    weights += kStep;
+    rows += task.stride * kByteWord;
+  }
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + kTile, 64);
+  if (task.m > 16) {
+    _tile_stored(2, sums + 2 * kTile, 64);
+    _tile_stored(3, sums + 3 * kTile, 64);
+  }
+  finish_stores();
+}
+
+void multiply_panels(const BytesTask& task) {
+  const TilesInUse tiles(task.m < 16 ? task.m : 16, task.m > 16 ? task.m - 16 : 1);
+  static_cast<void>(tiles);
+  alignas(64) int32_t sums[4 * kTile];
+  const auto* panel = static_cast<const char*>(task.panels);
+  for (int64_t n = 0; n < task.n; n += kColumns, panel += bytes_panel(task.k, kColumns, kByteDepth)) {
+    multiply_tiles(task, reinterpret_cast<const int8_t*>(panel), sums);
+    const int64_t some = task.n - n;
+    const F first = load_some(task.scales + n, some),
+            second = some > kLanes ? load_some(task.scales + n + kLanes, some - kLanes) : zero();
+    for (int64_t r = 0; r < task.m; ++r) {
+      const F scale = set(task.x_scales[r]);
+      const int32_t* row = sums + r / 16 * 2 * kTile + r % 16 * 16;
+      float* c = task.c + r * task.c_stride + n;
+      store(c, to_floats(load_ints(row)) * (scale * first));
+      store(c + kLanes, to_floats(load_ints(row + kTile)) * (scale * second));
+    }
+  }
+}
+#else
+constexpr int64_t kFourApart = kColumns * 4;
+int64_t place_in_step(int64_t column, int64_t i) { return column * kByteDepth + i; }
 
 int32_t load_word(const char* p) {
   int32_t word;
@@ -64,6 +130,9 @@ void multiply_panels(const BytesTask& task) {
   }
 }
 
+void multiply_panels(const BytesTask& task) { multiply_panels<kRows>(task); }
+#endif
+
 // Of a row: quantize_row in tensor/int8.h. `to` has room for whole vectors.
 template <class T>
 float quantize(const T* row, int64_t k, char* to) {
@@ -78,20 +147,20 @@ float quantize(const T* row, int64_t k, char* to) {
   const F inverse = set(whole && most >= 0x1p-100f ? 127 / most : 0);
   for (int64_t i = 0; i < k; i += kLanes) {
     const F v = whole ? load_some(row + i, k - i) : zero();
-    store_word_values(to + i * 4 / kByteDepth, round_even(v * inverse));
+    store_word_values(to + i * kByteSize, round_even(v * inverse));
   }
   return whole ? most / 127 : __builtin_nanf("");
 }
 
-// kLanes rows of kSquare values, four of which are a lane, become columns of as many steps, kColumns apart.
+// kLanes rows of kSquare values, four of which are a lane, become columns of as many steps.
 constexpr int64_t kSquare = 4 * kLanes;
 GLMOCR_INLINE void pack_square(const int8_t* rows, int64_t stride, int8_t* to) {
   F words[kLanes];
   for (int r = 0; r < kLanes; ++r) __builtin_memcpy(&words[r], rows + r * stride, sizeof(F));
   transpose(words);
   for (int i = 0; i < kLanes; ++i) {
-    if constexpr (kByteDepth == 4) {
-      __builtin_memcpy(to + i * kColumns * 4, &words[i], sizeof(F));
+    if constexpr (kByteDepth > 2) {
+      __builtin_memcpy(to + i * kFourApart, &words[i], sizeof(F));
     } else {
       int32_t four[kLanes];
       int16_t first[kLanes], second[kLanes];
@@ -106,6 +175,11 @@ GLMOCR_INLINE void pack_square(const int8_t* rows, int64_t stride, int8_t* to) {
   }
 }
 
+#ifdef __AMX_INT8__
+void store_begin(int8_t* panel, int64_t steps) {
+  __builtin_memset(panel + steps * kByteDepth * kColumns, 0, kColumns * sizeof(int32_t));
+}
+#else
 // What the sums of a panel begin with, behind its weights: what kByteOffset adds to the values of a word is taken off.
 void store_begin(int8_t* panel, int64_t steps) {
   constexpr int32_t kOnes = kByteDepth == 4 ? 0x01010101 : 0x00010001;
@@ -121,6 +195,7 @@ void store_begin(int8_t* panel, int64_t steps) {
   for (int32_t& sum : sums) sum *= -kByteOffset;
   __builtin_memcpy(panel + steps * kByteDepth * kColumns, sums, sizeof sums);
 }
+#endif
 
 }  // namespace
 
@@ -136,7 +211,7 @@ void pack_bytes(const int8_t* rows, int64_t stride, int64_t count, int64_t k, vo
   for (int64_t step = squares * kSquare / kByteDepth; step < steps; ++step) {
     for (int64_t column = 0; column < kColumns; ++column) {
       for (int64_t i = step * kByteDepth; i < (step + 1) * kByteDepth; ++i) {
-        to[step * kByteDepth * kColumns + column * kByteDepth + i % kByteDepth] =
+        to[step * kByteDepth * kColumns + place_in_step(column, i % kByteDepth)] =
             column < count && i < k ? rows[column * stride + i] : int8_t{0};
       }
     }
@@ -152,13 +227,13 @@ void quantize_rows(const ConstRows& x, int64_t count, int64_t k, int64_t stride,
       using T = decltype(tag);
       scales[row] = quantize(static_cast<const T*>(x.data) + row * x.stride, k, values);
     });
-    auto* to = static_cast<char*>(group) + row * 4;
+    auto* to = static_cast<char*>(group) + row * kByteWord;
     for (int64_t step = 0; step < steps_of(k); ++step) {
-      __builtin_memcpy(to + step * stride * 4, values + step * 4, 4);
+      __builtin_memcpy(to + step * stride * kByteWord, values + step * kByteWord, kByteWord);
     }
   }
 }
 
-void bytes(const BytesTask& task) { multiply_panels<kRows>(task); }
+void bytes(const BytesTask& task) { multiply_panels(task); }
 
 }  // namespace glmocr::cpu::GLMOCR_ISA

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
 
 namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
@@ -28,6 +29,26 @@ void pack_weights(const ConstRows& from, int64_t count, int64_t at, int64_t k, f
     pack_panel<T>([&](int64_t row) { return p + row * from.stride; }, count, k, panel);
   });
 }
+
+#ifdef __AVX512BF16__
+// k values from `at` on, a multiple of kDepth, of the panel of column n become a panel of the micro-kernel.
+static_assert(kPairColumns == kColumns);
+void widen_panel(const GemmTask& task, int64_t n, int64_t at, int64_t k, float* panel) {
+  const Bf16* from =
+      static_cast<const Bf16*>(task.panels) + n * round_up(task.k, kPairDepth) + at * kPairColumns;
+  for (int64_t i = 0; i < k; i += 2) {
+    for (int64_t half = 0; half < 2; ++half) {
+      const I words = _mm512_loadu_si512(Panel::word(from, i / 2, half));
+      float* to = panel + i * kColumns + half * kLanes;
+      store(to, _mm512_castsi512_ps(_mm512_slli_epi32(words, 16)));
+      if (i + 1 < k)
+        store(to + kColumns, _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x10000))));
+    }
+  }
+}
+#else
+void widen_panel(const GemmTask&, int64_t, int64_t, int64_t, float*) {}  // there are no panels of pairs
+#endif
 
 // Prefetches the rows of the next panel while this one is multiplied: they are too short for the hardware to
 // detect.
@@ -225,8 +246,12 @@ void gemm(const GemmTask& task) {
     const int64_t depth = task.k - at < kDepth ? task.k - at : kDepth;
     copy_rows(task.a, task.m, at, depth, rows);
     for (int64_t n = 0; n < task.n; n += kColumns) {
-      pack_weights(weights(n), task.n - n, at, depth, panel);
-      if (n + kColumns < task.n) prefetch_rows(weights(n + kColumns), task.n - n - kColumns, at, depth);
+      if (task.panels) {
+        widen_panel(task, n, at, depth, panel);
+      } else {
+        pack_weights(weights(n), task.n - n, at, depth, panel);
+        if (n + kColumns < task.n) prefetch_rows(weights(n + kColumns), task.n - n - kColumns, at, depth);
+      }
       multiply_panel(task.m, depth, rows, kRowPitch, panel, task.c + n, task.c_stride, at > 0);
     }
   }

@@ -49,15 +49,17 @@ struct alignas(64) TileShapes {
   uint8_t rows[16] = {};
 };
 
-// While it lives, the tiles of this thread are 16 rows of 64 bytes.
+// While it lives, the tiles of this thread are 16 rows of 64 bytes; those of rows of the left operand and of sums have so
+// many rows as are asked for, the upper and the lower ones.
 class TilesInUse {
  public:
-  TilesInUse() {
+  TilesInUse() : TilesInUse(16, 16) {}
+  TilesInUse(int64_t upper, int64_t lower) {
     TileShapes shapes;
-    for (int tile = 0; tile < 8; ++tile) {
-      shapes.row_bytes[tile] = 64;
-      shapes.rows[tile] = 16;
-    }
+    for (int tile = 0; tile < 8; ++tile) shapes.row_bytes[tile] = 64;
+    shapes.rows[0] = shapes.rows[1] = shapes.rows[4] = static_cast<uint8_t>(upper);
+    shapes.rows[2] = shapes.rows[3] = shapes.rows[5] = static_cast<uint8_t>(lower);
+    shapes.rows[6] = shapes.rows[7] = 16;
     finish_stores();
     _tile_loadconfig(&shapes);
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/simd_carver.h"
 #include "kernels/cpu/simd_kernels.h"
 #include "kernels/cpu/simd_pairs.h"
 
@@ -21,19 +22,6 @@ constexpr float kMostAbove = 8;
 // The width of q, keys and values as products want it.
 static_assert(kPairDepth == kPairColumns);
 int64_t width_of(int64_t dim) { return round_up(dim, kPairDepth); }
-
-// Pieces of one block of memory, each 64-byte aligned. Without a block it counts.
-struct Carver {
-  char* block;
-  int64_t used = 0;
-
-  template <class T>
-  T* take(int64_t count) {
-    char* piece = block ? block + used : nullptr;
-    used += round_up(count * static_cast<int64_t>(sizeof(T)), 64);
-    return reinterpret_cast<T*>(piece);
-  }
-};
 
 struct Memory {
   int64_t rows;   // a multiple of kPairRows
@@ -189,9 +177,17 @@ class Segment {
 
 }  // namespace
 
-int64_t segment_work_bytes(int64_t rows, int64_t dim) { return Memory(nullptr, rows, width_of(dim)).bytes; }
+int64_t segment_work_bytes(int64_t rows, int64_t dim) {
+#ifdef __AMX_BF16__
+  if (segment_packed_bytes(1, dim) > 0) return tiled_segment_bytes(rows, dim);
+#endif
+  return Memory(nullptr, rows, width_of(dim)).bytes;
+}
 
 void segment(const SegmentTask& task) {
+#ifdef __AMX_BF16__
+  if (task.packed) return tiled_segment(task);
+#endif
   const TilesInUse tiles;
   static_cast<void>(tiles);
   const int64_t width = width_of(task.dim);

@@ -103,6 +103,8 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
 
 // Products in eight bits: vec_baseline.h. By vpmaddwd on widened values, which is exact.
 constexpr int kByteDepth = 2;
+constexpr int kByteWord = 4;
+constexpr int kByteRows = kRows;
 constexpr int kByteOffset = 0;
 GLMOCR_INLINE I load_ints(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
 GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {

@@ -90,8 +90,18 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
 GLMOCR_INLINE I load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
 GLMOCR_INLINE F to_floats(I v) { return _mm512_cvtepi32_ps(v); }
 GLMOCR_INLINE F magnitude(F v) { return _mm512_abs_ps(v); }
-#ifdef __AVX512VNNI__
+#ifdef __AMX_INT8__
+constexpr int kByteDepth = 64;
+constexpr int kByteWord = 64;
+constexpr int kByteRows = 32;
+constexpr int kByteOffset = 0;
+GLMOCR_INLINE void store_word_values(void* p, F v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+#elif defined(__AVX512VNNI__)
 constexpr int kByteDepth = 4;
+constexpr int kByteWord = 4;
+constexpr int kByteRows = kRows;
 constexpr int kByteOffset = 128;
 GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
   // gcc 12 keeps sums in memory where it sees the types of the intrinsic.
@@ -104,6 +114,8 @@ GLMOCR_INLINE void store_word_values(void* p, F v) {
 }
 #else
 constexpr int kByteDepth = 2;
+constexpr int kByteWord = 4;
+constexpr int kByteRows = kRows;
 constexpr int kByteOffset = 0;
 GLMOCR_INLINE I add_byte_products(I sum, int32_t word, const int8_t* w) {
   const I wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));

@@ -124,6 +124,8 @@ GLMOCR_INLINE void store_part(T* p, F v, int64_t n) {
 // Products in eight bits. add_byte_products adds kByteDepth products to each lane: those of the lane's weights, next to
 // each other at w, and of the values in a word, which is the same in all lanes.
 constexpr int kByteDepth = 2;
+constexpr int kByteWord = 4;
+constexpr int kByteRows = kRows;
 constexpr int kByteOffset = 0;  // of values in a word
 GLMOCR_INLINE I load_ints(const int32_t* p) {
   I v;

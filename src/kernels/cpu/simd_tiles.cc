@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/simd_kernels.h"
+#include "kernels/cpu/simd_pairs.h"
+
+// Products of bf16 in AMX tiles with weights that were packed at load. A sum has one order: steps of kPairDepth values, one
+// after the other, whatever rows and columns it stands among. Sums of 32 × 32 stand in memory as four tiles of
+// neighbouring lines: upper left, upper right, lower left, lower right.
+namespace glmocr::cpu::GLMOCR_ISA {
+
+#ifdef __AMX_BF16__
+namespace {
+
+constexpr int64_t kTileFloats = 16 * 16;
+constexpr int64_t kBlockFloats = 4 * kTileFloats;
+constexpr int64_t kLine = 64;
+
+void load_sums(const float* sums) {
+  finish_stores();
+  _tile_loadd(0, sums, 64);
+  _tile_loadd(1, sums + kTileFloats, 64);
+  _tile_loadd(2, sums + 2 * kTileFloats, 64);
+  _tile_loadd(3, sums + 3 * kTileFloats, 64);
+}
+
+void clear_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
+void store_sums(float* sums) {
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + kTileFloats, 64);
+  _tile_stored(2, sums + 2 * kTileFloats, 64);
+  _tile_stored(3, sums + 3 * kTileFloats, 64);
+  finish_stores();
+}
+
+// One step: the tiles 4 and 5 hold rows, 6 and 7 columns.
+GLMOCR_INLINE void add_step(const Bf16* rows, const Bf16* columns) {
+  _tile_loadd(6, columns, 64);
+  _tile_loadd(7, columns + 512, 64);
+  _tile_loadd(4, rows, 64);
+  _tile_loadd(5, rows + 512, 64);
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(1, 4, 7);
+  _tile_dpbf16ps(2, 5, 6);
+  _tile_dpbf16ps(3, 5, 7);
+}
+
+// Lines that are fetched into the second-level cache on the way, so many for each step.
+struct Ahead {
+  const char* next;
+  int64_t lines;
+};
+
+GLMOCR_INLINE void multiply_groups(int64_t depth, const Bf16* rows, const Bf16* columns, Ahead& ahead) {
+  constexpr int64_t kStep = kPairRows * kPairDepth;
+  finish_stores();
+  for (int64_t i = 0; i < depth; i += kPairDepth) {
+    for (int64_t line = 0; line < ahead.lines; ++line) __builtin_prefetch(ahead.next + line * kLine, 0, 2);
+    ahead.next += ahead.lines * kLine;
+    add_step(rows, columns);
+    rows += kStep;
+    columns += kStep;
+  }
+}
+
+// x / (1 + exp(-x)) within 4e-6 of its size, and within 1e-36. No step has a result below the smallest normal number,
+// which would take a hundred times as long.
+GLMOCR_INLINE F silu_short(F x) {
+  const F power = max(set(-30), min(set(120), x * set(-1.44269504f)));  // in this order NaN stays NaN
+  const F below = set(1) + exp2_short(power), guess = _mm512_rcp14_ps(below);
+  return x * fma(fnma(below, guess, set(1)), guess, guess);
+}
+
+GLMOCR_INLINE F activated(Nonlinearity activation, F v) {
+  const F rounded = widen_bf16(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+  return activation == Nonlinearity::silu ? silu_short(rounded) : apply(activation, rounded);
+}
+
+// 32 values of two vectors.
+struct Wide {
+  F low, high;
+};
+GLMOCR_INLINE Wide load_wide(const Bf16* p, __mmask32 mask) {
+  const I v = _mm512_maskz_loadu_epi16(mask, p);
+  return {widen_bf16(_mm512_castsi512_si256(v)), widen_bf16(_mm512_extracti64x4_epi64(v, 1))};
+}
+GLMOCR_INLINE Wide round_wide(const Wide& v) {
+  const I words = reinterpret_cast<I>(round_pairs(v.low, v.high));
+  return {widen_bf16(_mm512_castsi512_si256(words)), widen_bf16(_mm512_extracti64x4_epi64(words, 1))};
+}
+
+// What follows the sums of up to 32 × 32.
+template <bool kActivated, bool kMore>
+void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t column) {
+  const int64_t rows = task.m - row < kPairRows ? task.m - row : kPairRows, some = task.n - column;
+  const __mmask32 mask = some < kPairColumns ? (1u << some) - 1 : ~0u;
+  const float* bias = task.bias ? task.bias + column : nullptr;
+  const Wide more =
+      bias ? Wide{load_some(bias, some), some > kLanes ? load_some(bias + kLanes, some - kLanes) : zero()}
+           : Wide{zero(), zero()};
+  const auto at = [&](const ConstRows& other, int64_t r) {
+    return static_cast<const Bf16*>(other.data) + (row + r) * other.stride + column;
+  };
+  auto* out = static_cast<Bf16*>(task.out.data) + row * task.out.stride + column;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
+    Wide v{load(from) + more.low, load(from + kTileFloats) + more.high};
+    if constexpr (kActivated) v = {activated(task.activation, v.low), activated(task.activation, v.high)};
+    if constexpr (kMore) {
+      if (task.residual.data) {
+        const Wide whole = round_wide(v), other = load_wide(at(task.residual, r), mask);
+        v = {whole.low + other.low, whole.high + other.high};
+      }
+      if (task.factor.data) {
+        const Wide whole = round_wide(v), other = load_wide(at(task.factor, r), mask);
+        v = {whole.low * other.low, whole.high * other.high};
+      }
+    }
+    _mm512_mask_storeu_epi16(out + r * task.out.stride, mask,
+                             reinterpret_cast<I>(round_pairs(v.low, v.high)));
+  }
+}
+
+void finish_block(const TilesTask& task, const float* sums, int64_t row, int64_t column) {
+  const bool more = task.residual.data || task.factor.data;
+  if (task.activation != Nonlinearity::none) {
+    more ? finish_rows<true, true>(task, sums, row, column)
+         : finish_rows<true, false>(task, sums, row, column);
+  } else {
+    more ? finish_rows<false, true>(task, sums, row, column)
+         : finish_rows<false, false>(task, sums, row, column);
+  }
+}
+
+}  // namespace
+
+int64_t tile_work_bytes(int64_t m) {
+  return (round_up(m, kPairRows) / kPairRows + 1) * kBlockFloats * static_cast<int64_t>(sizeof(float));
+}
+
+// The columns of a pass stay in the first-level cache while all rows pass by.
+void tiles_many(const TilesTask& task) {
+  const TilesInUse tiles;
+  static_cast<void>(tiles);
+  const int64_t depth = round_up(task.k, kPairDepth), groups = round_up(task.m, kPairRows) / kPairRows;
+  const auto* x = static_cast<const Bf16*>(task.x);
+  const auto* panel = static_cast<const Bf16*>(task.panels);
+  auto* last = static_cast<float*>(task.work);
+  const int64_t lines = (kPairDepth + groups - 1) / groups;
+  for (int64_t column = 0; column < task.n; column += kPairColumns, panel += kPairColumns * depth) {
+    for (int64_t at = 0; at < depth; at += kTileDepth) {
+      const int64_t pass = depth - at < kTileDepth ? depth - at : kTileDepth;
+      const Bf16* columns = panel + at * kPairColumns;
+      Ahead ahead{reinterpret_cast<const char*>(columns + pass * kPairColumns), lines};
+      for (int64_t group = 0; group < groups; ++group) {
+        float* sums = last + (group + 1) * kBlockFloats;
+        at == 0 ? clear_sums() : load_sums(sums);
+        multiply_groups(pass, x + (at * groups + group * pass) * kPairRows, columns, ahead);
+        if (at + pass < depth) {
+          store_sums(sums);
+        } else {
+          store_sums(last);
+          finish_block(task, last, group * kPairRows, column);
+        }
+      }
+    }
+  }
+}
+
+// Bound by reading the panels, one stream from memory.
+void tiles_few(const TilesTask& task) {
+  const int64_t upper = task.m < 16 ? task.m : 16, lower = task.m - upper;
+  const TilesInUse tiles(upper, lower > 0 ? lower : 1);
+  static_cast<void>(tiles);
+  constexpr int64_t kAhead = 16 << 10;
+  const int64_t depth = round_up(task.k, kPairDepth), stride = task.x_stride * 2;
+  const auto* x = static_cast<const Bf16*>(task.x);
+  const auto* panel = static_cast<const Bf16*>(task.panels);
+  auto* sums = static_cast<float*>(task.work);
+  for (int64_t column = 0; column < task.n; column += kPairColumns) {
+    clear_sums();
+    finish_stores();
+    for (int64_t i = 0; i < depth; i += kPairDepth, panel += kPairDepth * kPairColumns) {
+      for (int64_t line = 0; line < kPairDepth; ++line) {
+        __builtin_prefetch(reinterpret_cast<const char*>(panel) + kAhead + line * kLine, 0, 2);
+      }
+      _tile_loadd(6, panel, 64);
+      _tile_loadd(7, panel + 512, 64);
+      _tile_loadd(4, x + i, stride);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      if (lower > 0) {
+        _tile_loadd(5, x + 16 * task.x_stride + i, stride);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+    }
+    store_sums(sums);
+    finish_block(task, sums, 0, column);
+  }
+}
+#endif
+
+}  // namespace glmocr::cpu::GLMOCR_ISA
