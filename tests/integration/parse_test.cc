@@ -297,9 +297,11 @@ TEST_F(Parse, ResumeMakesPicturesAgainThatWereDeleted) {
 TEST_F(Parse, ResumeNoticesAModelReplacedInPlace) {
   const std::string file = write("a.pdf", numbered_pdf(1)), model = out("model");
   fs::copy(data("narrow"), model);
-  const auto resume = [&](Arguments more = {}) {
-    more.insert(more.end(), {"--model", model, "--text-layer", "only", "--resume", "-o", out(), file});
-    return parse(more);
+  const auto resume = [&](const Arguments& more = {}) {
+    Arguments all = {"parse", "--model",  model, "--regions", "page", "--max-tokens", "4", "--text-layer",
+                     "only",  "--resume", "-o",  out(),       file};
+    all.insert(all.end(), more.begin(), more.end());
+    return run(all, fake_renderer());
   };
   EXPECT_EQ(resume().exit_code, 0);
   EXPECT_EQ(resume().exit_code, 0);

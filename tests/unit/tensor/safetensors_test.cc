@@ -57,7 +57,7 @@ TEST(Safetensors, ReadsShards) {
   folder.write("model.safetensors.index.json",
                R"({"weight_map":{"a":"one.safetensors","b":"two.safetensors"}})");
   const SafetensorsFiles files = SafetensorsFiles::open(folder.path());
-  EXPECT_EQ(files.tensors().at("b").file, "two.safetensors");
+  EXPECT_EQ(files.tensors().at("b").file, folder / "two.safetensors");
   EXPECT_EQ(files.tensors().size(), 2u);
 }
 
