@@ -214,7 +214,9 @@ PagedBatch StepTables::batch(const StepKey& key) const {
   return {.row_starts = row_starts_.tensor.slice(0, 0, key.sequences + 1),
           .context_lens = context_lens_.tensor.slice(0, 0, key.sequences),
           .page_table = page_table_.slice(0, 0, key.sequences).slice(1, 0, key.pages),
-          .max_rows = row_class_ == RowClass::few ? std::min(kFewRows, key.rows) : key.rows,
+          .max_rows = key.advance                   ? 1
+                      : row_class_ == RowClass::few ? std::min(kFewRows, key.rows)
+                                                    : key.rows,
           .max_context = static_cast<int>(key.pages * page_size_),
           .rows = row_class_};
 }

@@ -126,6 +126,25 @@ struct KvTarget {
   Tensor slots;  // [n]
 };
 
+// A layer of a decoder: its weights, and the norm of what comes behind it.
+struct DecoderBlock {
+  const Weight *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
+  const Weight *gate = nullptr, *up = nullptr, *down = nullptr;
+  Tensor attention_norm, mlp_input_norm, mlp_norm, next_norm;  // [hidden] f32
+};
+// What its layers hand on, [rows, hidden] both: the residual stream, and its norm for what comes next.
+struct DecoderRows {
+  Tensor x, h;
+};
+// Where the rows stand. The slot of a row, if it is not -1, is that of the last token of its sequence's context.
+struct DecoderPlace {
+  KvStore& store;
+  Tensor slots;  // [rows]
+  Tensor table;  // [2, rows, head_dim / 2]: of rope, interleaved
+  PagedBatch batch;
+  float eps = 0, scale = 0;
+};
+
 struct PatchOptions {
   int patch_size = 14;
   int frames = 2;      // equal copies of the picture in a patch
@@ -257,6 +276,12 @@ class Ops {
   // j / (heads / kv_heads). Padding rows become zeros.
   virtual Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                                  float scale) = 0;
+
+  // All layers of a decoder at once, in place: what linear, rope_kv_write, attention_paged, add_norm and gated_linear give one
+  // after the other, bit for bit. False where the device does not do that for these rows: then it has done nothing.
+  virtual bool decoder_layers(const DecoderRows&, std::span<const DecoderBlock>, const DecoderPlace&) {
+    return false;
+  }
 
   // x [rows, width], indices [n] → [n, width].
   virtual Tensor gather_rows(const Tensor& x, const Tensor& indices) = 0;

@@ -3,6 +3,7 @@
 
 #include "base/numbers.h"
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_few.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
 
@@ -10,13 +11,7 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
-constexpr int kThreads = 256;
-constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
-constexpr int kGroups = kThreads / kLanes;
-constexpr int kKeysPerGroup = kPart / kGroups;
-
-int part_count(std::int64_t max_context) { return static_cast<int>((max_context + kPart - 1) / kPart); }
+constexpr int kThreads = kPartThreads;
 
 // Eight values from `from` on, those at `count` and beyond zero.
 template <class T, bool kPacked>
@@ -37,50 +32,6 @@ __device__ __forceinline__ Pack<T, 8> load_8(const T* from, int count) {
     }
   }
   return pack;
-}
-
-// One dimension of a row from its parts, kAtOnce of them at a time, in order.
-struct Joined {
-  static constexpr int kAtOnce = 8;
-  float most = -INFINITY, weights = 0, sum = 0;
-
-  // Each gives a number of part p < kAtOnce; one that does not exist has the largest score -INFINITY and zeros.
-  template <class Largest, class Total, class Value>
-  __device__ __forceinline__ void add(const Largest& largest, const Total& total, const Value& value) {
-    const float before = most;
-#pragma unroll
-    for (int p = 0; p < kAtOnce; ++p) most = fmaxf(most, largest(p));
-    const float base = most == -INFINITY ? 0 : most;
-    const float shrink = expf(before - base);
-    weights *= shrink;
-    sum *= shrink;
-#pragma unroll
-    for (int p = 0; p < kAtOnce; ++p) {
-      const float scale = expf(largest(p) - base);
-      weights = fmaf(scale, total(p), weights);
-      sum = fmaf(scale, value(p), sum);
-    }
-  }
-  __device__ __forceinline__ float result() const { return sum / weights; }
-};
-
-// Dimension d of a row from the records of its parts: those that are joined together are read at once.
-__device__ __forceinline__ float joined_records(const float* records, int record, int parts, int d) {
-  Joined joined;
-  for (int first = 0; first < parts; first += Joined::kAtOnce) {
-    float largest[Joined::kAtOnce], total[Joined::kAtOnce], value[Joined::kAtOnce];
-#pragma unroll
-    for (int p = 0; p < Joined::kAtOnce; ++p) {
-      const float* own = records + (first + p) * record;
-      const bool exists = first + p < parts;
-      largest[p] = exists ? __ldcg(own) : -INFINITY;
-      total[p] = exists ? __ldcg(own + 1) : 0;
-      value[p] = exists ? __ldcg(own + 2 + d) : 0;
-    }
-    joined.add([&](int p) { return largest[p]; }, [&](int p) { return total[p]; },
-               [&](int p) { return value[p]; });
-  }
-  return joined.result();
 }
 
 // Whether the keys and values of later parts are fetched while one is computed.

@@ -101,11 +101,14 @@ struct Context {
   std::size_t shared_memory = 0;  // bytes that a block may have
   bool hopper = false;            // the kernels for Hopper (*_sm90.cu) are in use
   bool short_products = false;    // as DeviceOptions
+  bool layers_at_once = false;    // Ops::decoder_layers is in use
   bool programmatic = false;      // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
-  // Set by kernels that find an index outside of its tensor: host memory that the device can write.
+  // Set by kernels that find an index outside of its tensor (1), or whose blocks have waited for each other in vain (2): host
+  // memory that the device can write.
   volatile std::int32_t* bad_index = nullptr;
-  // [kCounters + 1] zeros, for kernels whose last block gathers what the others left; they leave zeros.
+  // [kCounterWords] zeros, for kernels whose last block gathers what the others left, or whose blocks wait for each other;
+  // they leave zeros.
   std::int32_t* counters = nullptr;
 
   // A launch that waits for others like it, or for one that does its work (linear_few.cu). Whatever is launched next runs
@@ -128,6 +131,7 @@ struct Context {
 };
 // Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX (sm90.cu).
 bool has_sm90_code(const Context& context);
-inline constexpr std::int64_t kCounters = 1 << 16;
+// One for each row and head; behind them those of linear_few.cu and decoder_row.cu, which have a cache line each.
+inline constexpr std::int64_t kCounters = 1 << 16, kBarrier = kCounters + 32, kCounterWords = kBarrier + 32;
 
 }  // namespace glmocr::cuda

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/decoder_check.h"
 #include "kernels/cuda/halves.h"
 #include "kernels/cuda/hopper_check.h"
 #include "kernels/cuda/recorded_steps.h"
@@ -22,6 +24,9 @@ namespace {
 
 // The end of a device's name that leaves out the kernels for single cards, so that one card can test all kernels.
 constexpr std::string_view kOnlySm80 = ":sm80";
+// Set in the environment, it lets the device compute all layers of a decoding step in one launch. It is not the default as
+// long as its speed has not been measured on a card.
+constexpr const char* kLayersAtOnce = "GLMOCR_CUDA_LAYERS";
 constexpr int kLeastCapability = 80;  // the first cards that multiply bf16
 
 struct Card {
@@ -81,12 +86,13 @@ class CudaDevice final : public Device {
     pinned_.emplace(kFetch + 64, context_.device);
     context_.bad_index = reinterpret_cast<std::int32_t*>(pinned_->data() + kFetch);
     *context_.bad_index = 0;
-    counters_.emplace(nullptr, (kCounters + 1) * 4, "counters");
+    counters_.emplace(nullptr, kCounterWords * 4, "counters");
     context_.counters = reinterpret_cast<std::int32_t*>(counters_->data());
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
           "cudaMemset");
     uploads_.emplace(context_);
     if (!only_sm80 && has_sm90_code(context_)) use_hopper_kernels();
+    if (std::getenv(kLayersAtOnce)) use_layers_at_once();
   }
   ~CudaDevice() override {
     cudaSetDevice(context_.index);
@@ -203,6 +209,24 @@ class CudaDevice final : public Device {
     arena_.reserve(0);
   }
 
+  // The same for all layers of a decoder in one launch.
+  void use_layers_at_once() {
+    context_.layers_at_once = true;
+    try {
+      if (decoder_layers_work(*this)) return arena_.reserve(0);
+      log(LogLevel::warning,
+          cat(context_.device,
+              ": all layers of a decoder at once give other results and are not computed so"));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::memory && error.code() != ErrorCode::internal) throw;
+      log(LogLevel::warning, error.what());
+    }
+    context_.layers_at_once = false;
+    check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
+          "cudaMemset");
+    arena_.reserve(0);
+  }
+
   // The card is a property of the calling thread.
   void activate() const { check(cudaSetDevice(context_.index), context_.device, "cudaSetDevice"); }
   void finish() const {
@@ -253,8 +277,8 @@ void CudaDevice::download(const Tensor& from, void* host) {
         "download");
   check(cudaStreamSynchronize(stream), context_.device, "waiting for kernels");
   if (small) std::memcpy(host, to, from.bytes());
-  if (*context_.bad_index != 0) {
-    *context_.bad_index = 0;
+  if (const int bad = std::exchange(*context_.bad_index, 0); bad != 0) {
+    if (bad == 2) fail(ErrorCode::internal, cat(context_.device, ": decoder_layers: blocks waited in vain"));
     fail(ErrorCode::internal, cat(context_.device, ": a step used an index outside of its tensor"));
   }
 }

@@ -31,7 +31,7 @@ struct Product {
     if (residual) value = rounded<T>(value) + to_float(residual[row * residual_stride + column]);
     y[row * y_stride + column] = from_float<T>(value);
   }
-  __device__ __forceinline__ float gated(float gate, float up_sum) const {
+  __device__ __forceinline__ static float gated(float gate, float up_sum) {
     return rounded<T>(apply<T>(Activation::silu, rounded<T>(gate))) * rounded<T>(up_sum);
   }
   __device__ __forceinline__ void finish_gated(float gate, float up_sum, int row, int column) const {

@@ -3,35 +3,13 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.cuh"
+#include "kernels/cuda/linear_few.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/norm.cuh"
 
 // Products with few rows: the time is that of reading the weights once.
 namespace glmocr::cuda {
 namespace {
-
-constexpr int kStep = 32;  // terms that a warp adds at once
-
-// Sixteen bytes of weights, which no other block reads.
-__device__ __forceinline__ uint4 load_once(const void* address) {
-  uint4 value;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "l"(address));
-  return value;
-}
-
-// Products of the same rows of x that one launch computes: q, k and v.
-struct Group {
-  static constexpr int kMost = 3;
-  Bf16Product products[kMost];
-  int blocks_before[kMost + 1];  // where the blocks of each begin
-  int count = 0;
-  // With kNormed the row of x is computed by every block, and written by the last one: then all have read what it replaces.
-  AddNorm norm{};
-  bool normed = false;
-  std::int32_t* counter = nullptr;
-};
 
 // Bound by memory: a block reads kFeatures · 16 rows of W once, for up to kRows · 8 rows of x. The features are
 // the rows of the tensor cores' left operand, the rows of x the columns of the right one, so that a single row

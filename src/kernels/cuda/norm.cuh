@@ -5,17 +5,27 @@
 
 namespace glmocr::cuda {
 
+// The barrier of a block, or one with a number of its own for its first kThreads threads.
+template <int kThreads, int kBarrier>
+__device__ __forceinline__ void row_barrier() {
+  if constexpr (kBarrier == 0) {
+    __syncthreads();
+  } else {
+    asm volatile("bar.sync %0, %1;" ::"n"(kBarrier), "n"(kThreads) : "memory");
+  }
+}
+
 // The sum over the threads that share a row: lanes of each warp, then the warps in order.
-template <int kThreads>
+template <int kThreads, int kBarrier = 0>
 __device__ float row_sum(float value, float* shared) {
 #pragma unroll
   for (int step = kThreads < 32 ? kThreads / 2 : 16; step > 0; step /= 2) {
     value += __shfl_xor_sync(0xffffffffu, value, step);
   }
   if constexpr (kThreads <= 32) return value;
-  __syncthreads();  // the previous sum has been read
+  row_barrier<kThreads, kBarrier>();  // the previous sum has been read
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
-  __syncthreads();
+  row_barrier<kThreads, kBarrier>();
   float sum = 0;
 #pragma unroll
   for (int w = 0; w < kThreads / 32; ++w) sum += shared[w];
@@ -23,8 +33,8 @@ __device__ float row_sum(float value, float* shared) {
 }
 
 // sum = x + norm(y) · weight and result = norm(sum) · next for one row, which stays in registers: a block of kThreads
-// threads, each with kPacks packs of N values, `kThreads * N` apart.
-template <class T, int kThreads, int N, int kPacks>
+// threads, each with kPacks packs of N values, `kThreads * N` apart. kBarrier: as in row_barrier.
+template <class T, int kThreads, int N, int kPacks, int kBarrier = 0>
 struct AddedNorm {
   static constexpr int kMostWidth = kThreads * N * kPacks;
   Pack<T, N> sum[kPacks], result[kPacks];
@@ -55,12 +65,21 @@ struct AddedNorm {
   }
   __device__ __forceinline__ void compute(const T* y, const T* x, const float* shared_weights, float eps,
                                           float* shared) {
+    Pack<T, N> added[kPacks];
+    for_packs([&](int p) {
+      added[p] = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
+      sum[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
+    });
+    compute<0>(added, shared_weights, eps, shared);
+  }
+  // The same with x in `sum`. kPending: copies started after those of the weights.
+  template <int kPending>
+  __device__ __forceinline__ void compute(const Pack<T, N> (&y)[kPacks], const float* shared_weights,
+                                          float eps, float* shared) {
     float value[kPacks][N] = {};
     for_packs([&](int p) {
-      const auto pack = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
-      sum[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
 #pragma unroll
-      for (int k = 0; k < N; ++k) value[p][k] = to_float(pack.v[k]);
+      for (int k = 0; k < N; ++k) value[p][k] = to_float(y[p].v[k]);
     });
     const auto scale_of = [&] {
       float squares = 0;
@@ -69,10 +88,10 @@ struct AddedNorm {
 #pragma unroll
         for (int k = 0; k < N; ++k) squares += value[p][k] * value[p][k];
       }
-      return 1 / sqrtf(row_sum<kThreads>(squares, shared) / width + eps);
+      return 1 / sqrtf(row_sum<kThreads, kBarrier>(squares, shared) / width + eps);
     };
     const float first = scale_of();
-    wait_for_copies<0>();
+    wait_for_copies<kPending>();
     for_packs([&](int p) {
       const auto weight = *reinterpret_cast<const Pack<float, N>*>(shared_weights + column(p));
 #pragma unroll

@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/rope.cuh"
 #include "kernels/cuda/values.cuh"
 
 namespace glmocr::cuda {
@@ -29,22 +30,6 @@ __global__ void rotary_table_kernel(const std::int32_t* positions, std::int64_t 
   sincos(double{angle}, &sine, &cosine);
   table[i] = rounded_to(precision, cosine);
   table[n * pairs + i] = rounded_to(precision, sine);
-}
-
-// N interleaved pairs.
-template <class T, int M, int N>
-__device__ __forceinline__ Pack<T, M> turned(const Pack<T, M>& both, const Pack<float, N>& cosines,
-                                             const Pack<float, N>& sines) {
-  static_assert(M == 2 * N);
-  Pack<T, M> result;
-#pragma unroll
-  for (int k = 0; k < N; ++k) {
-    const float cosine = cosines.v[k], sine = sines.v[k];
-    const float u = to_float(both.v[2 * k]), v = to_float(both.v[2 * k + 1]);
-    result.v[2 * k] = from_float<T>(rounded<T>(__fmul_rn(u, cosine)) - rounded<T>(__fmul_rn(v, sine)));
-    result.v[2 * k + 1] = from_float<T>(rounded<T>(__fmul_rn(v, cosine)) + rounded<T>(__fmul_rn(u, sine)));
-  }
-  return result;
 }
 
 // Bound by memory: reads x once, writes y once; the table stays in the cache. One thread per N pairs.

@@ -2,6 +2,7 @@
 #include "models/glm_ocr/decoder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "models/arena_size.h"
 
@@ -15,6 +16,26 @@ RotaryConstants make_rotary(const TextConfig& c, Device& device) {
   return {device, inverse_frequencies(c.rope_theta, c.head_dim, c.head_dim / 2), axis};
 }
 
+std::vector<DecoderBlock> make_blocks(const DecoderWeights& weights) {
+  std::vector<DecoderBlock> blocks;
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    const DecoderLayerWeights& w = weights.layers[i];
+    const bool last = i + 1 == weights.layers.size();
+    blocks.push_back({.q = &w.q_proj,
+                      .k = &w.k_proj,
+                      .v = &w.v_proj,
+                      .o = &w.o_proj,
+                      .gate = &w.gate_proj,
+                      .up = &w.up_proj,
+                      .down = &w.down_proj,
+                      .attention_norm = w.post_self_attn_layernorm,
+                      .mlp_input_norm = w.post_attention_layernorm,
+                      .mlp_norm = w.post_mlp_layernorm,
+                      .next_norm = last ? weights.norm : weights.layers[i + 1].input_layernorm});
+  }
+  return blocks;
+}
+
 }  // namespace
 
 Decoder::Decoder(const GlmOcrConfig& config, const DecoderWeights& weights, Device& device, DType compute)
@@ -22,7 +43,8 @@ Decoder::Decoder(const GlmOcrConfig& config, const DecoderWeights& weights, Devi
       weights_(weights),
       device_(device),
       compute_(compute),
-      rotary_(make_rotary(config_, device)) {}
+      rotary_(make_rotary(config_, device)),
+      blocks_(make_blocks(weights)) {}
 
 Tensor Decoder::embed(const Tensor& ids) const {
   return device_.ops().embed(weights_.embed_tokens, ids, compute_);
@@ -36,6 +58,9 @@ Tensor Decoder::forward(const DecoderInput& input, const Observer& observer) con
   const int layers = static_cast<int>(std::ssize(weights_.layers));
   const Tensor h =
       device_.ops().rms_norm(x, weights_.layers[0].input_layernorm, {.eps = config_.rms_norm_eps});
+  const float scale = 1 / std::sqrt(static_cast<float>(config_.head_dim));
+  const DecoderPlace place{*input.cache, input.slots, table, input.batch, config_.rms_norm_eps, scale};
+  if (!observer && device_.ops().decoder_layers({x, h}, blocks_, place)) return h;
   for (int i = 0; i < layers; ++i) {
     const Tensor& next = i + 1 < layers ? weights_.layers[i + 1].input_layernorm : weights_.norm;
     decoder_layer(device_, config_, weights_.layers[i], {x, h}, next, table, input, i);

@@ -31,6 +31,7 @@ class Decoder {
   Device& device_;
   DType compute_;
   RotaryConstants rotary_;
+  std::vector<DecoderBlock> blocks_;  // all layers, as a device takes them at once
 };
 
 }  // namespace glmocr

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/decoder_check.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "base/numbers.h"
+#include "tensor/ops.h"
+
+namespace glmocr::cuda {
+namespace {
+
+// A small decoder of two layers, whose matrices are parts of the same numbers.
+class Trial {
+ public:
+  explicit Trial(Device& device) : device_(device) {
+    numbers_ = random({kInner + kApart * 7, kHidden}, 0.06f);
+    const std::vector<float> ones(kHidden, 0.9f);
+    norm_ = device.upload_array(ones.data(), {kHidden});
+    const std::int64_t sizes[7][2] = {{2 * kDim, kHidden}, {kDim, kHidden},   {kDim, kHidden},
+                                      {kHidden, 2 * kDim}, {kInner, kHidden}, {kInner, kHidden},
+                                      {kHidden, kInner}};
+    for (int i = 0; i < 7; ++i) {
+      const auto [out, in] = sizes[i];
+      Tensor matrix = numbers_.slice(0, i * kApart, i * kApart + out * in / kHidden).reshape({out, in});
+      weights_[i].data = matrix;
+      weights_[i].out_features = out;
+      weights_[i].in_features = in;
+    }
+    const DecoderBlock block{.q = &weights_[0],
+                             .k = &weights_[1],
+                             .v = &weights_[2],
+                             .o = &weights_[3],
+                             .gate = &weights_[4],
+                             .up = &weights_[5],
+                             .down = &weights_[6],
+                             .attention_norm = norm_,
+                             .mlp_input_norm = norm_,
+                             .mlp_norm = norm_,
+                             .next_norm = norm_};
+    blocks_.assign(kLayers, block);
+  }
+
+  // The first of `rows` sequences has `context` tokens, each of the others seven more than the one before.
+  bool works(int rows, int context) {
+    const ArenaScope scope(device_);
+    const int pages = divide_up(context + 7 * rows, kPage);
+    std::vector<std::int32_t> starts(rows + 1), lens(rows), slots(rows), table(rows * pages), positions(rows);
+    std::iota(starts.begin(), starts.end(), 0);
+    std::iota(table.rbegin(), table.rend(), 0);
+    for (int r = 0; r < rows; ++r) {
+      lens[r] = context + 7 * r;
+      positions[r] = lens[r] - 1;
+      slots[r] = table[r * pages + positions[r] / kPage] * kPage + positions[r] % kPage;
+    }
+    PagedBatch batch;
+    batch.row_starts = ints(starts);
+    batch.context_lens = ints(lens);
+    batch.page_table = ints(table).reshape({rows, pages});
+    batch.max_rows = 1;
+    batch.max_context = pages * kPage;
+    batch.rows = RowClass::few;
+    const std::vector<float> frequencies(kDim / 2, 0.01f);
+    const Tensor rotary = device_.ops().rotary_table(ints(positions).reshape({1, rows}),
+                                                     device_.upload_array(frequencies.data(), {kDim / 2}),
+                                                     ints(std::vector<std::int32_t>(kDim / 2)), DType::bf16);
+    const auto store = device_.make_kv_store({kLayers, 1, kDim, rows * pages, kPage, DType::bf16});
+    fill(*store);
+    const DecoderPlace place{*store, ints(slots), rotary, batch, 1e-5f, 0.09f};
+    const DecoderRows one = copy_of_rows(rows), other = copy_of_rows(rows);
+    // Cards with less shared memory take single rows only.
+    if (!device_.ops().decoder_layers(one, blocks_, place)) return rows > 1;
+    // Keys and values of the slots are written again.
+    one_by_one(other, place);
+    return bytes(one.x) == bytes(other.x) && bytes(one.h) == bytes(other.h);
+  }
+
+ private:
+  static constexpr int kPage = 32, kDim = 128, kLayers = 2;
+  static constexpr std::int64_t kHidden = 1056, kInner = 2080, kApart = 48;  // kApart: rows between matrices
+
+  Tensor ints(const std::vector<std::int32_t>& values) {
+    return device_.upload_array(values.data(), {std::ssize(values)});
+  }
+  Tensor random(const Shape& shape, float size) {
+    std::vector<bf16> values(shape.numel());
+    for (bf16& value : values) {
+      seed_ = seed_ * 1664525 + 1013904223;
+      value = to_bf16(size * ((seed_ >> 8) * 0x1p-23f - 1));
+    }
+    return device_.upload_array(values.data(), shape);
+  }
+  DecoderRows copy_of_rows(std::int64_t rows) {
+    seed_ = 5;
+    const Tensor x = random({rows, kHidden}, 1);
+    return {x, random({rows, kHidden}, 1)};
+  }
+  void fill(KvStore& store) {
+    const KvSpec& spec = store.spec();
+    std::vector<std::int32_t> slots(spec.pages * spec.page_size);
+    std::iota(slots.begin(), slots.end(), 0);
+    const Tensor all = ints(slots), values = random({std::ssize(slots), 1, kDim}, 1);
+    for (int layer = 0; layer < kLayers; ++layer) device_.ops().kv_write(values, values, store, layer, all);
+  }
+  std::vector<std::byte> bytes(const Tensor& t) {
+    std::vector<std::byte> result(t.bytes());
+    device_.download(t, result.data());
+    return result;
+  }
+  void one_by_one(const DecoderRows& rows, const DecoderPlace& place) {
+    Ops& ops = device_.ops();
+    LinearOptions options;
+    options.rows = RowClass::few;
+    const std::int64_t n = rows.x.rows();
+    for (int i = 0; i < kLayers; ++i) {
+      const DecoderBlock& b = blocks_[i];
+      const Tensor q = ops.linear(rows.h, *b.q, options).reshape({n, 2, kDim});
+      const Tensor k = ops.linear(rows.h, *b.k, options).reshape({n, 1, kDim});
+      const Tensor v = ops.linear(rows.h, *b.v, options).reshape({n, 1, kDim});
+      const Tensor turned =
+          ops.rope_kv_write(q, k, v, place.table, RopeStyle::interleaved, {place.store, i, place.slots});
+      const Tensor attended = ops.attention_paged(turned, place.store, i, place.batch, place.scale);
+      ops.add_norm(rows.x, ops.linear(attended, *b.o, options), b.attention_norm, b.mlp_input_norm, place.eps,
+                   rows.h);
+      const Tensor activated = ops.gated_linear(rows.h, *b.gate, *b.up, RowClass::few);
+      ops.add_norm(rows.x, ops.linear(activated, *b.down, options), b.mlp_norm, b.next_norm, place.eps,
+                   rows.h);
+    }
+  }
+
+  Device& device_;
+  std::uint32_t seed_ = 1;
+  Tensor numbers_, norm_;
+  Weight weights_[7];
+  std::vector<DecoderBlock> blocks_;
+};
+
+}  // namespace
+
+bool decoder_layers_work(Device& device) {
+  const ArenaScope scope(device);
+  Trial trial(device);
+  return trial.works(1, 200) && trial.works(3, 60) && trial.works(12, 30) && trial.works(32, 5);
+}
+
+}  // namespace glmocr::cuda

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/decoder_layers.cuh"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/numbers.h"
+#include "kernels/cuda/cuda_kv_store.h"
+#include "kernels/cuda/cuda_ops.h"
+
+namespace glmocr::cuda {
+namespace {
+
+using decoder::Layer;
+using decoder::RowArguments;
+using decoder::Split;
+
+// `groups` of warps take the tiles in turn.
+Split split_of(int out, int blocks, int most_width, int groups) {
+  const int columns = divide_up(out, blocks);
+  const int tiles = round_up(divide_up(columns, most_width), groups);
+  return {columns, tiles, divide_up(columns, tiles)};
+}
+
+bool fits(const Weight& w, std::int64_t in, std::int64_t out) {
+  return w.in_features == in && w.out_features == out && w.data.dtype == DType::bf16 && !w.bias &&
+         w.layout == WeightLayout::rows && in % kStep == 0 && rows_are_aligned(w.data);
+}
+
+struct Widths {
+  std::int64_t hidden, q, kv, inner;
+};
+
+bool fits(const DecoderBlock& b, const Widths& n) {
+  for (const Tensor& norm : {b.attention_norm, b.mlp_input_norm, b.mlp_norm, b.next_norm}) {
+    GLMOCR_CHECK(norm.numel() == n.hidden);
+    if (!is_aligned(norm, 32)) return false;
+  }
+  return fits(*b.q, n.hidden, n.q) && fits(*b.k, n.hidden, n.kv) && fits(*b.v, n.hidden, n.kv) &&
+         fits(*b.o, n.q, n.hidden) && fits(*b.gate, n.hidden, n.inner) && fits(*b.up, n.hidden, n.inner) &&
+         fits(*b.down, n.inner, n.hidden);
+}
+
+// What both kernels are written for; then rows run as the operations do that they replace (linear_few.cu, norm.cu).
+bool fits(const DecoderRows& rows, std::span<const DecoderBlock> blocks, const PagedBatch& batch,
+          const KvSpec& spec, const Widths& n) {
+  return rows.x.dtype == DType::bf16 && rows_are_aligned(rows.x) && rows_are_aligned(rows.h) &&
+         batch.rows == RowClass::few && batch.max_rows == 1 && !blocks.empty() &&
+         std::ssize(blocks) <= std::min(decoder::kMostLayers, spec.layers) &&
+         n.hidden > decoder::Norm::kMostWidth / 2 && n.hidden <= decoder::Norm::kMostWidth &&
+         spec.dtype == DType::bf16 && spec.head_dim == decoder::kDim && n.q == decoder::kHeads * n.kv &&
+         n.q <= decoder::kShortTerms && n.inner > decoder::kShortTerms && n.inner <= decoder::kLongTerms &&
+         std::all_of(blocks.begin(), blocks.end(), [&](const DecoderBlock& b) { return fits(b, n); });
+}
+
+Layer layer_of(const DecoderBlock& b, const CudaKvStore& store, int layer) {
+  return {.q = data<const bf16_t>(b.q->data),
+          .k = data<const bf16_t>(b.k->data),
+          .v = data<const bf16_t>(b.v->data),
+          .o = data<const bf16_t>(b.o->data),
+          .gate = data<const bf16_t>(b.gate->data),
+          .up = data<const bf16_t>(b.up->data),
+          .down = data<const bf16_t>(b.down->data),
+          .attention_norm = data<const float>(b.attention_norm),
+          .mlp_input_norm = data<const float>(b.mlp_input_norm),
+          .mlp_norm = data<const float>(b.mlp_norm),
+          .next_norm = data<const float>(b.next_norm),
+          .keys = data<bf16_t>(store.keys(layer)),
+          .values = data<bf16_t>(store.values(layer))};
+}
+
+// Where keys and values are.
+PagedAttention<bf16_t> paged_of(const DecoderPlace& place, const KvSpec& spec) {
+  const PagedBatch& batch = place.batch;
+  PagedAttention<bf16_t> paged{};
+  paged.row_starts = data<const std::int32_t>(batch.row_starts);
+  paged.context_lens = data<const std::int32_t>(batch.context_lens);
+  paged.page_table = data<const std::int32_t>(batch.page_table);
+  paged.table_row = batch.page_table.strides[0];
+  paged.sequences = static_cast<int>(batch.context_lens.numel());
+  paged.pages = static_cast<int>(batch.page_table.size(1));
+  paged.kv_heads = spec.kv_heads;
+  paged.dim = decoder::kDim;
+  paged.page_size = spec.page_size;
+  const auto page_size = static_cast<unsigned>(spec.page_size);
+  paged.page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1;
+  paged.scale = place.scale;
+  return paged;
+}
+
+}  // namespace
+
+bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
+                             const DecoderPlace& place) {
+  const CudaKvStore& store = CudaKvStore::of(place.store, device_);
+  const KvSpec& spec = store.spec();
+  if (!context_.layers_at_once || blocks.empty()) return false;
+  const Widths n{rows.x.columns(), blocks[0].q->out_features, std::int64_t{spec.kv_heads} * spec.head_dim,
+                 blocks[0].gate->out_features};
+  const int grid = std::max(context_.processors / 32 * 32, 1), count = static_cast<int>(rows.x.rows());
+  if (!fits(rows, blocks, place.batch, spec, n)) return false;
+  const bool single = count == 1 && place.batch.context_lens.numel() == 1;
+  RowArguments a{};
+  a.layer_count = static_cast<int>(blocks.size());
+  for (int i = 0; i < a.layer_count; ++i) a.layers[i] = layer_of(blocks[i], store, i);
+  a.hidden = static_cast<int>(n.hidden);
+  a.q_out = static_cast<int>(n.q);
+  a.kv_out = static_cast<int>(n.kv);
+  a.inner = static_cast<int>(n.inner);
+  a.qkv = split_of(a.q_out + 2 * a.kv_out, grid, 16, 2);
+  a.o = split_of(a.hidden, grid, 16, single ? 1 : 2);
+  a.gated = split_of(a.inner, grid, 8, 2);
+  a.down = split_of(a.hidden, grid, 16, 1);
+  if (!single && !decoder::rows_fit(context_, a, count, static_cast<unsigned>(grid))) return false;
+
+  GLMOCR_CHECK(rows.h.shape == rows.x.shape && place.slots.numel() >= count);
+  GLMOCR_CHECK(place.table.size(1) >= count && place.table.size(2) == decoder::kDim / 2);
+  GLMOCR_CHECK(place.table.strides[1] == decoder::kDim / 2 && place.table.strides[2] == 1);
+  writes(rows.x);
+  writes(rows.h);
+  const ArenaScope scope(device_);
+  const int at_once = std::min(count, decoder::kMostRows);
+  const auto scratch = [&](std::int64_t width) {
+    return data<bf16_t>(device_.scratch({at_once, width}, DType::bf16));
+  };
+  a.projected = scratch(n.q + 2 * n.kv);
+  a.attended = scratch(n.q);
+  a.y = scratch(n.hidden);
+  a.activated = scratch(n.inner);
+  a.x_stride = rows.x.row_stride();
+  a.h_stride = rows.h.row_stride();
+  a.table = data<const float>(place.table);
+  a.sines_at = place.table.strides[0];
+  a.paged = paged_of(place, spec);
+  a.slots = data<const std::int32_t>(place.slots);
+  a.slot_count = spec.pages * spec.page_size;
+  a.parts = std::max(1, part_count(place.batch.max_context));
+  a.partial = data<float>(device_.scratch(
+      {std::int64_t{at_once} * decoder::kHeads * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
+  a.counters = context_.counters;
+  a.barrier = context_.counters + kBarrier;
+  a.norms = context_.counters + kBarrier + 16;
+  a.bad_index = context_.bad_index;
+  a.eps = place.eps;
+  for (a.first_row = 0; a.first_row < count; a.first_row += at_once) {
+    a.rows = std::min(count - a.first_row, at_once);
+    a.x = data<bf16_t>(rows.x) + a.first_row * a.x_stride;
+    a.h = data<bf16_t>(rows.h) + a.first_row * a.h_stride;
+    single ? decoder::run_row(context_, a, static_cast<unsigned>(grid))
+           : decoder::run_rows(context_, a, static_cast<unsigned>(grid));
+  }
+  return true;
+}
+
+}  // namespace glmocr::cuda
