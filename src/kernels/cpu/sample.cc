@@ -63,6 +63,7 @@ class Candidates {
         logits_(logits),
         largest_(largest),
         temperature_(row.temperature) {
+    scratch.weights.reserve(size_);
     grow(row.top_k > 0 ? size_ : kFirstIds);
   }
 

@@ -29,6 +29,9 @@ void BestIds::begin(std::span<const float> logits) {
   logits_ = logits;
   const std::int64_t size = std::ssize(logits);
   largest_.resize(divide_up(size, kBlock));
+  // All that take() may need, so that a step never waits for memory because its logits are flatter than those before.
+  order_.reserve(largest_.size());
+  ids_.reserve(size);
   const std::int64_t whole = size / kBlock;
   for (std::int64_t b = 0; b < whole; ++b) largest_[b] = largest_of_block(logits.data() + b * kBlock);
   if (whole < std::ssize(largest_)) {
