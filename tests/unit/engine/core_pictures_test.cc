@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <memory>
 
 #include "engine/core.h"
 #include "support/expect_error.h"
@@ -33,14 +34,14 @@ EngineOptions with_slices(const GlmOcr& model) {
   return options;
 }
 
-// Steps until the request has its first token.
+// Steps until the request has its first token. It may get others after the return.
 int steps_to_first_token(Core& core, Request request, int most) {
-  bool begun = false;
-  request.options.on_token = [&](const TokenEvent&) { begun = true; };
+  const auto begun = std::make_shared<bool>(false);
+  request.options.on_token = [begun](const TokenEvent&) { *begun = true; };
   const Job job = submit(core, std::move(request));
   for (int steps = 1; steps <= most; ++steps) {
     core.step();
-    if (begun) return steps;
+    if (*begun) return steps;
   }
   return most + 1;
 }
