@@ -27,7 +27,7 @@ OrderedJson logprobs_json(const std::vector<TokenEvent>& events) {
 
 // The message without the name and page that it begins with: other keys hold these already.
 std::string bare_message(const Page& page) {
-  const std::string message = page.error->what();
+  std::string message = page.error->what();
   for (const std::string& name : {display_name(page) + ": ", display_name(page.file) + ": "}) {
     if (message.starts_with(name)) return message.substr(name.size());
   }

@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::int64_t total = 0;
     unsigned sum = 0;
     for (const auto& [name, tensor] : files.tensors()) {
-      expect(tensor.file == "model.safetensors", "another file");
+      expect(tensor.file == folder.path() / "model.safetensors", "another file");
       expect(tensor.bytes >= 0 && tensor.bytes <= std::ssize(file), "a tensor that is larger than its file");
       for (std::int64_t i = 0; i < tensor.bytes; ++i) sum += std::to_integer<unsigned>(tensor.data[i]);
       total += tensor.bytes;
