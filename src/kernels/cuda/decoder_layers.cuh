@@ -5,6 +5,7 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/linear_few.cuh"
 #include "kernels/cuda/norm.cuh"
+#include "kernels/cuda/rope.cuh"
 
 // All layers of a decoder in one launch: what the kernels for one row (decoder_row.cu) and for some (decoder_rows.cu) share.
 namespace glmocr::cuda::decoder {
@@ -111,6 +112,114 @@ __device__ __forceinline__ void weigh_part(float* scores, float* largest, float*
   if (lane == 0) {
     *largest = most;
     *total = sum;
+  }
+}
+
+// A warp and the weights of its next tile, which stand in its registers. What both kernels begin with.
+class WeightTiles {
+ protected:
+  __device__ __forceinline__ explicit WeightTiles(const RowArguments& arguments) : a(arguments) {}
+
+  __device__ __forceinline__ const bf16_t* qkv_row(const Layer& layer, int feature) const {
+    const std::int64_t in = a.hidden;
+    if (feature < a.q_out) return layer.q + feature * in;
+    feature -= a.q_out;
+    return feature < a.kv_out ? layer.k + feature * in : layer.v + (feature - a.kv_out) * in;
+  }
+  __device__ __forceinline__ void load_qkv(int index) {
+    const Layer& layer = a.layers[index];
+    load_tile<8>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, group8(), nullptr,
+                 [&](int feature) { return qkv_row(layer, feature); });
+  }
+
+  // The rows of weights that a lane reads: eight of one matrix and eight of the other, or sixteen of one.
+  template <class RowOf>
+  __device__ __forceinline__ void rows_of(const Tile& tile, const bf16_t* up, int in, const RowOf& row_of,
+                                          const bf16_t* (&rows)[2]) const {
+    const int feature = tile.feature + g, second = up ? feature : feature + 8;
+    rows[0] = feature < tile.end ? row_of(feature) : nullptr;
+    rows[1] = second < tile.end ? (up ? up + std::int64_t{feature} * in : row_of(second)) : nullptr;
+  }
+  __device__ __forceinline__ void load_step(int u, int step, int last, const bf16_t* const (&rows)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      w[u][i] = rows[i] && step < last ? load_once(rows[i] + step * kStep + 8 * t) : uint4{};
+    }
+  }
+  template <int kParts, class RowOf>
+  __device__ __forceinline__ void load_tile(const Split& split, int in, int out, int index, const bf16_t* up,
+                                            const RowOf& row_of) {
+    const Tile tile = tile_of<kParts>(split, in, out, index);
+    const bf16_t* rows[2];
+    rows_of(tile, up, in, row_of, rows);
+#pragma unroll
+    for (int u = 0; u < kSteps<kParts>; ++u) load_step(u, tile.first_step + u, tile.last_step, rows);
+  }
+
+  __device__ __forceinline__ int group8() const { return warp / 8; }
+
+  const RowArguments& a;
+  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
+  uint4 w[kLongSteps][2];
+};
+
+// --- attention over a part of a context. A group of kLanes lanes has the keys group, group + kGroups, … of the part, its lane l
+// the values 8 l to 8 l + 7 of each.
+
+__device__ __forceinline__ void load_queries(float (&q)[kHeads][8], const bf16_t* from, int l,
+                                             const Pack<float, 4>& cosines, const Pack<float, 4>& sines) {
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+    const auto pack = turned(load_shared_pack<bf16_t, 8>(from + h * kDim + 8 * l), cosines, sines);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) q[h][i] = to_float(pack.v[i]);
+  }
+}
+
+// key_of(u, key): the lane's pack of the group's key number u.
+template <class KeyOf>
+__device__ __forceinline__ void score_keys(float (&scores)[kHeads][kPart], const float (&q)[kHeads][8],
+                                           int group, int l, int count, float scale, const KeyOf& key_of) {
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    const auto pack = key_of(u, key);
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      float dot = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) dot = fmaf(q[h][i], to_float(pack.v[i]), dot);
+#pragma unroll
+      for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
+      if (l == 0) scores[h][key] = key < count ? dot * scale : -INFINITY;
+    }
+  }
+}
+
+// The sums of a warp's values, weighted. value_of as key_of.
+template <class ValueOf>
+__device__ __forceinline__ void add_values(float (&sums)[kHeads][kDim], const float (&weights)[kHeads][kPart],
+                                           int group, int l, int count, const ValueOf& value_of) {
+  float acc[kHeads][8] = {};
+#pragma unroll
+  for (int u = 0; u < kKeysPerGroup; ++u) {
+    const int key = group + u * kGroups;
+    if (key >= count) break;
+    const auto pack = value_of(u, key);
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const float weight = weights[h][key];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) acc[h][i] = fmaf(weight, to_float(pack.v[i]), acc[h][i]);
+    }
+  }
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const float both = acc[h][i] + __shfl_xor_sync(0xffffffffu, acc[h][i], kLanes);
+      if (group % 2 == 0) sums[h][8 * l + i] = both;
+    }
   }
 }
 

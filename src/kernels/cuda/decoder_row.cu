@@ -2,7 +2,6 @@
 #include "kernels/cuda/decoder_layers.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
-#include "kernels/cuda/rope.cuh"
 
 // All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, and those of the next product
 // are under way while blocks wait for each other, so that reading goes on. Every sum has the order of the kernels that compute
@@ -22,10 +21,10 @@ struct Shared {
   alignas(16) bf16_t row[kLongTerms];  // that of the product
 };
 
-class DecoderRow {
+class DecoderRow : WeightTiles {
  public:
   __device__ __forceinline__ DecoderRow(const RowArguments& arguments, Shared& shared)
-      : a(arguments), s(shared) {}
+      : WeightTiles(arguments), s(shared) {}
 
   __device__ __forceinline__ void run() {
     load_qkv(0);  // weights do not change: no need to wait for them
@@ -85,19 +84,12 @@ class DecoderRow {
   }
 
  private:
-  using Weights = uint4[kLongSteps][2];
-
-  const RowArguments& a;
   Shared& s;
-  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
-  Weights w;         // of the next tile of this warp
   int barriers = 0;  // that this block has arrived at
   int visible = 0;   // keys that the row sees
   int current = -1;  // the one whose key and value this step computes
   std::int64_t slot = -1;
   bool gave_up = false;
-
-  __device__ __forceinline__ int group8() const { return warp / 8; }
 
   // Of all threads, from wherever they come.
   __device__ __forceinline__ void block_barrier() const { asm volatile("bar.sync 0;" ::: "memory"); }
@@ -179,42 +171,6 @@ class DecoderRow {
   }
 
   // --- products
-
-  __device__ __forceinline__ const bf16_t* qkv_row(const Layer& layer, int feature) const {
-    const std::int64_t in = a.hidden;
-    if (feature < a.q_out) return layer.q + feature * in;
-    feature -= a.q_out;
-    return feature < a.kv_out ? layer.k + feature * in : layer.v + (feature - a.kv_out) * in;
-  }
-  __device__ __forceinline__ void load_qkv(int index) {
-    const Layer& layer = a.layers[index];
-    load_tile<8>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, group8(), nullptr,
-                 [&](int feature) { return qkv_row(layer, feature); });
-  }
-
-  // The rows of weights that a lane reads: eight of one matrix and eight of the other, or sixteen of one.
-  template <class RowOf>
-  __device__ __forceinline__ void rows_of(const Tile& tile, const bf16_t* up, int in, const RowOf& row_of,
-                                          const bf16_t* (&rows)[2]) const {
-    const int feature = tile.feature + g, second = up ? feature : feature + 8;
-    rows[0] = feature < tile.end ? row_of(feature) : nullptr;
-    rows[1] = second < tile.end ? (up ? up + std::int64_t{feature} * in : row_of(second)) : nullptr;
-  }
-  __device__ __forceinline__ void load_step(int u, int step, int last, const bf16_t* const (&rows)[2]) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      w[u][i] = rows[i] && step < last ? load_once(rows[i] + step * kStep + 8 * t) : uint4{};
-    }
-  }
-  template <int kParts, class RowOf>
-  __device__ __forceinline__ void load_tile(const Split& split, int in, int out, int index, const bf16_t* up,
-                                            const RowOf& row_of) {
-    const Tile tile = tile_of<kParts>(split, in, out, index);
-    const bf16_t* rows[2];
-    rows_of(tile, up, in, row_of, rows);
-#pragma unroll
-    for (int u = 0; u < kSteps<kParts>; ++u) load_step(u, tile.first_step + u, tile.last_step, rows);
-  }
 
   // The tiles first, first + step, … of this block, by groups of kParts warps; the weights of the first one have been
   // loaded. With `up` the result is gated (Product::gated).
@@ -319,13 +275,7 @@ class DecoderRow {
     const auto cosines = *reinterpret_cast<const Pack<float, 4>*>(a.table + 4 * l);
     const auto sines = *reinterpret_cast<const Pack<float, 4>*>(a.table + a.sines_at + 4 * l);
     float q[kHeads][8];
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      const auto pack =
-          turned(load_shared_pack<bf16_t, 8>(a.projected + (head0 + h) * kDim + 8 * l), cosines, sines);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) q[h][i] = to_float(pack.v[i]);
-    }
+    load_queries(q, a.projected + head0 * kDim, l, cosines, sines);
     const bool own = current / kPart == part && current >= 0 && current % kGroups == group;
     Pack<bf16_t, 8> own_key{}, own_value{};
     if (own) {
@@ -338,48 +288,14 @@ class DecoderRow {
       *reinterpret_cast<Pack<bf16_t, 8>*>(layer.keys + place) = own_key;
       *reinterpret_cast<Pack<bf16_t, 8>*>(layer.values + place) = own_value;
     }
-
-#pragma unroll
-    for (int u = 0; u < kKeysPerGroup; ++u) {
-      const int key = group + u * kGroups;
-      const bool is_own = own && part * kPart + key == current;
-      const auto pack = is_own ? own_key : fetched(0, u);
-#pragma unroll
-      for (int h = 0; h < kHeads; ++h) {
-        float dot = 0;
-#pragma unroll
-        for (int i = 0; i < 8; ++i) dot = fmaf(q[h][i], to_float(pack.v[i]), dot);
-#pragma unroll
-        for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-        if (l == 0) s.scores[h][key] = key < count ? dot * a.paged.scale : -INFINITY;
-      }
-    }
+    const auto is_own = [&](int key) { return own && part * kPart + key == current; };
+    score_keys(s.scores, q, group, l, count, a.paged.scale,
+               [&](int u, int key) { return is_own(key) ? own_key : fetched(0, u); });
     half_barrier();
     if (warp < kHeads) weigh_part(s.scores[warp], &s.largest[warp], &s.total[warp], lane);
     half_barrier();
-
-    float acc[kHeads][8] = {};
-#pragma unroll
-    for (int u = 0; u < kKeysPerGroup; ++u) {
-      const int key = group + u * kGroups;
-      if (key >= count) break;
-      const bool is_own = own && part * kPart + key == current;
-      const auto pack = is_own ? own_value : fetched(1, u);
-#pragma unroll
-      for (int h = 0; h < kHeads; ++h) {
-        const float weight = s.scores[h][key];
-#pragma unroll
-        for (int i = 0; i < 8; ++i) acc[h][i] = fmaf(weight, to_float(pack.v[i]), acc[h][i]);
-      }
-    }
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const float both = acc[h][i] + __shfl_xor_sync(0xffffffffu, acc[h][i], kLanes);
-        if (group % 2 == 0) s.sums[warp][h][8 * l + i] = both;
-      }
-    }
+    add_values(s.sums[warp], s.scores, group, l, count,
+               [&](int u, int key) { return is_own(key) ? own_value : fetched(1, u); });
     half_barrier();
     static_assert(kHeads * kDim == kHalf);
     const int h = tid / kDim, d = tid % kDim;

@@ -5,7 +5,6 @@
 #include "kernels/cuda/decoder_layers.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
-#include "kernels/cuda/rope.cuh"
 
 // All layers of a decoder for some rows, each of a sequence of its own, in one launch: as decoder_row.cu. A block has the rows
 // of a product in shared memory and goes through its tiles of features; attention has two units in a block at a time; a norm
@@ -46,11 +45,11 @@ struct RowsShared {
 };
 
 template <int kRows>
-class DecoderBlockOfRows {
+class DecoderBlockOfRows : WeightTiles {
  public:
   using Shared = RowsShared<kRows>;
   __device__ __forceinline__ DecoderBlockOfRows(const RowArguments& arguments, Shared& shared)
-      : a(arguments), s(shared) {}
+      : WeightTiles(arguments), s(shared) {}
 
   __device__ __forceinline__ void run() {
     load_qkv(0);  // weights do not change: no need to wait for them
@@ -96,18 +95,12 @@ class DecoderBlockOfRows {
   }
 
  private:
-  using Weights = uint4[kLongSteps][2];
-
-  const RowArguments& a;
   Shared& s;
-  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
   const int half = tid / kHalf, half_tid = tid % kHalf;
-  Weights w;         // of the next tile of this warp
   int barriers = 0;  // that this block has arrived at
   int norms = 0;     // that all rows have got
   bool gave_up = false;
 
-  __device__ __forceinline__ int group8() const { return warp / 8; }
   __device__ __forceinline__ bool has_row() const { return static_cast<int>(blockIdx.x) < a.rows; }
   __device__ __forceinline__ bf16_t* row_of(bf16_t* matrix, std::int64_t stride) const {
     return matrix + blockIdx.x * stride;
@@ -232,39 +225,6 @@ class DecoderBlockOfRows {
     __syncthreads();
   }
 
-  __device__ __forceinline__ const bf16_t* qkv_row(const Layer& layer, int feature) const {
-    const std::int64_t in = a.hidden;
-    if (feature < a.q_out) return layer.q + feature * in;
-    feature -= a.q_out;
-    return feature < a.kv_out ? layer.k + feature * in : layer.v + (feature - a.kv_out) * in;
-  }
-  __device__ __forceinline__ void load_qkv(int index) {
-    const Layer& layer = a.layers[index];
-    load_tile<8>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, group8(), nullptr,
-                 [&](int feature) { return qkv_row(layer, feature); });
-  }
-  template <class RowOf>
-  __device__ __forceinline__ void rows_of(const Tile& tile, const bf16_t* up, int in, const RowOf& row_of,
-                                          const bf16_t* (&two)[2]) const {
-    const int feature = tile.feature + g, second = up ? feature : feature + 8;
-    two[0] = feature < tile.end ? row_of(feature) : nullptr;
-    two[1] = second < tile.end ? (up ? up + std::int64_t{feature} * in : row_of(second)) : nullptr;
-  }
-  __device__ __forceinline__ void load_step(int u, int step, int last, const bf16_t* const (&two)[2]) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      w[u][i] = two[i] && step < last ? load_once(two[i] + step * kStep + 8 * t) : uint4{};
-    }
-  }
-  template <int kParts, class RowOf>
-  __device__ __forceinline__ void load_tile(const Split& split, int in, int out, int index, const bf16_t* up,
-                                            const RowOf& row_of) {
-    const Tile tile = tile_of<kParts>(split, in, out, index);
-    const bf16_t* two[2];
-    rows_of(tile, up, in, row_of, two);
-#pragma unroll
-    for (int u = 0; u < kSteps<kParts>; ++u) load_step(u, tile.first_step + u, tile.last_step, two);
-  }
   __device__ __forceinline__ void multiply(float (&sums)[kRows][4], int u, const bf16_t* x,
                                            int stride) const {
 #pragma unroll
@@ -460,13 +420,7 @@ class DecoderBlockOfRows {
     const auto cosines = *reinterpret_cast<const Pack<float, 4>*>(table);
     const auto sines = *reinterpret_cast<const Pack<float, 4>*>(table + a.sines_at);
     float q[kHeads][8];
-#pragma unroll
-    for (int head = 0; head < kHeads; ++head) {
-      const auto pack =
-          turned(load_shared_pack<bf16_t, 8>(projected + (head0 + head) * kDim + 8 * l), cosines, sines);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) q[head][i] = to_float(pack.v[i]);
-    }
+    load_queries(q, projected + head0 * kDim, l, cosines, sines);
     float* records =
         a.partial + (std::int64_t{unit.row} * kHeads * a.paged.kv_heads + head0 + h) * a.parts * kRecord;
     Joined joined;
@@ -486,48 +440,16 @@ class DecoderBlockOfRows {
         *reinterpret_cast<Pack<bf16_t, 8>*>(layer.values + place) = own_value;
       }
       wait_for_copies<kStages - 1>();
-#pragma unroll
-      for (int u = 0; u < kKeysPerGroup; ++u) {
-        const int key = group + u * kGroups;
-        const bool is_own = own && part * kPart + key == current;
-        const auto pack = is_own ? own_key : fetched(part, 0, u);
-#pragma unroll
-        for (int head = 0; head < kHeads; ++head) {
-          float dot = 0;
-#pragma unroll
-          for (int i = 0; i < 8; ++i) dot = fmaf(q[head][i], to_float(pack.v[i]), dot);
-#pragma unroll
-          for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-          if (l == 0) m.scores[head][key] = key < count ? dot * a.paged.scale : -INFINITY;
-        }
-      }
+      const auto is_own = [&](int key) { return own && part * kPart + key == current; };
+      score_keys(m.scores, q, group, l, count, a.paged.scale,
+                 [&](int u, int key) { return is_own(key) ? own_key : fetched(part, 0, u); });
       half_barrier();
       if (own_warp < kHeads) {
         weigh_part(m.scores[own_warp], &m.largest[slot][own_warp], &m.total[slot][own_warp], lane);
       }
       half_barrier();
-      float acc[kHeads][8] = {};
-#pragma unroll
-      for (int u = 0; u < kKeysPerGroup; ++u) {
-        const int key = group + u * kGroups;
-        if (key >= count) break;
-        const bool is_own = own && part * kPart + key == current;
-        const auto pack = is_own ? own_value : fetched(part, 1, u);
-#pragma unroll
-        for (int head = 0; head < kHeads; ++head) {
-          const float weight = m.scores[head][key];
-#pragma unroll
-          for (int i = 0; i < 8; ++i) acc[head][i] = fmaf(weight, to_float(pack.v[i]), acc[head][i]);
-        }
-      }
-#pragma unroll
-      for (int head = 0; head < kHeads; ++head) {
-#pragma unroll
-        for (int i = 0; i < 8; ++i) {
-          const float both = acc[head][i] + __shfl_xor_sync(0xffffffffu, acc[head][i], kLanes);
-          if (group % 2 == 0) m.sums[own_warp][head][8 * l + i] = both;
-        }
-      }
+      add_values(m.sums[own_warp], m.scores, group, l, count,
+                 [&](int u, int key) { return is_own(key) ? own_value : fetched(part, 1, u); });
       half_barrier();
       fetch_keys(layer, unit, part + kStages);
       float sum = 0;
