@@ -105,37 +105,23 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     group_tile_kernel([[maybe_unused]] const __grid_constant__ Convolution<float, bf16_t> c) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(1024) std::byte shared[];
-  constexpr int kStages = S::kStages, kDepth = kChunks * 4;
   let_next_start();
   const int row0 = blockIdx.x * S::kRows, column0 = blockIdx.y * S::kColumns;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int steps = (c.in + kDepth - 1) / kDepth;
-  const std::uint32_t base = shared_address(shared);
-  Copier<float, bf16_t, S> copier(c, row0, column0);
-  const auto stage = [&](int step) { return base + step % kStages * S::kStageBytes; };
-  // Weights do not depend on what runs before.
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes, i);
-  }
-  wait_for_previous();
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_pixels(stage(i));
-    commit_copies();
-  }
+  Copier<float, bf16_t, S> copier(c, row0, column0, shared_address(shared));
+  copier.begin();
   Sums<S::kColumns> sums;
   sums.clear();
-  for (int step = 0; step < steps; ++step) {
-    wait_for_copies<kStages - 2>();
+  for (int step = 0; step < copier.steps(); ++step) {
+    wait_for_copies<S::kStages - 2>();
     publish_to_tensor_cores();
     __syncthreads();  // this step's tiles are there, and those of the step before have been used
     Terms terms;
-    terms.load(stage(step), 16 * warp + lane % 16);
+    terms.load(copier.pixels(step), 16 * warp + lane % 16);
     terms.hold();
     sums.hold();
     wgmma_begin();
-    const std::uint32_t w_tile = stage(step) + S::kRows * kRowBytes;
+    const std::uint32_t w_tile = copier.weights(step);
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
       sums.add(terms.low[k], w_tile + 32 * k);
@@ -143,11 +129,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
       sums.add(terms.high[k], w_tile + 32 * k);
     }
     wgmma_commit();
-    if (const int next = step + kStages - 1; next < steps) {
-      copier.copy_weights(stage(next) + S::kRows * kRowBytes, next);
-      copier.copy_pixels(stage(next));
-    }
-    commit_copies();
+    copier.copy_ahead_of(step);
     wgmma_wait<0>();
     terms.hold();
     sums.hold();

@@ -132,38 +132,19 @@ template <class T, class W, class S>
 __global__ void __launch_bounds__(S::kThreads, S::kBlocks)
     tile_kernel(const __grid_constant__ Convolution<T, W> c) {
   extern __shared__ __align__(128) std::byte shared[];
-  constexpr int kStages = S::kStages;
-  constexpr int kDepth = kChunks * 16 / sizeof(T);
   let_next_start();
   const int row0 = blockIdx.x * S::kRows, column0 = blockIdx.y * S::kColumns;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int warp_row = warp / S::kAcross * S::kWarpRows, warp_column = warp % S::kAcross * S::kWarpColumns;
-  const int steps = (c.in + kDepth - 1) / kDepth;
-  const std::uint32_t base = shared_address(shared);
-  Copier<T, W, S> copier(c, row0, column0);
-  const auto stage = [&](int step) { return base + step % kStages * S::kStageBytes; };
-  // Weights do not depend on what runs before.
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_weights(stage(i) + S::kRows * kRowBytes, i);
-  }
-  wait_for_previous();
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) {
-    if (i < steps) copier.copy_pixels(stage(i));
-    commit_copies();
-  }
+  Copier<T, W, S> copier(c, row0, column0, shared_address(shared));
+  copier.begin();
   using Sums = float[S::kWarpRows / 16][S::kWarpColumns / 8][4];
   Sums sums = {};
-  for (int step = 0; step < steps; ++step) {
-    wait_for_copies<kStages - 2>();
+  for (int step = 0; step < copier.steps(); ++step) {
+    wait_for_copies<S::kStages - 2>();
     __syncthreads();  // this step's tiles are there, and those of the step before have been used
-    if (const int next = step + kStages - 1; next < steps) {
-      copier.copy_weights(stage(next) + S::kRows * kRowBytes, next);
-      copier.copy_pixels(stage(next));
-    }
-    commit_copies();
-    const std::uint32_t x_tile = stage(step), w_tile = x_tile + S::kRows * kRowBytes;
+    copier.copy_ahead_of(step);
+    const std::uint32_t x_tile = copier.pixels(step), w_tile = copier.weights(step);
     // Tensor cores cut what does not fit when they add; over thousands of fp32 terms that would show. So they add up the
     // terms of one step only.
     Sums own = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "kernels/cuda/convolution.cuh"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
 
 // What the kernels for convolutions on tensor cores share: how operands come into shared memory and results out of it.
@@ -38,12 +39,18 @@ __device__ __forceinline__ void load_halves(std::uint32_t (&high)[4], std::uint3
   }
 }
 
-// Copies of one thread: always the same chunk of a row, of every kThreads / kChunks-th row.
+// Copies of one thread: always the same chunk of a row, of every kThreads / kChunks-th row. A step is kDepth terms of the
+// tile's pixels, and of its weights behind them; S::kStages - 1 steps are under way at a time, in a ring in shared memory.
 template <class T, class W, class S>
 class Copier {
  public:
-  __device__ __forceinline__ Copier(const Convolution<T, W>& c, int row0, int column0)
-      : c_(c), chunk_(threadIdx.x % kChunks), first_(threadIdx.x / kChunks), channel_(chunk_ * kValues) {
+  // `ring`: its address in shared memory.
+  __device__ __forceinline__ Copier(const Convolution<T, W>& c, int row0, int column0, std::uint32_t ring)
+      : c_(c),
+        ring_(ring),
+        chunk_(threadIdx.x % kChunks),
+        first_(threadIdx.x / kChunks),
+        channel_(chunk_ * kValues) {
     weights_ = c.w + std::int64_t{column0 + first_} * c.w_row;
     columns_ = c.out - column0 - first_;
 #pragma unroll
@@ -56,6 +63,41 @@ class Copier {
     }
     settle();
   }
+
+  __device__ __forceinline__ int steps() const { return (c_.in + kDepth - 1) / kDepth; }
+  __device__ __forceinline__ std::uint32_t pixels(int step) const {
+    return ring_ + step % S::kStages * S::kStageBytes;
+  }
+  __device__ __forceinline__ std::uint32_t weights(int step) const {
+    return pixels(step) + S::kRows * kRowBytes;
+  }
+
+  // The first steps. Waits for what runs before behind the weights, which do not depend on it.
+  __device__ __forceinline__ void begin() {
+#pragma unroll
+    for (int i = 0; i < S::kStages - 1; ++i) {
+      if (i < steps()) copy_weights(weights(i), i);
+    }
+    wait_for_previous();
+#pragma unroll
+    for (int i = 0; i < S::kStages - 1; ++i) {
+      if (i < steps()) copy_pixels(pixels(i));
+      commit_copies();
+    }
+  }
+  // The step that takes the place of the one before `step`, if there is one.
+  __device__ __forceinline__ void copy_ahead_of(int step) {
+    if (const int next = step + S::kStages - 1; next < steps()) {
+      copy_weights(weights(next), next);
+      copy_pixels(pixels(next));
+    }
+    commit_copies();
+  }
+
+ private:
+  static constexpr int kValues = 16 / sizeof(T), kDepth = kChunks * kValues, kStep = S::kThreads / kChunks;
+  static constexpr int kPasses = (S::kRows + kStep - 1) / kStep;
+  static constexpr int kOutside = -(1 << 28);
 
   __device__ __forceinline__ void copy_weights(std::uint32_t shared, int step) const {
     const int k = (step * kChunks + chunk_) * static_cast<int>(16 / sizeof(W));
@@ -84,11 +126,6 @@ class Copier {
     settle();
   }
 
- private:
-  static constexpr int kValues = 16 / sizeof(T), kDepth = kChunks * kValues, kStep = S::kThreads / kChunks;
-  static constexpr int kPasses = (S::kRows + kStep - 1) / kStep;
-  static constexpr int kOutside = -(1 << 28);
-
   __device__ __forceinline__ void settle() {
     while (channel_ >= c_.channels) {
       channel_ -= c_.channels;
@@ -100,6 +137,7 @@ class Copier {
   }
 
   const Convolution<T, W>& c_;
+  const std::uint32_t ring_;
   const int chunk_, first_;
   int channel_, tap_y_ = 0, tap_x_ = 0;
   const W* weights_;
