@@ -277,8 +277,8 @@ class Ops {
   virtual Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                                  float scale) = 0;
 
-  // All layers of a decoder at once, in place: what linear, rope_kv_write, attention_paged, add_norm and gated_linear give one
-  // after the other, bit for bit. False where the device does not do that for these rows: then it has done nothing.
+  // All layers of a decoder at once, in place, for rows that are each the next token of a sequence: what
+  // decoder_layers_one_by_one gives, bit for bit. False where the device does not do that for these rows: then it has done nothing.
   virtual bool decoder_layers(const DecoderRows&, std::span<const DecoderBlock>, const DecoderPlace&) {
     return false;
   }
@@ -348,5 +348,9 @@ class Ops {
   // empty for zeros → [n, 4] f32.
   virtual Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas);
 };
+
+// What Ops::decoder_layers stands for, by the operations one after the other.
+void decoder_layers_one_by_one(Ops& ops, const DecoderRows& rows, std::span<const DecoderBlock> blocks,
+                               const DecoderPlace& place);
 
 }  // namespace glmocr

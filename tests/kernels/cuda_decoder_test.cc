@@ -97,26 +97,6 @@ class CudaDecoderTest : public testing::Test {
     return store;
   }
 
-  void one_by_one(const DecoderRows& rows, const DecoderPlace& place) {
-    Ops& ops = device_->ops();
-    const LinearOptions options{.activation = {}, .residual = {}, .out = {}, .rows = RowClass::few};
-    const std::int64_t n = rows.x.rows(), kv_heads = place.store.spec().kv_heads;
-    for (int i = 0; i < kLayers; ++i) {
-      const DecoderBlock& b = blocks_[i];
-      const Tensor q = ops.linear(rows.h, *b.q, options).reshape({n, 2 * kv_heads, kDim});
-      const Tensor k = ops.linear(rows.h, *b.k, options).reshape({n, kv_heads, kDim});
-      const Tensor v = ops.linear(rows.h, *b.v, options).reshape({n, kv_heads, kDim});
-      const Tensor turned =
-          ops.rope_kv_write(q, k, v, place.table, RopeStyle::interleaved, {place.store, i, place.slots});
-      const Tensor attended = ops.attention_paged(turned, place.store, i, place.batch, place.scale);
-      ops.add_norm(rows.x, ops.linear(attended, *b.o, options), b.attention_norm, b.mlp_input_norm, place.eps,
-                   rows.h);
-      const Tensor activated = ops.gated_linear(rows.h, *b.gate, *b.up, RowClass::few);
-      ops.add_norm(rows.x, ops.linear(activated, *b.down, options), b.mlp_norm, b.next_norm, place.eps,
-                   rows.h);
-    }
-  }
-
   // Attention over what has been kept shows every key and value.
   std::vector<std::byte> kept(KvStore& store, const PagedBatch& batch, std::int64_t rows) {
     const ArenaScope scope(*device_);
@@ -179,7 +159,7 @@ class CudaDecoderTest : public testing::Test {
         ASSERT_TRUE(device_->ops().decoder_layers(both, blocks_, place));
       } else {
         const ArenaScope inner(*device_);
-        one_by_one(both, place);
+        decoder_layers_one_by_one(device_->ops(), both, blocks_, place);
       }
       x[at_once] = bytes(both.x);
       h[at_once] = bytes(both.h);

@@ -74,7 +74,7 @@ class Trial {
     // Cards with less shared memory take single rows only.
     if (!device_.ops().decoder_layers(one, blocks_, place)) return rows > 1;
     // Keys and values of the slots are written again.
-    one_by_one(other, place);
+    decoder_layers_one_by_one(device_.ops(), other, blocks_, place);
     return bytes(one.x) == bytes(other.x) && bytes(one.h) == bytes(other.h);
   }
 
@@ -110,27 +110,6 @@ class Trial {
     device_.download(t, result.data());
     return result;
   }
-  void one_by_one(const DecoderRows& rows, const DecoderPlace& place) {
-    Ops& ops = device_.ops();
-    LinearOptions options;
-    options.rows = RowClass::few;
-    const std::int64_t n = rows.x.rows();
-    for (int i = 0; i < kLayers; ++i) {
-      const DecoderBlock& b = blocks_[i];
-      const Tensor q = ops.linear(rows.h, *b.q, options).reshape({n, 2, kDim});
-      const Tensor k = ops.linear(rows.h, *b.k, options).reshape({n, 1, kDim});
-      const Tensor v = ops.linear(rows.h, *b.v, options).reshape({n, 1, kDim});
-      const Tensor turned =
-          ops.rope_kv_write(q, k, v, place.table, RopeStyle::interleaved, {place.store, i, place.slots});
-      const Tensor attended = ops.attention_paged(turned, place.store, i, place.batch, place.scale);
-      ops.add_norm(rows.x, ops.linear(attended, *b.o, options), b.attention_norm, b.mlp_input_norm, place.eps,
-                   rows.h);
-      const Tensor activated = ops.gated_linear(rows.h, *b.gate, *b.up, RowClass::few);
-      ops.add_norm(rows.x, ops.linear(activated, *b.down, options), b.mlp_norm, b.next_norm, place.eps,
-                   rows.h);
-    }
-  }
-
   Device& device_;
   std::uint32_t seed_ = 1;
   Tensor numbers_, norm_;
