@@ -233,6 +233,11 @@ void plan_segments(const AttentionOptions& options, std::int64_t first_head, std
   }
 }
 
+// Whether heads of this size have a kernel in tiles.
+bool has_tiles(const KernelTable& kernels, std::int64_t dim) {
+  return kernels.segment_packed_bytes && kernels.segment_packed_bytes(1, dim) > 0;
+}
+
 SegmentTask segment_task(const Task& task, const Tensor& q, const SegmentKeys& keys, const Tensor& y,
                          float scale) {
   const std::int64_t dim = q.size(2);
@@ -315,7 +320,7 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   const Tensor y = output(options.out, {n, heads * dim}, q.dtype);
   const ArenaScope scope(device_);
   const bool pairs = q.dtype == DType::bf16 && kernels_.segment;
-  if (pairs && kernels_.segment_packed_bytes && kernels_.segment_packed_bytes(1, dim) > 0) {
+  if (pairs && has_tiles(kernels_, dim)) {
     attention_in_tiles(q, k, v, options, y);
     return y;
   }
@@ -355,22 +360,61 @@ bool pack_keys(const KernelTable& kernels, const Task& task, const Keys& keys, s
   return kernels.pack_segment({k, v, count}, dim, finite, packed);
 }
 
-// Where the packed keys of sequences or segments begin, in units of kPackedKeys, the same for every head.
-template <class Count>
-std::span<const std::int32_t> packed_units(HostDevice& device, std::int64_t count, Count keys_of) {
-  auto* begins = device.scratch({count + 1}, DType::i32).as<std::int32_t>();
-  begins[0] = 0;
-  for (std::int64_t s = 0; s < count; ++s) {
-    begins[s + 1] = begins[s] + static_cast<std::int32_t>(divide_up<std::int64_t>(keys_of(s), kPackedKeys));
+// The packed keys and values of sequences or segments, in units of kPackedKeys keys. Every head has the same units.
+class PackedUnits {
+ public:
+  // keys_of(s): how many keys the sequence or segment s has.
+  template <class Count>
+  PackedUnits(HostDevice& device, const KernelTable& kernels, std::int64_t owners, std::int64_t dim,
+              Count keys_of)
+      : kernels_(kernels), dim_(dim), bytes_(kernels.segment_packed_bytes(kPackedKeys, dim)) {
+    auto* begins = device.scratch({owners + 1}, DType::i32).as<std::int32_t>();
+    begins[0] = 0;
+    for (std::int64_t s = 0; s < owners; ++s) {
+      begins[s + 1] = begins[s] + static_cast<std::int32_t>(divide_up<std::int64_t>(keys_of(s), kPackedKeys));
+    }
+    begins_ = {begins, static_cast<std::size_t>(owners + 1)};
   }
-  return {begins, static_cast<std::size_t>(count + 1)};
-}
-std::int64_t owner_of(std::span<const std::int32_t> begins, std::int64_t unit) {
-  return std::upper_bound(begins.begin(), begins.end(), unit) - begins.begin() - 1;
-}
 
-constexpr std::int64_t kPackedBytes = std::int64_t{16} << 20;  // of heads that are packed together
-constexpr std::int64_t kTiledRows = 256;                       // of a task over pages
+  std::int64_t of_head() const { return begins_.back(); }
+  std::int64_t bytes_of_head() const { return of_head() * bytes_; }
+  // Of all heads, so many are packed together.
+  std::int64_t heads_together(std::int64_t heads) const {
+    constexpr std::int64_t kTogether = std::int64_t{16} << 20;  // bytes
+    return std::clamp(kTogether / bytes_of_head(), std::int64_t{1}, heads);
+  }
+  // The first unit of a sequence or segment, among those of heads that are packed together.
+  std::int64_t first_of(std::int64_t head, std::int64_t owner) const {
+    return head * of_head() + begins_[owner];
+  }
+  std::int64_t offset_of(std::int64_t unit) const { return unit * bytes_; }
+
+  // Packs the heads [first, first + count) into `packed`, by all threads. task_of(owner, head): whose keys and values these
+  // are. `bad`: null, or for each unit, whether values that are not finite were taken out of it.
+  template <class Keys, class TaskOf>
+  void pack(ThreadPool& pool, const Keys& keys, std::int64_t first, std::int64_t count, TaskOf task_of,
+            std::byte* packed, std::uint8_t* bad) const {
+    const auto body = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t unit = i % of_head();
+        const std::int64_t owner =
+            std::upper_bound(begins_.begin(), begins_.end(), unit) - begins_.begin() - 1;
+        const bool spoilt =
+            pack_keys(kernels_, task_of(owner, first + i / of_head()), keys,
+                      (unit - begins_[owner]) * kPackedKeys, dim_, bad != nullptr, packed + offset_of(i));
+        if (bad) bad[i] = spoilt;
+      }
+    };
+    pool.parallel_for(count * of_head(), 4, std::ref(body));
+  }
+
+ private:
+  const KernelTable& kernels_;
+  std::int64_t dim_, bytes_;  // of a unit
+  std::span<const std::int32_t> begins_;
+};
+
+constexpr std::int64_t kTiledRows = 256;  // of a task over pages
 
 }  // namespace
 
@@ -379,33 +423,27 @@ void CpuOps::attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& 
                                 const AttentionOptions& options, const Tensor& y) {
   const std::int64_t n = q.size(0), heads = q.size(1), dim = q.size(2);
   const std::span<const std::int32_t> segments = options.segments;
-  const auto begins = packed_units(device_, std::ssize(segments) - 1,
-                                   [&](std::int64_t s) { return segments[s + 1] - segments[s]; });
-  const std::int64_t units = begins.back(), unit_bytes = kernels_.segment_packed_bytes(kPackedKeys, dim);
-  if (units == 0) return;
-  const std::int64_t together = std::clamp(kPackedBytes / (units * unit_bytes), std::int64_t{1}, heads);
+  const PackedUnits units(device_, kernels_, std::ssize(segments) - 1, dim,
+                          [&](std::int64_t s) { return segments[s + 1] - segments[s]; });
+  if (units.of_head() == 0) return;
+  const std::int64_t together = units.heads_together(heads);
   const std::int64_t most_rows = tile_rows(n * together, device_.threads(), kSegmentRows);
   const SegmentKeys keys{k, v};
+  const auto task_of = [&](std::int64_t s, std::int64_t head) {
+    return Task{s, head, 0, 0, segments[s], segments[s + 1], 0, 1, 0};
+  };
   for (std::int64_t first = 0; first < heads; first += together) {
     const ArenaScope scope(device_);
     const std::int64_t last = std::min(first + together, heads);
-    std::byte* packed = packed_.get((last - first) * units * unit_bytes);
-    const auto pack = [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t unit = i % units, s = owner_of(begins, unit);
-        const Task task{s, first + i / units, 0, 0, segments[s], segments[s + 1], 0, 1, 0};
-        pack_keys(kernels_, task, keys, (unit - begins[s]) * kPackedKeys, dim, false,
-                  packed + i * unit_bytes);
-      }
-    };
-    device_.pool().parallel_for((last - first) * units, 4, std::ref(pack));
+    std::byte* packed = packed_.get((last - first) * units.bytes_of_head());
+    units.pack(device_.pool(), keys, first, last - first, task_of, packed, nullptr);
     const TaskList list =
         make_tasks(device_, [&](TaskList& tasks) { plan_segments(options, first, last, most_rows, tasks); });
     const auto body = [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const Task& task = list.tasks[i];
         SegmentTask segment = segment_task(task, q, keys, y, options.scale);
-        segment.packed = packed + ((task.head - first) * units + begins[task.sequence]) * unit_bytes;
+        segment.packed = packed + units.offset_of(units.first_of(task.head - first, task.sequence));
         run_segment(kernels_, segment);
       }
     };
@@ -481,37 +519,31 @@ void CpuOps::paged_in_tiles(const Tensor& q, const HostKvStore& store, int layer
                      sequences = batch.context_lens.numel();
   const auto* contexts = batch.context_lens.as<std::int32_t>();
   const auto* starts = batch.row_starts.as<std::int32_t>();
-  const auto begins = packed_units(
-      device_, sequences, [&](std::int64_t s) { return starts[s] == starts[s + 1] ? 0 : contexts[s]; });
-  const std::int64_t units = begins.back(), unit_bytes = kernels_.segment_packed_bytes(kPackedKeys, dim);
-  if (units == 0) return;
-  const std::int64_t together = std::clamp(kPackedBytes / (units * unit_bytes), std::int64_t{1}, heads);
+  const PackedUnits units(device_, kernels_, sequences, dim,
+                          [&](std::int64_t s) { return starts[s] == starts[s + 1] ? 0 : contexts[s]; });
+  if (units.of_head() == 0) return;
+  const std::int64_t together = units.heads_together(heads);
   const std::int64_t rows = tile_rows(q.size(0) * group * together, device_.threads(), kTiledRows);
   const PagedTiles tiles(kernels_, q, keys, y, scale);
   const Plan plan{batch, together, std::max<std::int64_t>(rows / group, 1)};
   const TaskList list = make_tasks(device_, [&](TaskList& tasks) {
     for (std::int64_t s = 0; s < sequences; ++s) plan.many(s, tasks);
   });
-  auto* bad = device_.scratch({together * units}, DType::u8).as<std::uint8_t>();
+  const auto task_of = [&](std::int64_t s, std::int64_t head) {
+    return Task{s, head, 0, 0, 0, contexts[s], 0, 1, 0};
+  };
+  auto* bad = device_.scratch({together * units.of_head()}, DType::u8).as<std::uint8_t>();
   for (std::int64_t first = 0; first < heads; first += together) {
     const std::int64_t count = std::min(together, heads - first);
-    std::byte* packed = packed_.get(count * units * unit_bytes);
-    const auto pack = [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t unit = i % units, s = owner_of(begins, unit);
-        const Task task{s, first + i / units, 0, 0, 0, contexts[s], 0, 1, 0};
-        bad[i] = pack_keys(kernels_, task, keys, (unit - begins[s]) * kPackedKeys, dim, true,
-                           packed + i * unit_bytes);
-      }
-    };
-    device_.pool().parallel_for(count * units, 4, std::ref(pack));
+    std::byte* packed = packed_.get(count * units.bytes_of_head());
+    units.pack(device_.pool(), keys, first, count, task_of, packed, bad);
     const auto body = [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         Task task = list.tasks[i];
         if (task.head >= count) continue;
-        const std::int64_t own = task.head * units + begins[task.sequence];
+        const std::int64_t own = units.first_of(task.head, task.sequence);
         task.head += first;
-        tiles.run(task, packed + own * unit_bytes, bad + own);
+        tiles.run(task, packed + units.offset_of(own), bad + own);
       }
     };
     device_.pool().parallel_for(list.count, 1, std::ref(body));
@@ -531,9 +563,7 @@ Tensor CpuOps::attention_paged(const Tensor& q, const KvStore& store, int layer,
   std::memset(at(y, used * heads * dim), 0, (q.size(0) - used) * heads * dim * size_of(q.dtype));
   const ArenaScope scope(device_);
   const bool few = batch.rows == RowClass::few;
-  const bool tiles = !few && q.dtype == DType::bf16 && group <= kTiledRows && kernels_.segment_packed_bytes &&
-                     kernels_.segment_packed_bytes(1, dim) > 0;
-  if (tiles) {
+  if (!few && q.dtype == DType::bf16 && group <= kTiledRows && has_tiles(kernels_, dim)) {
     paged_in_tiles(q, own, layer, batch, scale, y);
     return y;
   }

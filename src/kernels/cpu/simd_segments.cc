@@ -2,11 +2,10 @@
 #include "kernels/cpu/simd_carver.h"
 #include "kernels/cpu/simd_kernels.h"
 #include "kernels/cpu/simd_pairs.h"
+#include "kernels/cpu/simd_weights.h"
 
 // Attention over whole segments where bf16 is multiplied in pairs: softmax(q·kᵀ·scale)·v over blocks of keys,
-// weights rounded to bf16 as ref does. Scores are taken in base 2, relative to a whole number per row that
-// follows the largest score: a change of it moves exponents alone, so neither blocks nor changes show in the
-// rounded weights. Both products go through multiply_pairs.
+// weights rounded to bf16 as ref does (simd_weights.h). Both products go through multiply_pairs.
 namespace glmocr::cpu::GLMOCR_ISA {
 
 #ifdef __AVX512BF16__
@@ -15,9 +14,6 @@ namespace {
 // Keys packed at once: those of the tiles pay for loading and storing what was summed so far, those of the
 // vectors stay in the first-level cache.
 constexpr int64_t kBlockKeys = 128;
-// The largest score of a row may be so far above the row's number before that changes: weights then are up to
-// 2^8, which costs no digits.
-constexpr float kMostAbove = 8;
 
 // The width of q, keys and values as products want it.
 static_assert(kPairDepth == kPairColumns);
@@ -130,33 +126,20 @@ class Segment {
     F best = load(scores);
     for (int64_t i = kLanes; i < kBlockKeys; i += kLanes) best = max(best, load(scores + i));
     const F factor = set(factor_);
-    if (_mm512_cmp_ps_mask(_mm512_fmsub_ps(best, factor, set(memory_.centre[row])), set(kMostAbove),
-                           _CMP_GT_OQ)) {
-      move_centre(row, best);
-    }
+    if (is_far_above(best, factor, memory_.centre[row])) move_row(row, best);
     const F centre = set(memory_.centre[row]);
-    const Pairs ones = reinterpret_cast<Pairs>(_mm512_set1_epi16(0x3F80));
     F sum = load(memory_.sums + row * kLanes);
     Bf16* weights = memory_.weights + r * kBlockKeys;
     for (int64_t i = 0; i < kBlockKeys; i += kPairLanes) {
-      const F low = exp2_short(_mm512_fmsub_ps(load(scores + i), factor, centre));
-      const F high = exp2_short(_mm512_fmsub_ps(load(scores + i + kLanes), factor, centre));
-      const Pairs pairs = round_pairs(low, high);
-      store_pairs(weights + i, pairs);
-      sum = add_products(pairs, ones, sum);
+      store_pairs(weights + i, weigh_pair(load(scores + i), load(scores + i + kLanes), factor, centre, sum));
     }
     store(memory_.sums + row * kLanes, sum);
   }
 
-  // What was summed becomes relative to the next whole number above the largest score.
-  __attribute__((noinline)) void move_centre(int64_t row, F best) {
-    const float before = memory_.centre[row], largest = largest_of(best) * factor_;
-    const float centre = _mm512_cvtss_f32(_mm512_roundscale_ps(set(largest), _MM_FROUND_TO_POS_INF));
-    const F change = _mm512_scalef_ps(set(1), set(before - centre));
-    float *acc = memory_.acc + row * width_, *sums = memory_.sums + row * kLanes;
+  __attribute__((noinline)) void move_row(int64_t row, F best) {
+    const F change = move_centre(best, factor_, memory_.centre[row], memory_.sums + row * kLanes);
+    float* acc = memory_.acc + row * width_;
     for (int64_t d = 0; d < width_; d += kLanes) store(acc + d, load(acc + d) * change);
-    store(sums, load(sums) * change);
-    memory_.centre[row] = centre;
   }
 
   void store_results() const {

@@ -2,6 +2,7 @@
 #include "kernels/cpu/simd_carver.h"
 #include "kernels/cpu/simd_kernels.h"
 #include "kernels/cpu/simd_pairs.h"
+#include "kernels/cpu/simd_weights.h"
 
 // Attention in AMX tiles, for heads of 64 and 128: as simd_segments.cc, with the same roundings and orders. Keys and values
 // come packed, once for all rows of a head. Scores of the next rows and results of the ones before are multiplied between
@@ -14,7 +15,6 @@ namespace {
 constexpr int64_t kBlockKeys = 128;
 constexpr int64_t kTile = 16 * 16;        // sums of a tile
 constexpr int64_t kTileValues = 16 * 32;  // values of bf16 of a tile
-constexpr float kMostAbove = 8;           // as in simd_segments.cc
 
 // The state of a task. Values of bf16 stand as tiles of rows, [rows / 32][parts of 32][2 halves][16][32], sums as tiles of
 // results, [rows / 32][parts of 16][2 halves][16][16].
@@ -263,19 +263,11 @@ class TiledSegment {
     }
     const F best = max(max(max(v[0], v[1]), max(v[2], v[3])), max(max(v[4], v[5]), max(v[6], v[7])));
     const F factor = set(factor_);
-    if (_mm512_cmp_ps_mask(_mm512_fmsub_ps(best, factor, set(memory_.centre[row])), set(kMostAbove),
-                           _CMP_GT_OQ)) {
-      move_centre(row, best);
-    }
+    if (is_far_above(best, factor, memory_.centre[row])) move_row(row, best);
     const F centre = set(memory_.centre[row]);
-    const Pairs ones = reinterpret_cast<Pairs>(_mm512_set1_epi16(0x3F80));
     F sum = load(memory_.sums + row * kLanes);
     for (int64_t c = 0; c < kParts; c += 2) {
-      const F low = exp2_short(_mm512_fmsub_ps(v[c], factor, centre));
-      const F high = exp2_short(_mm512_fmsub_ps(v[c + 1], factor, centre));
-      const Pairs pairs = round_pairs(low, high);
-      store_pairs(weights + c * kTileValues, pairs);
-      sum = add_products(pairs, ones, sum);
+      store_pairs(weights + c * kTileValues, weigh_pair(v[c], v[c + 1], factor, centre, sum));
     }
     store(memory_.sums + row * kLanes, sum);
   }
@@ -285,15 +277,9 @@ class TiledSegment {
            row % kPairRows / 16 * kTile + row % 16 * 16;
   }
 
-  // What was summed becomes relative to the next whole number above the largest score.
-  __attribute__((noinline)) void move_centre(int64_t row, F best) {
-    const float before = memory_.centre[row], largest = largest_of(best) * factor_;
-    const float centre = _mm512_cvtss_f32(_mm512_roundscale_ps(set(largest), _MM_FROUND_TO_POS_INF));
-    const F change = _mm512_scalef_ps(set(1), set(before - centre));
+  __attribute__((noinline)) void move_row(int64_t row, F best) {
+    const F change = move_centre(best, factor_, memory_.centre[row], memory_.sums + row * kLanes);
     for (int64_t d = 0; d < kDim; d += kLanes) store(acc_of(row, d), load(acc_of(row, d)) * change);
-    float* sums = memory_.sums + row * kLanes;
-    store(sums, load(sums) * change);
-    memory_.centre[row] = centre;
   }
 
   void store_results() const {
