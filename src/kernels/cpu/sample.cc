@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
@@ -128,21 +127,14 @@ bool sample_finite(const KernelTable& kernels, std::span<float> logits, const Sa
   const Greedy best = greedy(kernels, logits.data(), Type::f32, std::ssize(logits));
   if (best.index < 0) return false;
   const double normalizer = best.largest + std::log(best.sum);
-  const auto logprob = [&](std::int32_t id) -> float { return logits[id] - normalizer; };
   const std::int32_t id =
       row.temperature > 0 ? draw(kernels, logits, row, best.largest) : static_cast<std::int32_t>(best.index);
-  tables.ids.as<std::int32_t>()[r] = id;
-  tables.logprobs.as<float>()[r] = logprob(id);
-  if (row.top_logprobs == 0) return true;
-  GLMOCR_CHECK(row.top_logprobs <= tables.top_ids.columns() &&
-               row.top_logprobs <= tables.top_logprobs.columns());
-  std::int32_t* top_ids = tables.top_ids.as<std::int32_t>() + r * tables.top_ids.row_stride();
-  float* top_logprobs = tables.top_logprobs.as<float>() + r * tables.top_logprobs.row_stride();
-  scratch.best.begin(logits);
-  for (const std::int32_t top : scratch.best.take(row.top_logprobs)) {
-    *top_ids++ = top;
-    *top_logprobs++ = logprob(top);
+  std::span<const std::int32_t> top;
+  if (row.top_logprobs > 0) {
+    scratch.best.begin(logits);
+    top = scratch.best.take(row.top_logprobs);
   }
+  put_sampled(tables, r, id, logits, normalizer, top);
   return true;
 }
 
@@ -156,17 +148,16 @@ void CpuOps::sample(const Tensor& logits, const SamplingTables& tables) {
   const auto sample = [&](std::int64_t r) {
     const SamplingRow row = sampling_row(tables, r);
     if (is_plain_greedy(row)) {
-      const std::int64_t count = row.vocab_limit > 0 ? std::min<std::int64_t>(row.vocab_limit, vocab) : vocab;
-      const Greedy best = greedy(kernels_, at(logits, r * stride), type, count);
-      tables.ids.as<std::int32_t>()[r] = best.index >= 0 ? static_cast<std::int32_t>(best.index) : kNotFinite;
-      tables.logprobs.as<float>()[r] =
-          best.index >= 0 ? -std::log(best.sum) : std::numeric_limits<float>::quiet_NaN();
+      const Greedy best = greedy(kernels_, at(logits, r * stride), type, usable_vocab(vocab, row));
+      if (best.index < 0) return put_failed(tables, r);
+      tables.ids.as<std::int32_t>()[r] = static_cast<std::int32_t>(best.index);
+      tables.logprobs.as<float>()[r] = -std::log(best.sum);
       return;
     }
     const std::span<float> copy = thread_logits(vocab);
     const auto fill = [&] { kernels_.convert(copy.data(), Type::f32, at(logits, r * stride), type, vocab); };
     fill();
-    const std::span<float> usable = usable_logits(copy, row);
+    const std::span<float> usable = copy.first(usable_vocab(vocab, row));
     penalize_row(usable, tables, r);
     if (sample_finite(kernels_, usable, tables, r)) return;
     // Not finite, or only since the penalty: rare, and told apart by the plain way.

@@ -87,12 +87,6 @@ std::int32_t draw(std::span<const float> logits, const SamplingRow& row) {
   return ids[kept - 1];
 }
 
-// Reports a row whose logits are not all finite.
-void put_failed(const SamplingTables& tables, std::int64_t r) {
-  tables.ids.as<std::int32_t>()[r] = kNotFinite;
-  tables.logprobs.as<float>()[r] = std::numeric_limits<float>::quiet_NaN();
-}
-
 using Words = std::array<std::int32_t, sizeof(SamplingRow) / 4>;
 
 std::int32_t* words_of(const SamplingTables& tables, std::int64_t r) {
@@ -129,8 +123,8 @@ void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std:
 
 std::span<float> thread_logits(std::int64_t vocab) { return grown(scratch.logits, vocab); }
 
-std::span<float> usable_logits(std::span<float> logits, const SamplingRow& row) {
-  return row.vocab_limit > 0 && row.vocab_limit < std::ssize(logits) ? logits.first(row.vocab_limit) : logits;
+std::int64_t usable_vocab(std::int64_t vocab, const SamplingRow& row) {
+  return row.vocab_limit > 0 ? std::min<std::int64_t>(row.vocab_limit, vocab) : vocab;
 }
 
 void penalize_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r) {
@@ -141,9 +135,30 @@ void penalize_row(std::span<float> logits, const SamplingTables& tables, std::in
   penalize(logits, penalty, seen + r * tables.seen.row_stride());
 }
 
+void put_failed(const SamplingTables& tables, std::int64_t r) {
+  tables.ids.as<std::int32_t>()[r] = kNotFinite;
+  tables.logprobs.as<float>()[r] = std::numeric_limits<float>::quiet_NaN();
+}
+
+void put_sampled(const SamplingTables& tables, std::int64_t r, std::int32_t id, std::span<const float> logits,
+                 double normalizer, std::span<const std::int32_t> best) {
+  const auto logprob = [&](std::int32_t of) -> float { return logits[of] - normalizer; };
+  tables.ids.as<std::int32_t>()[r] = id;
+  tables.logprobs.as<float>()[r] = logprob(id);
+  const std::int64_t asked = sampling_row(tables, r).top_logprobs;
+  if (asked <= 0) return;
+  GLMOCR_CHECK(asked <= tables.top_ids.columns() && asked <= tables.top_logprobs.columns());
+  std::int32_t* top_ids = tables.top_ids.as<std::int32_t>() + r * tables.top_ids.row_stride();
+  float* top_logprobs = tables.top_logprobs.as<float>() + r * tables.top_logprobs.row_stride();
+  for (const std::int32_t top : best) {
+    *top_ids++ = top;
+    *top_logprobs++ = logprob(top);
+  }
+}
+
 void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r) {
   const SamplingRow row = sampling_row(tables, r);
-  logits = usable_logits(logits, row);
+  logits = logits.first(usable_vocab(std::ssize(logits), row));
   if (!std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); })) {
     put_failed(tables, r);
     return;
@@ -151,21 +166,11 @@ void sample_row(std::span<float> logits, const SamplingTables& tables, std::int6
   penalize_row(logits, tables, r);
   const auto best = std::max_element(logits.begin(), logits.end());  // the lowest id among equals
   const double normalizer = log_sum_exp(logits, *best);
-  const auto logprob = [&](std::int32_t id) -> float { return logits[id] - normalizer; };
-  const std::int32_t greedy = best - logits.begin();
+  const auto greedy = static_cast<std::int32_t>(best - logits.begin());
   const std::int32_t id = row.temperature > 0 ? draw(logits, row) : greedy;
-  tables.ids.as<std::int32_t>()[r] = id;
-  tables.logprobs.as<float>()[r] = logprob(id);
-  if (row.top_logprobs > 0) {
-    GLMOCR_CHECK(row.top_logprobs <= tables.top_ids.columns() &&
-                 row.top_logprobs <= tables.top_logprobs.columns());
-    std::int32_t* top_ids = tables.top_ids.as<std::int32_t>() + r * tables.top_ids.row_stride();
-    float* top_logprobs = tables.top_logprobs.as<float>() + r * tables.top_logprobs.row_stride();
-    for (const std::int32_t top : best_ids(logits, row.top_logprobs)) {
-      *top_ids++ = top;
-      *top_logprobs++ = logprob(top);
-    }
-  }
+  std::span<const std::int32_t> top;
+  if (row.top_logprobs > 0) top = best_ids(logits, row.top_logprobs);
+  put_sampled(tables, r, id, logits, normalizer, top);
 }
 
 void advance_tables(const DecodeTables& tables, const SamplingTables& sampling) {

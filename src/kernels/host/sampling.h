@@ -25,11 +25,18 @@ std::span<float> thread_logits(std::int64_t vocab);
 // Ops::sample for row r of the tables; changes the logits. Plain: exponentials one by one, ids sorted.
 void sample_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r);
 
-// The logits that the row may choose from.
-std::span<float> usable_logits(std::span<float> logits, const SamplingRow& row);
+// How many of the first ids of a vocabulary the row may choose from.
+std::int64_t usable_vocab(std::int64_t vocab, const SamplingRow& row);
 
 // The row's repetition penalty for the ids whose bit is set in row r of the tables' `seen`.
 void penalize_row(std::span<float> logits, const SamplingTables& tables, std::int64_t r);
+
+// Reports a row whose logits are not all finite.
+void put_failed(const SamplingTables& tables, std::int64_t r);
+
+// Row r's id and, where they are asked for, its `best` ones, with their log-probabilities: logit − normalizer.
+void put_sampled(const SamplingTables& tables, std::int64_t r, std::int32_t id, std::span<const float> logits,
+                 double normalizer, std::span<const std::int32_t> best);
 
 // Ops::advance.
 void advance_tables(const DecodeTables& tables, const SamplingTables& sampling);
