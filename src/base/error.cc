@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/error.h"
 
+#include <new>
+
 namespace glmocr {
 
 std::string_view to_string(ErrorCode code) {
@@ -26,6 +28,20 @@ std::string_view to_string(ErrorCode code) {
 }
 
 void fail(ErrorCode code, const std::string& message) { throw Error(code, message); }
+
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::memory, "not enough memory");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, error.what());
+  } catch (...) {
+    return Error(ErrorCode::internal, "an exception that is no std::exception");
+  }
+}
 
 void detail::check_failed(const char* condition, const char* file, int line) {
   // Without the folder, which tells nothing outside the machine that built it.

@@ -31,6 +31,9 @@ std::string join(const Items& items, std::string_view separator) {
 
 [[noreturn]] void fail(ErrorCode code, const std::string& message);
 
+// The exception that is being handled, as an Error.
+Error current_error();
+
 namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }

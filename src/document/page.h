@@ -35,7 +35,4 @@ inline std::string display_name(const std::string& file) { return file == "-" ? 
 // "paper.pdf", or "paper.pdf: page 3".
 std::string display_name(const Page& page);
 
-// The exception that is being handled, as an Error.
-Error current_error();
-
 }  // namespace glmocr

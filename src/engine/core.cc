@@ -12,20 +12,6 @@ namespace glmocr::engine {
 
 using Clock = Sequence::Clock;
 
-namespace {
-
-std::string message_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& known) {
-    return known.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
-}
-
-}  // namespace
-
 std::int64_t memory_used(Device& device) {
   device.reserve_arena(0);
   return device.memory()->used();
@@ -92,7 +78,7 @@ bool Core::step() {
     }
   } catch (...) {
     // Without a lost device it is a bug in this code: callers must not wait forever.
-    device_is_lost() ? leave(std::current_exception()) : fail_step(std::current_exception());
+    device_is_lost() ? leave(current_error()) : fail_step(std::current_exception());
   }
   ++counters_.steps;
   remove_finished();
@@ -404,7 +390,7 @@ bool Core::device_is_lost() const {
 }
 
 // Gives all requests back to the queue. The last device fails them.
-void Core::leave(const std::exception_ptr& error) {
+void Core::leave(const Error& error) {
   lost_ = true;
   in_flight_.clear();
   batches_.clear();
@@ -413,7 +399,7 @@ void Core::leave(const std::exception_ptr& error) {
     cache_.pool().give_back(sequence->pages());
     sequence->leave_device();
   }
-  const Error lost(ErrorCode::device, cat(name_, " is lost: ", message_of(error)));
+  const Error lost(ErrorCode::device, cat(name_, " is lost: ", error.what()));
   log(LogLevel::warning, lost.what());
   sequences_ = queue_->leave(member_, std::exchange(sequences_, {}), std::make_exception_ptr(lost));
   for (const auto& sequence : sequences_) fail(*sequence, std::make_exception_ptr(lost));

@@ -83,7 +83,7 @@ class Core {
   void fail(Sequence& sequence, std::exception_ptr error);
   void fail_step(const std::exception_ptr& error);
   bool device_is_lost() const;
-  void leave(const std::exception_ptr& error);
+  void leave(const Error& error);
   void report_load();
   void publish_stats();
 
