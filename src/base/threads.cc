@@ -5,10 +5,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,24 +24,27 @@
 namespace glmocr {
 namespace {
 
-// The CPUs that the cgroup allows, rounded up; 0 where there is no limit. Version 2 has one file, with "max
-// 100000" or "200000 100000"; version 1 has two.
-int cgroup_cpu_limit() {
-  const auto to_threads = [](double quota, double period) -> int {
-    return quota > 0 && period > 0 ? (quota + period - 1) / period : 0;
-  };
-  if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file) {
-    std::string quota;
-    double period = 0;
-    if (file >> quota >> period && quota != "max")
-      return to_threads(std::strtod(quota.c_str(), nullptr), period);
-    return 0;
-  }
-  std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double quota = 0, period = 0;
-  return quota_file >> quota && period_file >> period ? to_threads(quota, period) : 0;
+namespace fs = std::filesystem;
+
+// Quota over period, rounded up to whole CPUs; 0: no limit.
+int whole_cpus(double quota, double period) {
+  return quota > 0 && period > 0 ? static_cast<int>(std::ceil(quota / period)) : 0;
 }
+
+// The limit of one group, 0 where it has none. Version 2 has one file, with "max 100000" or "200000 100000"; version 1
+// has two.
+int limit_of_group(const fs::path& group) {
+  double quota = 0, period = 0;
+  if (std::ifstream file(group / "cpu.max"); file) {
+    std::string text;
+    return file >> text >> period && text != "max" ? whole_cpus(std::strtod(text.c_str(), nullptr), period)
+                                                   : 0;
+  }
+  std::ifstream quota_file(group / "cpu.cfs_quota_us"), period_file(group / "cpu.cfs_period_us");
+  return quota_file >> quota && period_file >> period ? whole_cpus(quota, period) : 0;
+}
+
+int smaller_limit(int a, int b) { return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b); }
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -52,11 +60,31 @@ thread_local bool inside_loop = false;  // this thread runs the body of a pool's
 
 }  // namespace
 
+int cgroup_cpu_limit(const std::string& groups, const fs::path& root) {
+  int limit = smaller_limit(limit_of_group(root), limit_of_group(root / "cpu"));
+  std::istringstream lines(groups);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = cat(",", line.substr(first + 1, second - first - 1), ",");
+    const bool version2 = controllers == ",,";
+    if (!version2 && controllers.find(",cpu,") == std::string::npos) continue;
+    fs::path group = fs::path(line.substr(second + 1)).relative_path();
+    for (; !group.empty(); group = group.parent_path()) {  // a group has what those above it leave
+      limit = smaller_limit(limit, limit_of_group((version2 ? root : root / "cpu") / group));
+    }
+  }
+  return limit;
+}
+
 int default_thread_count() {
   int threads = std::thread::hardware_concurrency();
   cpu_set_t mask;
   if (::sched_getaffinity(0, sizeof mask, &mask) == 0) threads = CPU_COUNT(&mask);
-  if (const int limit = cgroup_cpu_limit(); limit > 0) threads = std::min(threads, limit);
+  std::ifstream file("/proc/self/cgroup");
+  const std::string groups((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const int limit = cgroup_cpu_limit(groups, "/sys/fs/cgroup");
+  if (limit > 0) threads = std::min(threads, limit);
   return std::max(threads, 1);
 }
 

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace glmocr {
 
 // The number of threads this process may use: the affinity mask, capped by the cgroup's CPU quota (rounded
 // up).
 int default_thread_count();
+
+// The CPUs that the quotas of this process's cgroups and of all groups above them allow, rounded up; 0: no limit.
+// `groups`: the content of /proc/self/cgroup; `root`: where cgroups are mounted.
+int cgroup_cpu_limit(const std::string& groups, const std::filesystem::path& root);
 
 // A fixed set of workers for data-parallel loops. The calling thread takes part, so a pool of one has no
 // workers. Any thread may call parallel_for: the pool runs one loop at a time, others wait for it. A loop

@@ -7,14 +7,18 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "glmocr/error.h"
+#include "support/temporary_folder.h"
 
 namespace glmocr {
 namespace {
@@ -207,6 +211,33 @@ TEST(ThreadPoolDeathTest, AFailureToStartThreadsIsAnErrorAndDoesNotHang) {
   };
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(start(), testing::ExitedWithCode(17), "");
+}
+
+// A tree of groups, as systemd and Slurm make them: the quota stands in the group itself or above it.
+TEST(ThreadCount, QuotasOfTheGroupAndOfThoseAboveItCount) {
+  const TemporaryFolder root;
+  const auto write = [&](const std::string& group, const std::string& name, const std::string& content) {
+    std::filesystem::create_directories(root.path() / group);
+    std::ofstream(root.path() / group / name) << content << "\n";
+  };
+  write("system.slice/job.service/inner", "cpu.max", "max 100000");
+  write("system.slice/job.service", "cpu.max", "150000 100000");
+  write("system.slice", "cpu.max", "800000 100000");
+  EXPECT_EQ(cgroup_cpu_limit("0::/system.slice/job.service/inner\n", root.path()), 2);
+  EXPECT_EQ(cgroup_cpu_limit("0::/system.slice\n", root.path()), 8);
+  EXPECT_EQ(cgroup_cpu_limit("0::/elsewhere\n", root.path()), 0);
+  EXPECT_EQ(cgroup_cpu_limit("", root.path()), 0);
+
+  write("cpu/slurm/job", "cpu.cfs_quota_us", "-1");
+  write("cpu/slurm/job", "cpu.cfs_period_us", "100000");
+  write("cpu/slurm", "cpu.cfs_quota_us", "50000");
+  write("cpu/slurm", "cpu.cfs_period_us", "100000");
+  EXPECT_EQ(cgroup_cpu_limit("5:memory:/slurm\n4:cpu,cpuacct:/slurm/job\n0::/\n", root.path()), 1);
+  EXPECT_EQ(cgroup_cpu_limit("4:cpuset:/slurm/job\nnonsense\n", root.path()), 0);
+
+  write("", "cpu.max", "300000 100000");  // of a container, which sees its own group as the root
+  EXPECT_EQ(cgroup_cpu_limit("0::/docker/0123\n", root.path()), 3);
+  EXPECT_EQ(cgroup_cpu_limit("", root.path()), 3);
 }
 
 TEST(ThreadPool, DefaultCountIsPositiveAndWithinTheMachine) {
