@@ -30,7 +30,7 @@ class GLMOCR_API LayoutModel {
 
   // The regions of each page in reading order: label, score, box, polygon and task are set. They are what the
   // network's own post-processing gives: boxes may overlap, may have several labels, and may reach beyond the page by
-  // a little. Throws Error{input} for a picture without pixels, Error{memory}, Error{model} where a result is not
+  // a little. Throws Error{input} for a picture without pixels or with others than its size says, Error{memory}, Error{model} where a result is not
   // finite.
   std::vector<std::vector<Region>> detect(std::span<const Image> pages, const LayoutOptions& options = {},
                                           const TensorSink& sink = {}) const;

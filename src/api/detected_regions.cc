@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
+#include "base/check_pixels.h"
 #include "glmocr/document.h"
 #include "regions/filter.h"
 #include "regions/labelled_blocks.h"
@@ -49,7 +50,8 @@ std::vector<Region> filtered(const std::vector<Region>& found, const Image& page
 
 RegionFinder labelled_regions(LayoutModel model, const LayoutOptions& options) {
   return [model = std::move(model), options](const Image& page) {
-    return labelled_blocks(split_page(page), filtered(detect(model, page, options), page, options, false));
+    const std::vector<Region> found = detect(model, page, options);  // checks the page
+    return labelled_blocks(split_page(page), filtered(found, page, options, false));
   };
 }
 
@@ -61,6 +63,7 @@ RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options, b
 
 std::vector<Region> detected_regions(const Image& page, const std::vector<Region>& found,
                                      const LayoutOptions& options, bool compat) {
+  check_pixels(page, "page");
   std::vector<Region> regions = filtered(found, page, options, compat);
   if (compat) return regions;
   return uncovered_text(page, columns_from_above(std::move(regions), page.width));

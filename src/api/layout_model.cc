@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/default_path.h"
+#include "base/check_pixels.h"
 #include "base/error.h"
 #include "base/memory_budget.h"
 #include "engine/step_runner.h"
@@ -69,9 +70,7 @@ std::vector<std::vector<Region>> LayoutModel::detect(std::span<const Image> page
   if (!(options.threshold >= 0 && options.threshold <= 1)) {
     fail(ErrorCode::usage, cat("threshold is ", options.threshold, ", expected 0 to 1"));
   }
-  for (const Image& page : pages) {
-    if (page.width < 1 || page.height < 1) fail(ErrorCode::input, "a page without pixels");
-  }
+  for (std::size_t i = 0; i < pages.size(); ++i) check_pixels(pages[i], cat("page ", i + 1));
   const std::lock_guard lock(state_->mutex);
   std::vector<std::vector<Region>> regions;
   const std::size_t at_once = options.pages_at_once;

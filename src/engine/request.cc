@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/check_pixels.h"
 #include "base/error.h"
 
 namespace glmocr::engine {
@@ -42,14 +43,8 @@ std::vector<PreprocessedImage> preprocess_all(std::span<const Image> images, con
                                               SmallPrint small_print) {
   std::vector<PreprocessedImage> ready;
   for (std::int64_t i = 0; i < std::ssize(images); ++i) {
-    const Image& image = images[i];
-    const std::int64_t pixels = std::int64_t{std::max(image.width, 0)} * std::max(image.height, 0);
-    const std::int64_t bytes = std::ssize(image.rgb);
-    if (pixels == 0 || bytes % 3 != 0 || bytes / 3 != pixels) {
-      fail(ErrorCode::input, cat("picture ", i + 1, ": ", image.width, "x", image.height, " with ", bytes,
-                                 " bytes of pixels, expected 3 per pixel and at least one pixel"));
-    }
-    ready.push_back(preprocess(image, config, small_print));
+    check_pixels(images[i], cat("picture ", i + 1));
+    ready.push_back(preprocess(images[i], config, small_print));
   }
   return ready;
 }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "glmocr/document.h"
 #include "glmocr/layout.h"
 #include "support/expect_error.h"
 
@@ -26,10 +27,21 @@ TEST(LayoutModel, NoPagesGiveNoRegions) {
 TEST(LayoutModel, RefusesWhatCannotBe) {
   const LayoutModel model = LayoutModel::load(kSmall);
   const Image page = white(10, 10), empty;
-  expect_error(ErrorCode::input, {"without pixels"}, [&] { model.detect({&empty, 1}); });
+  expect_error(ErrorCode::input, {"page 1: 0x0"}, [&] { model.detect({&empty, 1}); });
   expect_error(ErrorCode::usage, {"threshold"}, [&] { model.detect({&page, 1}, {.threshold = 2}); });
   expect_error(ErrorCode::usage, {"pages_at_once"}, [&] { model.detect({&page, 1}, {.pages_at_once = 0}); });
   expect_error(ErrorCode::model, {"nowhere"}, [] { LayoutModel::load("/nowhere"); });
+}
+
+// The callers of a library fill pictures themselves.
+TEST(LayoutModel, RefusesPagesWithOtherPixelsThanTheirSizeSays) {
+  const LayoutModel model = LayoutModel::load(kSmall);
+  for (const std::size_t bytes : {0, 3, 299, 303, 900}) {
+    const std::vector<Image> pages{white(10, 10), {10, 10, std::vector<std::uint8_t>(bytes)}};
+    expect_error(ErrorCode::input, {"page 2", "10x10", std::to_string(bytes)}, [&] { model.detect(pages); });
+    expect_error(ErrorCode::input, {"10x10"}, [&] { labelled_regions(model)(pages[1]); });
+    expect_error(ErrorCode::input, {"10x10"}, [&] { detected_regions(model)(pages[1]); });
+  }
 }
 
 TEST(LayoutModel, OnePixelIsAPage) {
