@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfig = "config.json";
+constexpr const char* kIndex = "model.safetensors.index.json";
 
 // A tensor of the new file: one of the old snapshot, as it is, in eight bits, or the scales of one.
 struct Output {
@@ -153,11 +154,14 @@ void copy_mapped(const fs::path& from, const fs::path& to) {
 
 // All files but those with weights; config.json comes last, so that a folder with one is complete.
 void copy_others(const fs::path& from, const fs::path& to) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && name != kConfig && !has_weights(name))
-      copy_mapped(entry.path(), to / name);
+  std::error_code error;
+  for (fs::directory_iterator entry(from, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;  // of a link to itself, for example
+    if (entry->is_regular_file(ignored) && name != kConfig && !has_weights(name))
+      copy_mapped(entry->path(), to / name);
   }
+  if (error) fail(ErrorCode::model, cat(from.string(), ": cannot be listed: ", error.message()));
 }
 
 }  // namespace
@@ -165,9 +169,11 @@ void copy_others(const fs::path& from, const fs::path& to) {
 QuantizedSnapshot quantize_files(const fs::path& from, const fs::path& to,
                                  const std::function<bool()>& cancelled) {
   const GlmOcrConfig config = load_config(from);
-  std::error_code ignored;
-  if (fs::exists(to / kConfig, ignored)) {
-    fail(ErrorCode::usage, cat(to.string(), ": holds a ", kConfig, " already"));
+  for (const char* name : {kConfig, kIndex}) {  // another snapshot's; with its index, this one would not load
+    std::error_code ignored;
+    if (fs::exists(to / name, ignored)) {
+      fail(ErrorCode::usage, cat(to.string(), ": holds a ", name, " already"));
+    }
   }
   const SafetensorsFiles files = SafetensorsFiles::open(from);
   const std::vector<Output> outputs = outputs_of(files, mtp_prefix(config.text.num_hidden_layers));

@@ -78,6 +78,28 @@ TEST(QuantizeSnapshot, RefusesValuesThatAreNotFinite) {
   expect_refused(damaged.path(), {"lm_head.weight: row 0 holds a value that is not finite"});
 }
 
+// With the index of other files, what was written could not be loaded.
+TEST(QuantizeSnapshot, RefusesAFolderThatHoldsPartsOfAnother) {
+  for (const char* name : {"config.json", "model.safetensors.index.json"}) {
+    const TemporaryFolder folder;
+    folder.write(name, "{}");
+    expect_error(ErrorCode::usage, {name, "already"},
+                 [&] { quantize_snapshot(kNarrow.string(), folder.path().string()); });
+    EXPECT_EQ(folder.names().size(), 1u);
+  }
+}
+
+TEST(QuantizeSnapshot, LeavesOutWhatIsNoFile) {
+  const ChangedSnapshot odd([](std::string&) {});
+  fs::create_symlink("loop", fs::path(odd.path()) / "loop");
+  fs::create_symlink("nowhere", fs::path(odd.path()) / "dangling");
+  fs::create_directory(fs::path(odd.path()) / "folder");
+  const TemporaryFolder folder;
+  quantize_snapshot(odd.path(), folder.path().string());
+  EXPECT_EQ(Model::load(folder.path().string()).info().path, folder.path().string());
+  for (const char* name : {"loop", "dangling", "folder"}) EXPECT_FALSE(fs::exists(folder / name)) << name;
+}
+
 TEST(QuantizeSnapshot, LeavesNoFileWhereItIsCancelled) {
   const TemporaryFolder folder;
   int asked = 0;
