@@ -282,6 +282,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
     finish_parse(parse, parse_inputs);
     arguments.command = std::move(parse);
   } else if (name == "layout") {
+    add_listed_files(layout.files, {});  // no list, but its checks
     arguments.command = std::move(layout);
   } else if (name == "bench") {
     finish_bench(bench, bench_inputs);

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <set>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -99,23 +98,6 @@ std::unique_ptr<Output> make_output(OutputFormat format, bool several, Sink sink
   return std::make_unique<JsonLinesOutput>(std::move(sink));
 }
 
-// Replaces a file as a whole, through a link where the path is one. A device or a pipe (/dev/null,
-// /dev/stderr) is written to, not replaced.
-void write_output_file(const fs::path& path, const std::string& content) {
-  std::error_code error;
-  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
-    std::ofstream file(path, std::ios::binary);
-    file << content << std::flush;
-    if (!file) throw OutputError(cat(path.string(), ": cannot be written"));
-    return;
-  }
-  try {
-    write_file_atomically(fs::is_symlink(path, error) ? fs::weakly_canonical(path) : path, content);
-  } catch (const std::exception& failure) {
-    throw OutputError(failure.what());
-  }
-}
-
 // Everything into one file, which is written at the end.
 class FileOutput : public Output {
  public:
@@ -198,27 +180,15 @@ class FolderOutput : public Output {
 
   std::string file_name(const std::string& file) {
     const std::string base = file == "-" ? "stdin" : fs::path(file).filename().string();
-    std::string name = cat(base, ".", format_name(format_));
-    for (int copy = 2; !taken_.insert(name).second; ++copy)
-      name = cat(base, ".", copy, ".", format_name(format_));
-    if (name != cat(base, ".", format_name(format_))) {
-      console_.warning(cat(file, ": written as ", name, ": another input has the same name"));
-    }
-    return name;
+    return names_.take(file, base, cat(".", format_name(format_)));
   }
 
   fs::path folder_;
   OutputFormat format_;
   Console& console_;
-  std::set<std::string> taken_;
+  OutputNameList names_{console_};
   std::unique_ptr<Input> input_;  // nullptr between inputs
 };
-
-// Whether the path is a folder that exists, or ends like one.
-bool means_folder(const std::string& path) {
-  std::error_code error;
-  return path.ends_with('/') || fs::is_directory(path, error);
-}
 
 void check_folder(const fs::path& folder, const std::string& output) {
   std::error_code error;
@@ -230,36 +200,72 @@ void check_folder(const fs::path& folder, const std::string& output) {
   }
 }
 
-std::unique_ptr<Output> open_folder(const ReadArguments& arguments, Console& console) {
-  const fs::path folder = arguments.output;
+}  // namespace
+
+void write_output_file(const fs::path& path, std::string_view content) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    fail(ErrorCode::usage, cat("--output ", arguments.output, ": cannot be created: ", error.message()));
-  check_folder(folder, arguments.output);
-  return std::make_unique<FolderOutput>(folder, arguments.format, console);
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+    std::ofstream file(path, std::ios::binary);
+    file << content << std::flush;
+    if (!file) throw OutputError(cat(path.string(), ": cannot be written"));
+    return;
+  }
+  try {
+    write_file_atomically(fs::is_symlink(path, error) ? fs::weakly_canonical(path) : path, content);
+  } catch (const std::exception& failure) {
+    throw OutputError(failure.what());
+  }
 }
 
-std::unique_ptr<Output> open_file(const ReadArguments& arguments) {
-  const fs::path path = arguments.output;
-  for (const std::string& file : arguments.files) {
+bool means_standard_output(const std::string& output) {
+  return output.empty() || output == "-" || output == "/dev/stdout" || output == "/dev/fd/1" ||
+         output == "/proc/self/fd/1";
+}
+
+bool means_folder(const std::string& path) {
+  std::error_code error;
+  return path.ends_with('/') || fs::is_directory(path, error);
+}
+
+void prepare_output_folder(const std::string& output) {
+  std::error_code error;
+  fs::create_directories(output, error);
+  if (error) fail(ErrorCode::usage, cat("--output ", output, ": cannot be created: ", error.message()));
+  check_folder(output, output);
+}
+
+void check_output_file(const std::string& output, const std::vector<std::string>& inputs) {
+  const fs::path path = output;
+  for (const std::string& file : inputs) {
     std::error_code error;
     if (file != "-" && fs::is_regular_file(path, error) && fs::equivalent(file, path, error)) {
-      fail(ErrorCode::usage, cat("--output ", arguments.output, ": this is one of the pictures to read"));
+      fail(ErrorCode::usage, cat("--output ", output, ": this is one of the pictures to read"));
     }
   }
   std::error_code error;
   if (!fs::exists(path, error) || fs::is_regular_file(path, error)) {
-    check_folder(path.has_parent_path() ? path.parent_path() : ".", arguments.output);
+    check_folder(path.has_parent_path() ? path.parent_path() : ".", output);
   }
-  return std::make_unique<FileOutput>(path, arguments.format, arguments.files.size() > 1);
 }
 
-}  // namespace
+std::string OutputNameList::take(const std::string& input, const std::string& base,
+                                 const std::string& extension) {
+  std::string name = base + extension;
+  for (int copy = 2; !taken_.insert(name).second; ++copy) name = cat(base, ".", copy, extension);
+  if (name != base + extension) {
+    console_.warning(cat(input, ": written as ", name, ": another input has the same name"));
+  }
+  return name;
+}
+
+std::string about(const Page& page, const std::string& message) {
+  const bool named = message.starts_with(display_name(page.file) + ": ");
+  return named ? message : cat(display_name(page), ": ", message);
+}
 
 std::unique_ptr<Output> open_output(const ReadArguments& arguments, Console& console) {
   const std::string& output = arguments.output;
-  if (output.empty() || output == "-") {
+  if (means_standard_output(output)) {
     // On a terminal the text must not overwrite the status line.
     const Sink sink = [&console](std::string_view piece) {
       console.clear_status();
@@ -267,7 +273,12 @@ std::unique_ptr<Output> open_output(const ReadArguments& arguments, Console& con
     };
     return make_output(arguments.format, arguments.files.size() > 1, sink);
   }
-  return means_folder(output) ? open_folder(arguments, console) : open_file(arguments);
+  if (means_folder(output)) {
+    prepare_output_folder(output);
+    return std::make_unique<FolderOutput>(output, arguments.format, console);
+  }
+  check_output_file(output, arguments.files);
+  return std::make_unique<FileOutput>(output, arguments.format, arguments.files.size() > 1);
 }
 
 }  // namespace glmocr::cli

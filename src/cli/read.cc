@@ -38,12 +38,6 @@ PageQueueOptions queue_options(const ReadArguments& arguments, const LoadingEngi
   return options;
 }
 
-// "NAME: MESSAGE" or "NAME: page N: MESSAGE", where the message does not begin with the name already.
-std::string about(const Page& page, const std::string& message) {
-  const bool named = message.starts_with(display_name(page.file) + ": ");
-  return named ? message : cat(display_name(page), ": ", message);
-}
-
 // Why a text may be incomplete; "" where it is complete.
 std::string doubt(const Page& page, const ReadArguments& arguments) {
   switch (page.result.finish_reason) {

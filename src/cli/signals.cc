@@ -129,7 +129,9 @@ std::string lost_file_message(const std::string& file) { return file + kLost; }
 InterruptWatcher::InterruptWatcher(std::function<void()> on_interrupt,
                                    std::function<void(const std::string& file)> on_lost_file)
     : on_interrupt_(std::move(on_interrupt)), on_lost_file_(std::move(on_lost_file)) {
-  GLMOCR_CHECK(::pipe2(wake_pipe, O_CLOEXEC) == 0);
+  if (::pipe2(wake_pipe, O_CLOEXEC) != 0) {
+    fail(ErrorCode::device, cat("no pipe can be made to wait for signals: ", std::strerror(errno)));
+  }
   thread_ = std::thread([this] { watch(); });
   watching = true;
   for (const int signal : kSignals) install(signal, on_signal);

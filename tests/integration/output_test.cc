@@ -67,6 +67,23 @@ TEST(Outputs, AFileThatExistsKeepsItsMode) {
   EXPECT_NE(read_all(folder / "private.txt"), "old");
 }
 
+// A shell writes the lines before and after into the same file.
+TEST(Outputs, TheFileBehindStandardOutputIsNotReplaced) {
+  const TemporaryFolder folder;
+  for (const char* command : {"read", "layout"}) {
+    write_all(folder / "log", "");
+    struct stat before {
+    }, after{};
+    ASSERT_EQ(::stat((folder / "log").c_str(), &before), 0);
+    ProcessOptions options;
+    options.output_file = folder / "log";
+    EXPECT_EQ(run({command, "-o", "/dev/stdout", kWord}, options).exit_code, 0) << command;
+    ASSERT_EQ(::stat((folder / "log").c_str(), &after), 0);
+    EXPECT_EQ(before.st_ino, after.st_ino) << command;
+    EXPECT_GT(after.st_size, 0) << command;
+  }
+}
+
 TEST(Outputs, NonBlockingStandardOutputIsWaitedFor) {
   ProcessOptions options;
   options.nonblocking_output = true;
