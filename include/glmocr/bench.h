@@ -54,9 +54,8 @@ struct BenchCase {
   double rate = 0;             // patches, tokens of prompts or tokens decoded per second, by the median
   double operations = 0;       // of products and attention
   double bytes = 0;            // of weights, keys and values that are read at least
-  double share_of_arithmetic =
-      0;                       // the time that the operations take at the peaks, over `seconds`; 0: not known
-  double share_of_memory = 0;  // the same for reading the bytes
+  // The time that the operations, and reading the bytes, would take at the peaks, over `seconds`. 0: not known.
+  double share_of_arithmetic = 0, share_of_memory = 0;
 };
 
 struct BenchReport {
@@ -68,8 +67,8 @@ struct BenchReport {
 };
 
 // Measures vision, prefill and decoding apart from each other on a device. `report` is called before the first case,
-// with none in it, and after each. Throws Error{usage} for sizes out of range and for processor time of a device that is
-// not a CPU, and what Model::load throws.
+// with none in it, and after each. Throws Error{usage} for sizes out of range, for several devices and for processor time
+// of a device that is not a CPU, and what Model::load throws.
 GLMOCR_API BenchReport bench(const BenchOptions& options,
                              const std::function<void(const BenchReport&)>& report = {});
 

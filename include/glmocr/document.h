@@ -25,7 +25,7 @@ GLMOCR_API RegionFinder classical_regions();
 // The page as one region of text.
 GLMOCR_API RegionFinder whole_page_region();
 
-// What a detector finds, without doubles, and the text that it leaves uncovered. `compat`: as the official SDK, with its
+// What a detector finds, without duplicates, and the text that it leaves uncovered. `compat`: as the official SDK, with its
 // losses (docs/formats.md).
 GLMOCR_API RegionFinder detected_regions(LayoutModel model, const LayoutOptions& options = {},
                                          bool compat = false);
@@ -58,8 +58,8 @@ struct DocumentReaderOptions {
   bool read_all = false;
   // Of each region that is read. `task` is the region's; `prompt` and `on_token` are not used.
   ReadOptions read;
-  // Cuts a region into several pictures where that is read better, and reads again, row by row, what is doubtful: where the model
-  // was unsure, repeated itself, or wrote another number of lines than there are. Not with compat_crops.
+  // Cuts a region into several pictures where that is read better, and reads again, row by row, what is doubtful: where
+  // the model was unsure, repeated itself, or wrote another number of lines than there are. Not with compat_crops.
   bool second_look = true;
   bool compat_crops = false;  // cut regions to the pixels that the official SDK cuts, without a margin
   bool keep_images = false;   // fill ReadPage::image

@@ -11,10 +11,10 @@ namespace glmocr {
 // What went wrong, as the caller sees it. Each code has an exit code of the program.
 enum class ErrorCode {
   usage,      // an invalid call, option or command line
-  input,      // a picture, prompt or schema that cannot be read
-  model,      // a snapshot that cannot be used: config, tokenizer, index, tensors
+  input,      // a picture, prompt or schema that cannot be read, an output that cannot be written
+  model,      // a snapshot that cannot be used, or whose results are not finite
   memory,     // a request or model that does not fit the memory it may use
-  device,     // a device that does not exist or cannot be opened
+  device,     // a device that does not exist, cannot be opened or is lost; a thread that cannot be started
   busy,       // too much is waiting already: try again later
   cancelled,  // stopped by the caller
   internal,   // a bug in this library

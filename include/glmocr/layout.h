@@ -14,24 +14,27 @@
 namespace glmocr {
 
 struct LayoutOptions {
-  // Regions with a lower score are left out. It is the threshold of the masks too, and so changes the polygons.
+  // 0 … 1. Regions with a lower score are left out. It is the threshold of the masks too, and so changes the polygons.
   float threshold = 0.3f;
-  int pages_at_once =
-      1;  // pages in one pass of the network; more take more memory and are seldom faster on a CPU
+  // Pages in one pass of the network. More take more memory and are seldom faster on a CPU.
+  int pages_at_once = 1;
 };
 
 // A loaded layout detector (PP-DocLayoutV3). Cheap to copy: copies share it. Its functions may be called from any
 // thread; one call at a time uses the device.
 class GLMOCR_API LayoutModel {
  public:
-  // `path` as for Model::load. ComputeType::automatic is fp32, because boxes start at the edges of masks; on a card its
-  // products have sixteen bits, which finds the same regions. Throws Error{model} naming file, key or tensor, Error{device}, Error{memory}.
+  // `path` as for Model::load. `options`: one device, not a list; the quantization does not matter.
+  // ComputeType::automatic is fp32, because boxes start at the edges of masks; on a card products then count sixteen
+  // bits of their operands, which finds the same regions. Throws Error{model} naming file, key or tensor, Error{device},
+  // Error{memory}, and Error{usage} for options out of range.
   static LayoutModel load(const std::string& path, const LoadOptions& options = {});
 
   // The regions of each page in reading order: label, score, box, polygon and task are set. They are what the
   // network's own post-processing gives: boxes may overlap, may have several labels, and may reach beyond the page by
-  // a little. Throws Error{input} for a picture without pixels or with others than its size says, Error{memory}, Error{model} where a result is not
-  // finite.
+  // a little. `sink` gets the network's tensors, of all pages of a pass together (docs/architecture.md, Layout). Throws
+  // Error{usage} for options out of range, Error{input} for a picture without pixels or with others than its size says,
+  // Error{memory}, Error{model} where a result is not finite.
   std::vector<std::vector<Region>> detect(std::span<const Image> pages, const LayoutOptions& options = {},
                                           const TensorSink& sink = {}) const;
 

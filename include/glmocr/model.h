@@ -20,8 +20,9 @@ namespace glmocr {
 enum class ComputeType { automatic, fp32, bf16 };
 
 struct LoadOptions {
-  // One of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first. Several of one kind, as in "cuda:0,cuda:1":
-  // each gets the whole model, an Engine shares its requests out to all, and everything else uses the first.
+  // One of devices(), "cuda:0", "cpu", "cpu:avx2", "ref", …; "auto": the first. For a Model also several of one kind, as
+  // in "cuda:0,cuda:1": each gets the whole model, an Engine shares its requests out to all, and the functions of Model
+  // use the first. LayoutModel, bench and selftest take one.
   std::string device = "cpu";
   ComputeType dtype = ComputeType::automatic;
   // int8: weights of products become eight bits when they are loaded; a snapshot may hold them so already.
@@ -33,7 +34,8 @@ struct LoadOptions {
   std::int64_t memory_limit = 0;
 };
 
-// Receives an intermediate tensor of a forward pass, as fp32, under its name in docs/model.md.
+// Receives an intermediate tensor of a forward pass, as fp32, under its name in docs/model.md (of a layout model: in
+// docs/architecture.md).
 using TensorSink = std::function<void(const std::string& name, std::span<const std::int64_t> shape,
                                       std::span<const float> values)>;
 
@@ -68,8 +70,9 @@ struct MemoryPlan {
 
 // What `glm-ocr info` shows.
 struct ModelInfo {
-  std::string path, device, isa,
-      dtype;                         // several devices: "cuda:0,cuda:1", and the rest is that of the first
+  std::string path;
+  // Of several devices: "cuda:0,cuda:1", and isa and dtype of the first.
+  std::string device, isa, dtype;
   std::vector<std::string> devices;  // their names
   int threads = 0;
   std::vector<std::pair<std::string, std::string>> config;  // name and value, in order
@@ -89,7 +92,7 @@ class GLMOCR_API Model {
  public:
   // `path`: a snapshot folder, or a hub name such as "zai-org/GLM-OCR", which is looked up in the local
   // Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws Error{model} naming file,
-  // key or tensor, or Error{device}, Error{memory}.
+  // key or tensor, Error{device}, Error{memory}, and Error{usage} for options out of range.
   static Model load(const std::string& path, const LoadOptions& options = {});
 
   // One deterministic pass over the prompt, without decoding: the pictures first, then `text`, in the chat
@@ -100,6 +103,8 @@ class GLMOCR_API Model {
   // The ids of a text. Control tokens written in it are plain text unless `match_added_tokens`. Throws
   // Error{input} where the text is not UTF-8.
   std::vector<TokenId> tokenize(const std::string& text, bool match_added_tokens = false) const;
+  // The text of these ids: always UTF-8, with U+FFFD for what is none. Ids without a token are left out, and with
+  // `skip_special` so are control tokens.
   std::string detokenize(std::span<const TokenId> ids, bool skip_special = true) const;
   std::string token_text(TokenId id) const;  // as the vocabulary spells it; "" for an id without a token
 

@@ -60,9 +60,9 @@ GLMOCR_API std::optional<RegionLabel> region_label(std::string_view name);
 
 // What is done with a region.
 enum class RegionTask : std::uint8_t {
-  text,     // read with the prompt of that task
-  table,    //
-  formula,  //
+  text,  // this and the next two: read with the prompt of that task
+  table,
+  formula,
   picture,  // kept as a picture, not read
   none,     // dropped by the official SDK
 };

@@ -18,7 +18,7 @@ struct SelftestCheck {
 // Checks a device: every operation against its definition (the device "ref") over a table of shapes and
 // types, then one forward pass of the model at `model_path` over a drawn picture against the same pass on
 // "ref" in fp32. `report` is called after each check. Returns whether all passed. Throws what Model::load
-// throws.
+// throws, and Error{usage} for several devices.
 GLMOCR_API bool selftest(const std::string& model_path, const LoadOptions& options,
                          const std::function<void(const SelftestCheck&)>& report);
 
