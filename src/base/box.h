@@ -2,6 +2,7 @@
 // Arithmetic of boxes.
 #pragma once
 #include <algorithm>
+#include <vector>
 
 #include "glmocr/region.h"
 
@@ -25,6 +26,16 @@ inline double area(const Box& box) { return std::max(0.0, box.x1 - box.x0) * std
 // The smallest box that holds both.
 inline Box united(const Box& a, const Box& b) {
   return {std::min(a.x0, b.x0), std::min(a.y0, b.y0), std::max(a.x1, b.x1), std::max(a.y1, b.y1)};
+}
+
+// Clockwise from the upper left one.
+inline std::vector<Point> corners(const Box& box) {
+  return {{box.x0, box.y0}, {box.x1, box.y0}, {box.x1, box.y1}, {box.x0, box.y1}};
+}
+
+// The polygon of a region; where it has none, the corners of its box.
+inline std::vector<Point> outline(const Region& region) {
+  return region.polygon.empty() ? corners(region.box) : region.polygon;
 }
 
 }  // namespace glmocr

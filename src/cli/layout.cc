@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/box.h"
 #include "base/error.h"
 #include "cli/arguments.h"
 #include "cli/exit_code.h"
@@ -35,7 +36,7 @@ double rounded(double value) { return std::round(value * 1000) / 1000; }
 
 OrderedJson to_json(const Region& region, std::size_t order) {
   OrderedJson polygon = OrderedJson::array();
-  for (const Point& point : region.polygon) polygon.push_back({rounded(point.x), rounded(point.y)});
+  for (const Point& point : outline(region)) polygon.push_back({rounded(point.x), rounded(point.y)});
   const Box& box = region.box;
   return {{"order", order},
           {"label", to_string(region.label)},

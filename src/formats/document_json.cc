@@ -13,6 +13,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/box.h"
 #include "formats/json_parts.h"
 #include "formats/sdk_format.h"
 #include "formats/writers.h"
@@ -44,11 +45,8 @@ OrderedJson bbox_json(const Region& region, const DocumentPage& page) {
 }
 
 OrderedJson polygon_json(const Region& region, const DocumentPage& page) {
-  std::vector<Point> points = region.polygon;
-  const Box& box = region.box;
-  if (points.empty()) points = {{box.x0, box.y0}, {box.x1, box.y0}, {box.x1, box.y1}, {box.x0, box.y1}};
   OrderedJson polygon = OrderedJson::array();
-  for (const Point& point : points) {
+  for (const Point& point : outline(region)) {
     polygon.push_back(
         OrderedJson::array({sdk_thousandths(point.x, page.width), sdk_thousandths(point.y, page.height)}));
   }

@@ -188,10 +188,6 @@ std::vector<Point> clamped(const std::vector<Point>& polygon, int width, int hei
   return result;
 }
 
-std::vector<Point> corners(const Box& box) {
-  return {{box.x0, box.y0}, {box.x1, box.y0}, {box.x1, box.y1}, {box.x0, box.y1}};
-}
-
 Box whole_pixels(const Box& box, bool compat) {
   if (compat) return {std::trunc(box.x0), std::trunc(box.y0), std::trunc(box.x1), std::trunc(box.y1)};
   return {std::floor(box.x0), std::floor(box.y0), std::ceil(box.x1), std::ceil(box.y1)};
