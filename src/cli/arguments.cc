@@ -183,9 +183,9 @@ void add_layout(CLI::App& app, LayoutArguments& arguments) {
       ->option_text("SCORE")
       ->check(between(0, 1))
       ->group("Output");
-  app.add_flag(
-         "--raw", arguments.raw,
-         "what the network's own post-processing gives: doubles\nare kept, text that was missed is not added")
+  app.add_flag("--raw", arguments.raw,
+               "what the network's own post-processing gives:\nduplicates are kept, text that was missed is "
+               "not added")
       ->group("Output");
   add_choice<LayoutFormat>(
       app, "--format", arguments.format, {{"json", LayoutFormat::json}, {"png", LayoutFormat::png}},
@@ -230,7 +230,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   add_parse_options(*commands["parse"], parse, parse_inputs);
   add_read_options(*commands["read"], read, read_inputs);
   add_forward(*commands["forward"], forward, forward_prompt);
-  add_model_options(*commands["info"], info.model);
+  add_model_options(*commands["info"], info.model, DeviceUse::several);
   commands["info"]->add_flag("--json", info.json, "print a JSON object")->group("Output");
   add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
   add_model_options(*commands["selftest"], selftest.model);

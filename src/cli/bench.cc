@@ -60,8 +60,9 @@ std::string line_of(const BenchCase& c) {
 
 std::string head_of(const BenchReport& report) {
   const BenchPeaks& p = report.peaks;
+  const std::string isa = report.isa.empty() ? "" : " " + report.isa;
   std::string text = cat(report.model, ": ", size_text(report.weight_bytes), " of weights; ", report.device,
-                         " ", report.isa, ", ", report.dtype, ", ", report.threads, " threads\n");
+                         isa, ", ", report.dtype, ", ", report.threads, " threads\n");
   if (p.fp32 > 0 || p.bytes > 0) {
     text += format("peaks: fp32 %.1f, bf16 %.1f GFLOP/s, int8 %.1f GOP/s, memory %.1f GB/s\n", p.fp32 / 1e9,
                    p.bf16 / 1e9, p.int8 / 1e9, p.bytes / 1e9);

@@ -53,41 +53,51 @@ void add_message_options(CLI::App& app, MessageOptions& options) {
 
 namespace {
 
+// What a command says of its options.
+struct MachineHelp {
+  std::string device, dtype, memory;
+};
+
+constexpr const char* kOneDevice =
+    "cpu (default), auto (a GPU where there is one, else\ncpu), cuda:0, cpu:avx2, ref, ...; \"glm-ocr info\" "
+    "lists\nthe available ones";
+
 // --device, --dtype, --threads, --memory
-void add_machine_options(CLI::App& app, ModelArguments& arguments, const char* group) {
-  app.add_option("--device", arguments.load.device,
-                 "cpu (default), auto (a GPU where there is one, else\ncpu), cuda:0, cpu:avx2, ref, ...; "
-                 "\"glm-ocr info\" lists\nthe available ones; cuda:0,cuda:1,... read together")
-      ->option_text("DEVICE")
-      ->group(group);
+void add_machine_options(CLI::App& app, ModelArguments& arguments, const char* group,
+                         const MachineHelp& help) {
+  app.add_option("--device", arguments.load.device, help.device)->option_text("DEVICE")->group(group);
   add_choice<ComputeType>(
       app, "--dtype", arguments.load.dtype,
       {{"auto", ComputeType::automatic}, {"fp32", ComputeType::fp32}, {"bf16", ComputeType::bf16}},
-      "the type to compute in; auto (default): bf16 where\nthe processor computes it faster, else fp32")
+      help.dtype)
       ->group(group);
   app.add_option("-t,--threads", arguments.load.threads, "default: as many as the process may use")
       ->option_text("N")
       ->check(between(1, 1024))
       ->group(group);
-  add_parsed(
-      app, "--memory", arguments.load.memory_limit, parse_size,
-      "memory for everything but weights used where their\nfile is mapped: converted weights, keys "
-      "and values,\n"
-      "picture features, workspace and waiting pictures;\nsuch as 2G, on each device (default: no limit)")
+  add_parsed(app, "--memory", arguments.load.memory_limit, parse_size, help.memory)
       ->option_text("SIZE")
       ->group(group);
 }
 
 }  // namespace
 
-void add_model_options(CLI::App& app, ModelArguments& arguments) {
+void add_model_options(CLI::App& app, ModelArguments& arguments, DeviceUse devices) {
   const char* group = "Model and machine";
   app.add_option("-m,--model", arguments.path,
                  "a snapshot folder, or a hub name (org/name,\norg/name@revision) in the local Hugging Face "
                  "cache;\ndefault: GLMOCR_MODEL, else the embedded small model")
       ->option_text("DIR|NAME")
       ->group(group);
-  add_machine_options(app, arguments, group);
+  add_machine_options(
+      app, arguments, group,
+      {.device = cat(kOneDevice, devices == DeviceUse::several ? "; cuda:0,cuda:1,... read together" : ""),
+       .dtype =
+           "the type to compute in; auto (default): bf16 where\nthe processor computes it faster, else fp32",
+       .memory =
+           "memory for everything but weights used where their\nfile is mapped: converted weights, keys "
+           "and values,\npicture features, workspace and waiting pictures;\nsuch as 2G, on each device "
+           "(default: no limit)"});
   add_choice<Quantization>(
       app, "--quantize", arguments.load.quantization,
       {{"none", Quantization::none}, {"int8", Quantization::int8}},
@@ -104,7 +114,11 @@ void add_layout_model_options(CLI::App& app, ModelArguments& arguments) {
          "Hugging\nFace cache; default: GLMOCR_LAYOUT_MODEL, else the\nembedded small model")
       ->option_text("DIR|NAME")
       ->group(group);
-  add_machine_options(app, arguments, group);
+  add_machine_options(
+      app, arguments, group,
+      {.device = kOneDevice,
+       .dtype = "the type to compute in; auto (default): fp32, on a\ncard with products of sixteen bits",
+       .memory = "memory for the network: converted weights and\nworkspace, such as 2G (default: no limit)"});
 }
 
 void add_image_options(CLI::App& app, ImageOptions& options, const std::string& group) {

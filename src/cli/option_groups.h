@@ -54,8 +54,11 @@ struct MessageOptions {
 };
 void add_message_options(CLI::App& app, MessageOptions& options);
 
-// --model, --device, --dtype, --threads, --memory
-void add_model_options(CLI::App& app, ModelArguments& arguments);
+// Whether a command takes a list of devices.
+enum class DeviceUse { one, several };
+
+// --model, --device, --dtype, --threads, --memory, --quantize
+void add_model_options(CLI::App& app, ModelArguments& arguments, DeviceUse devices = DeviceUse::one);
 
 // --layout-model, --device, --dtype, --threads, --memory
 void add_layout_model_options(CLI::App& app, ModelArguments& arguments);

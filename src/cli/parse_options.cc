@@ -148,7 +148,7 @@ void add_parse_options(CLI::App& app, ParseArguments& arguments, ParseInputs& in
   add_regions(app, arguments);
   add_outputs(app, arguments, inputs);
   add_job(app, arguments, inputs);
-  add_model_options(app, arguments.model);
+  add_model_options(app, arguments.model, DeviceUse::several);
 }
 
 void finish_parse(ParseArguments& arguments, const ParseInputs& inputs) {

@@ -87,7 +87,7 @@ void add_read_options(CLI::App& app, ReadArguments& arguments, ReadInputs& input
   add_inputs(app, arguments, inputs);
   add_prompt_options(app, arguments.options, inputs.schema_file);
   add_outputs(app, arguments, inputs);
-  add_model_options(app, arguments.model);
+  add_model_options(app, arguments.model, DeviceUse::several);
   add_generation(app, arguments, inputs);
 }
 

@@ -79,11 +79,12 @@ TEST(CommandLine, HelpTellsEverything) {
         "--stop",        "--logprobs",   "--quiet",  "--verbose",    "--version",      "--files-from",
         "--max-pixels",  "--background", "--memory", "GLMOCR_MODEL", "GLMOCR_CPU_ISA", "HF_HUB_CACHE",
         "NO_COLOR",      "forward",      "info",     "tokenize",     "selftest",       "bench",
-        "quantize",      "Examples:"}) {
+        "quantize",      "layout",       "parse",    "Examples:"}) {
     EXPECT_THAT(help.out, HasSubstr(word));
   }
   for (const std::string& line : lines_of(help.out)) EXPECT_LE(line.size(), 100u) << line;
-  for (const char* command : {"forward", "info", "tokenize", "selftest", "bench", "quantize"}) {
+  for (const char* command :
+       {"parse", "layout", "forward", "info", "tokenize", "selftest", "bench", "quantize"}) {
     const ProcessResult own = run({command, "--help"});
     EXPECT_EQ(own.exit_code, 0);
     EXPECT_THAT(own.out,
