@@ -151,7 +151,7 @@ int run_read(const ReadArguments& given, Console& console) {
   const ModelInfo info = model.info();
   console.note(
       cat(info.path, " on ", info.device, " (", info.isa, "), ", info.dtype, ", ", info.threads, " threads"));
-  Stats stats(info, load_ms);
+  Stats stats(info, arguments.model.load.quantization, load_ms);
   LoadingEngine loading(model, arguments.engine);
   Engine& engine = *loading.engine;
   PageQueue queue(engine, arguments.files, queue_options(arguments, loading));

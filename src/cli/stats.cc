@@ -71,12 +71,15 @@ std::string Stats::device_lines(const EngineStats& engine) {
 std::string Stats::decode_bandwidth(const EngineStats& engine) const {
   std::int64_t bytes_per_step = 0;
   for (const TensorGroupInfo& group : info_.tensors) {
-    if (group.name == "decoder") bytes_per_step = group.bytes;
+    if (group.name != "decoder") continue;
+    bytes_per_step = quantization_ == Quantization::int8 ? group.parameters : group.bytes;
   }
   const double used = rate(bytes_per_step * engine.decode_steps, engine.decode_seconds) / 1e9;
+  std::string text = cat(fixed(used, 1), " GB/s of weights");
+  if (info_.device.starts_with("cuda")) return text;  // it has memory of its own
   const double machine = memory_bandwidth(info_.threads);
-  return cat(fixed(used, 1), " GB/s of weights, ", fixed(machine > 0 ? 100 * used / machine : 0, 0),
-             " % of the ", fixed(machine, 1), " GB/s at which this machine reads memory");
+  return cat(text, ", ", fixed(machine > 0 ? 100 * used / machine : 0, 0), " % of the ", fixed(machine, 1),
+             " GB/s at which this machine reads memory");
 }
 
 std::string Stats::summary(const EngineStats& engine, double seconds) const {

@@ -9,7 +9,9 @@ namespace glmocr::cli {
 // The figures of --stats. Sums are over the pages that were read.
 class Stats {
  public:
-  Stats(ModelInfo info, double load_ms) : info_(std::move(info)), load_ms_(load_ms) {}
+  // `quantization`: what the weights became when they were loaded.
+  Stats(ModelInfo info, Quantization quantization, double load_ms)
+      : info_(std::move(info)), quantization_(quantization), load_ms_(load_ms) {}
 
   // The line of one page, which also counts it.
   std::string page_line(const Page& page);
@@ -22,6 +24,7 @@ class Stats {
   std::string decode_bandwidth(const EngineStats& engine) const;
 
   ModelInfo info_;
+  Quantization quantization_;
   double load_ms_;
   std::int64_t pages_ = 0;
 };
