@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "api/compute_type.h"
 #include "base/error.h"
 #include "base/numbers.h"
 #include "base/seconds.h"
@@ -96,16 +97,11 @@ struct Network {
   const TextConfig& text() const { return config.text; }
 };
 
-DType compute_of(ComputeType wanted, const Device& device) {
-  if (wanted == ComputeType::automatic) return device.prefers_bf16() ? DType::bf16 : DType::f32;
-  return wanted == ComputeType::bf16 ? DType::bf16 : DType::f32;
-}
-
 Network::Network(const BenchOptions& options)
     : device(open_device(options.load.device,
                          {.threads = options.load.threads,
                           .memory = std::make_shared<MemoryBudget>(options.load.memory_limit)})),
-      compute(compute_of(options.load.dtype, *device)) {
+      compute(compute_type(options.load.dtype, *device)) {
   if (options.weights == BenchWeights::snapshot) {
     const auto snapshot = resolve_snapshot(options.model);
     config = load_config(snapshot);

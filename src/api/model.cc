@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <future>
 
+#include "api/compute_type.h"
 #include "api/default_path.h"
 #include "api/device_list.h"
 #include "base/error.h"
@@ -17,11 +18,6 @@ namespace glmocr {
 namespace {
 
 namespace fs = std::filesystem;
-
-DType compute_type(ComputeType wanted, const Device& device) {
-  if (wanted == ComputeType::automatic) return device.prefers_bf16() ? DType::bf16 : DType::f32;
-  return wanted == ComputeType::bf16 ? DType::bf16 : DType::f32;
-}
 
 template <class Values>
 std::string list(const Values& values) {

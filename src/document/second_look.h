@@ -34,9 +34,9 @@ struct SecondLook {
       lines;  // of each row, the line that it is; empty: the rows stand for the whole text
 };
 
-// The rows of a picture whose text is doubtful: of unsure lines, where the text has one for each row; of all, where it repeated
-// itself until it was cut, has another number of lines and was unsure, or a number far from that of the rows. `lines` are those
-// of the result.
+// The rows of a picture whose text is doubtful: of unsure lines, where the text has one for each row; of all, where
+// it repeated itself until it was cut, has another number of lines and was unsure, or a number far from that of the
+// rows. `lines` are those of the result.
 SecondLook second_look(const Image& picture, Task task, const Result& result,
                        std::span<const WrittenLine> lines);
 

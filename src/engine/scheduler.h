@@ -87,9 +87,10 @@ struct Plan {
 // end; after the prompt, up to kFewRows tokens of its output (several only when it is recomputed, or with
 // drafts). All of these rows run in the step, or none.
 //
-// Every running sequence whose prompt has been run gets its rows, unless texts wait for pictures. The others, once their pictures are
-// encoded, get their chunks, as long as the chunks of the step have at most prefill_chunk rows in total. Those with
-// the least left of their prompt come first, so that a short request does not wait for a long one.
+// Every running sequence whose prompt has been run gets its rows, unless texts wait for pictures. The others, once
+// their pictures are encoded, get their chunks, as long as the chunks of the step have at most prefill_chunk rows
+// in total. Those with the least left of their prompt come first, so that a short request does not wait for a long
+// one.
 //
 // Pictures are encoded in batches of at most vision_patches patches, a larger picture alone; one batch a step, for as
 // long as the device's slice of a step. The batch with the least left comes first: a small picture overtakes a large

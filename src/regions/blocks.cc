@@ -305,19 +305,8 @@ void join_pairs(std::vector<Block>& blocks, const PageMeasures& page, int reach,
       index.add(static_cast<int>(i), box.y0, box.y1);
     }
     if (!changed) return;
-    std::vector<Block> result;
-    std::vector<int> place(blocks.size(), -1);
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-      const int root = sets.root(static_cast<int>(i));
-      if (place[root] < 0) {
-        place[root] = static_cast<int>(result.size());
-        result.push_back(std::move(blocks[i]));
-      } else {
-        add(result[place[root]], std::move(blocks[i]));
-      }
-    }
-    for (Block& block : result) sort_lines(block);
-    blocks = std::move(result);
+    blocks = united_items(sets, std::move(blocks), add);
+    for (Block& block : blocks) sort_lines(block);
   }
 }
 

@@ -228,21 +228,11 @@ std::vector<Part> merged_parts(std::vector<Part> parts, const PageMeasures& page
       index.add(static_cast<int>(i), parts[i].box.y0, parts[i].box.y1);
     }
     if (!changed) break;
-    std::vector<Part> result;
-    std::vector<int> place(parts.size(), -1);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const int root = sets.root(static_cast<int>(i));
-      if (place[root] < 0) {
-        place[root] = static_cast<int>(result.size());
-        result.push_back(parts[i]);
-      } else {
-        Part& into = result[place[root]];
-        into.box = united(into.box, parts[i].box);
-        into.ink += parts[i].ink;
-        into.axes |= parts[i].axes;
-      }
-    }
-    parts = std::move(result);
+    parts = united_items(sets, std::move(parts), [](Part& into, const Part& part) {
+      into.box = united(into.box, part.box);
+      into.ink += part.ink;
+      into.axes |= part.axes;
+    });
   }
   return parts;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "regions/marks.h"
@@ -41,5 +42,22 @@ class Sets {
  private:
   std::vector<int> parents_;
 };
+
+// One item of each set, in the order of their first ones: add(into, item) gives the first one the others.
+template <class T, class Add>
+std::vector<T> united_items(Sets& sets, std::vector<T> items, Add add) {
+  std::vector<T> united;
+  std::vector<int> place(items.size(), -1);  // of a set, by its root
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    int& at = place[sets.root(static_cast<int>(i))];
+    if (at < 0) {
+      at = static_cast<int>(united.size());
+      united.push_back(std::move(items[i]));
+    } else {
+      add(united[at], std::move(items[i]));
+    }
+  }
+  return united;
+}
 
 }  // namespace glmocr::layout

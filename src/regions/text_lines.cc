@@ -301,19 +301,10 @@ std::vector<Piece> merged_overlaps(std::vector<Piece> pieces, int height, int pa
         sets.unite(other, static_cast<int>(i));
     }
   }
-  std::vector<Piece> result;
-  std::vector<int> place(pieces.size(), -1);
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const int root = sets.root(static_cast<int>(i));
-    if (place[root] < 0) {
-      place[root] = static_cast<int>(result.size());
-      result.push_back({pieces[i].box, {}});
-    }
-    Piece& into = result[place[root]];
-    into.box = united(into.box, pieces[i].box);
-    into.marks.insert(into.marks.end(), pieces[i].marks.begin(), pieces[i].marks.end());
-  }
-  return result;
+  return united_items(sets, std::move(pieces), [](Piece& into, const Piece& piece) {
+    into.box = united(into.box, piece.box);
+    into.marks.insert(into.marks.end(), piece.marks.begin(), piece.marks.end());
+  });
 }
 
 // The line of these pieces, from the left.

@@ -92,7 +92,8 @@ class Device {
   virtual void download(const Tensor& from, void* host) = 0;
   virtual void copy(const Tensor& from, const Tensor& to) = 0;
 
-  // Waits until the device has done what it was asked for, so that it can be timed.
+  // Waits until the device has done what it was asked for, so that it can be timed. Throws Error{device} where it does not
+  // work any more: so it is also how the engine learns that a device is lost.
   virtual void wait() {}
 
   // A contiguous host tensor for the operations of the current step: the same memory where the device can

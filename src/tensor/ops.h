@@ -278,7 +278,8 @@ class Ops {
                                  float scale) = 0;
 
   // All layers of a decoder at once, in place, for rows that are each the next token of a sequence: what
-  // decoder_layers_one_by_one gives, bit for bit. False where the device does not do that for these rows: then it has done nothing.
+  // decoder_layers_one_by_one gives, bit for bit. False where the device does not do that for these rows: then it
+  // has done nothing.
   virtual bool decoder_layers(const DecoderRows&, std::span<const DecoderBlock>, const DecoderPlace&) {
     return false;
   }

@@ -53,8 +53,9 @@ PpDocLayoutV3::PpDocLayoutV3(LayoutConfig config, SafetensorsFiles files, Device
   device.upload(table.data(), normalized_memory_.view({3, 256}, DType::f32));
 }
 
-// Memory for `count` pages at least. What steps were recorded with is freed, so they are forgotten.
-PpDocLayoutV3::Pages PpDocLayoutV3::pages(std::int64_t count) {
+// The first `count` pages of the memory that stays. Where that is too small, it is made anew: then the recorded steps, which
+// hold its addresses, are forgotten.
+PpDocLayoutV3::Pages PpDocLayoutV3::room_for(std::int64_t count) {
   const std::int64_t queries = config_.decoder.queries, classes = std::ssize(config_.labels);
   const Shape masks{1, config_.height / 4, config_.width / 4, config_.encoder.prototypes};
   const auto of_page = [&](const Shape& shape, DType dtype) {
@@ -121,7 +122,7 @@ void PpDocLayoutV3::run(const Pages& pages, const Observer& observer) const {
 }
 
 void PpDocLayoutV3::run_network(std::int64_t count) {
-  const Pages pages = this->pages(count);
+  const Pages pages = room_for(count);
   device_.run_step(StepKey{.rows = static_cast<int>(count)}, [&] { run(pages, {}); });
 }
 
@@ -130,7 +131,7 @@ std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> im
   const std::int64_t count = std::ssize(images);
   std::vector<std::vector<Region>> regions;
   if (count == 0) return regions;
-  const Pages pages = this->pages(count);
+  const Pages pages = room_for(count);
   for (std::int64_t page = 0; page < count; ++page) {
     const Image resized = resize_plain(images[page], config_.width, config_.height);
     device_.upload(resized.rgb.data(), pages.pictures.slice(0, page, page + 1));

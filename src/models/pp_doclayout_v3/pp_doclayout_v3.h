@@ -27,8 +27,8 @@ class PpDocLayoutV3 {
   std::vector<std::vector<Region>> detect(std::span<const Image> images, float threshold,
                                           const Observer& observer = {});
 
-  // One pass over the pictures of `count` pages that are there from before, without fetching what comes out: what
-  // benchmarks time.
+  // One pass over `count` pages, whatever pictures the memory for them holds, without fetching what comes out: takes the
+  // memory of a pass, and is what benchmarks time. Throws Error{memory}.
   void run_network(std::int64_t count);
 
  private:
@@ -40,7 +40,7 @@ class PpDocLayoutV3 {
     Tensor logits, boxes, order_points, mask_queries;  // as in Decoded
     Tensor masks;                                      // as in Encoded
   };
-  Pages pages(std::int64_t count);
+  Pages room_for(std::int64_t count);
   Tensor pixels(const Tensor& pictures) const;
   void run(const Pages& pages, const Observer& observer) const;
 
