@@ -30,9 +30,9 @@ class VisionPass {
   std::int64_t longest_ = 0;            // rows of the longest segment
   Buffer memory_;
   Tensor x_;  // [patches, hidden]
-  Tensor q_, k_,
-      v_;          // [patches, heads, head_dim], of the current block; q_ becomes the result of its attention
-  Tensor rotary_;  // [2, patches, head_dim / 2] f32
+  // [patches, heads, head_dim], of the current block; q_ becomes the result of its attention
+  Tensor q_, k_, v_;
+  Tensor rotary_;    // [2, patches, head_dim / 2] f32
   Tensor features_;  // in the memory of k_, which is free by then
 
   // Every stage goes through all rows, a group at a time, before the next begins: the patches' embedding; for each
