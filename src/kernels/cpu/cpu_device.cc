@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/cpu_device.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11,23 +9,10 @@
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/peaks.h"
+#include "kernels/host/huge_memory.h"
 
 namespace glmocr {
 namespace {
-
-// Pages of 2 MiB, where the system has them: memory that is read from end to end then misses the translation of few
-// addresses. A wish: without it reading is slower.
-void ask_for_huge_pages(const Buffer& buffer) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
-  const auto first = reinterpret_cast<std::uintptr_t>(buffer.data());
-  const std::uintptr_t begin = round_up(first, kPage), end = (first + buffer.bytes()) / kPage * kPage;
-  if (begin < end)
-    ::madvise(static_cast<std::byte*>(buffer.data()) + (begin - first), end - begin, MADV_HUGEPAGE);
-#else
-  static_cast<void>(buffer);
-#endif
-}
 
 class CpuDevice final : public HostDevice {
  public:
@@ -42,12 +27,19 @@ class CpuDevice final : public HostDevice {
   Weight prepare_int8(const Tensor& values, const Tensor& scales, Buffer& owner) override;
 
  private:
+  Buffer allocate_prepared(std::int64_t bytes);
   bool packs(const Tensor& matrix) const;
   Weight prepare_tiles(const Tensor& matrix, Buffer& owner);
 
   const cpu::Isa& isa_;
   cpu::CpuOps ops_;
 };
+
+// Memory of weights in a layout of this device.
+Buffer CpuDevice::allocate_prepared(std::int64_t bytes) {
+  const auto memory = std::make_shared<HugeMemory>(this->memory(), bytes, "weights and tables");
+  return Buffer(std::shared_ptr<void>(memory, memory->data()), bytes, this);
+}
 
 // Half of what a budget allows is left to what runs on the weights.
 bool CpuDevice::packs(const Tensor& matrix) const {
@@ -60,8 +52,7 @@ Weight CpuDevice::prepare_tiles(const Tensor& matrix, Buffer& owner) {
   const cpu::KernelTable& kernels = isa_.table();
   const std::int64_t out = matrix.size(0), in = matrix.size(1), width = kernels.pair_columns;
   const Shape shape{divide_up(out, width), round_up(in, kernels.pair_depth), width};
-  owner = allocate(shape.numel() * size_of(DType::bf16));
-  ask_for_huge_pages(owner);
+  owner = allocate_prepared(shape.numel() * size_of(DType::bf16));
   Weight weight;
   weight.data = owner.view(shape, DType::bf16);
   pool().parallel_for(shape[0], 1, [&](std::int64_t begin, std::int64_t end) {
@@ -106,8 +97,7 @@ Weight CpuDevice::prepare_int8(const Tensor& values, const Tensor& scales, Buffe
   const std::int64_t packed = round_up<std::int64_t>(cpu::packed_bytes(isa_, out, in), 64);
   const bool in_place = !memory()->has_room_to_prepare(packed);
   const std::int64_t panels = in_place ? 0 : packed;
-  owner = allocate(panels + scales.bytes());
-  ask_for_huge_pages(owner);
+  owner = allocate_prepared(panels + scales.bytes());
   Weight weight;
   if (in_place) {
     weight.data = borrow(values);

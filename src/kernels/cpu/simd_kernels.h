@@ -59,18 +59,26 @@ constexpr decltype(KernelTable::segment) segment = nullptr;
 #endif
 
 #ifdef __AMX_BF16__
-constexpr int64_t kTileDepth = 512;                       // simd_tiles.cc
 int64_t segment_packed_bytes(int64_t keys, int64_t dim);  // simd_tileattention.cc
 bool pack_segment(const KeyRows& rows, int64_t dim, bool finite, void* packed);
 int64_t tiled_segment_bytes(int64_t rows, int64_t dim);
 void tiled_segment(const SegmentTask& task);
+#else
+constexpr decltype(KernelTable::segment_packed_bytes) segment_packed_bytes = nullptr;
+constexpr decltype(KernelTable::pack_segment) pack_segment = nullptr;
+#endif
+
+#ifdef __AVX512BF16__
+#ifdef __AMX_BF16__
+constexpr int64_t kTileDepth = 512;  // simd_tiles.cc
+#else
+constexpr int64_t kTileDepth = int64_t{1} << 40;  // simd_panels.cc: all of k
+#endif
 int64_t tile_work_bytes(int64_t m);
 void tiles_few(const TilesTask& task);
 void tiles_many(const TilesTask& task);
 #else
 constexpr int64_t kTileDepth = 0;
-constexpr decltype(KernelTable::segment_packed_bytes) segment_packed_bytes = nullptr;
-constexpr decltype(KernelTable::pack_segment) pack_segment = nullptr;
 constexpr decltype(KernelTable::tile_work_bytes) tile_work_bytes = nullptr;
 constexpr decltype(KernelTable::tiles_few) tiles_few = nullptr;
 constexpr decltype(KernelTable::tiles_many) tiles_many = nullptr;
