@@ -191,7 +191,9 @@ TEST_F(HostDeviceTest, StepBeginsWithAnEmptyArenaAndLeavesItEmpty) {
   EXPECT_EQ(device_->arena_mark(), 0);
 }
 
+// Of a device without a layout of its own.
 TEST_F(HostDeviceTest, PrepareUsesTheFileWhereItLies) {
+  device_ = open_device("ref", {.threads = 1, .memory = budget_});
   alignas(4) unsigned char file[64] = {};
   Buffer owner;
   const Weight even = device_->prepare(Tensor(file + 2, {2, 4}, DType::bf16), WeightUse::linear, owner);

@@ -29,7 +29,7 @@ class CpuDevice final : public HostDevice {
  private:
   Buffer allocate_prepared(std::int64_t bytes);
   bool packs(const Tensor& matrix) const;
-  Weight prepare_tiles(const Tensor& matrix, Buffer& owner);
+  Weight prepare_panels(const Tensor& matrix, Buffer& owner);
 
   const cpu::Isa& isa_;
   cpu::CpuOps ops_;
@@ -43,12 +43,12 @@ Buffer CpuDevice::allocate_prepared(std::int64_t bytes) {
 
 // Half of what a budget allows is left to what runs on the weights.
 bool CpuDevice::packs(const Tensor& matrix) const {
-  if (matrix.dtype != DType::bf16 || matrix.numel() == 0 || !isa_.table().tiles_many) return false;
+  if (matrix.dtype != DType::bf16 || matrix.numel() == 0) return false;
   const MemoryBudget& budget = *memory();
   return budget.limit() == 0 || budget.used() + matrix.bytes() <= budget.limit() / 2;
 }
 
-Weight CpuDevice::prepare_tiles(const Tensor& matrix, Buffer& owner) {
+Weight CpuDevice::prepare_panels(const Tensor& matrix, Buffer& owner) {
   const cpu::KernelTable& kernels = isa_.table();
   const std::int64_t out = matrix.size(0), in = matrix.size(1), width = kernels.pair_columns;
   const Shape shape{divide_up(out, width), round_up(in, kernels.pair_depth), width};
@@ -68,11 +68,11 @@ Weight CpuDevice::prepare_tiles(const Tensor& matrix, Buffer& owner) {
   return weight;
 }
 
-// Convolutions take their weights in panels; those of bf16 in pairs, where the processor multiplies such. So do products
-// in tiles.
+// Products take weights of bf16 in panels of pairs. Convolutions take theirs in panels; those of bf16 in pairs, where the
+// processor multiplies such.
 Weight CpuDevice::prepare(const Tensor& matrix, WeightUse use, Buffer& owner) {
   GLMOCR_CHECK(matrix.rank() == 2 && matrix.is_contiguous());
-  if (use == WeightUse::linear && packs(matrix)) return prepare_tiles(matrix, owner);
+  if (use == WeightUse::linear && packs(matrix)) return prepare_panels(matrix, owner);
   if (use != WeightUse::convolution) return HostDevice::prepare(matrix, use, owner);
   const cpu::KernelTable& kernels = isa_.table();
   const bool pairs = matrix.dtype == DType::bf16 && prefers_bf16();

@@ -65,6 +65,8 @@ class CpuOps final : public Ops {
   struct Convolution;  // one convolve
   struct PairConvolution;
   void few_rows(const Product& product);
+  void few_rows_in_panels(const Product& product);
+  ConstRows widened(const Product& product);
   void dense(const Product& product);
   void few_rows_in_bytes(const Product& product);
   void dense_in_bytes(const Product& product);

@@ -77,7 +77,7 @@ struct PairConvolutionTask {
   int64_t c_stride;
 };
 
-// y = round(factor · round(round(act(round(x · wᵀ + bias))) + residual)) of bf16, in tiles, where an absent part has no
+// y = round(factor · round(round(act(round(x · wᵀ + bias))) + residual)) of bf16, where an absent part has no
 // rounding. Weights are panels of pack_columns, each of k rounded up to pair_depth values, one after the other.
 // tiles_few takes up to pair_rows rows of x where they lie; k is a multiple of pair_depth then. tiles_many takes rows in
 // groups of pair_rows, the last filled up, in passes of up to tile_depth values of k: [passes][groups] groups of
@@ -246,20 +246,26 @@ struct KernelTable {
   int64_t (*gemm_scratch)(int64_t m);
   void (*gemm)(const GemmTask& task);
   void (*dot)(const DotTask& task);
+  // The same where b [n, k] lies in panels of pack_columns and a is f32; sums have an order of their own, and rows of c have
+  // room for n rounded up to pair_columns.
+  void (*dot_panels)(const DotTask& task);
   void (*epilogue)(const EpilogueTask& task);
   void (*convolution)(const ConvolutionTask& task);
   void (*depthwise)(const DepthwiseTask& task);
 
-  // Products of bf16; null where the set has none.
-  int64_t pair_rows, pair_columns, pair_depth;
-  void (*pairs)(const PairsTask& task);
-  void (*pair_convolution)(const PairConvolutionTask& task);
-  // At most pair_rows rows of bf16 become a group of so many, at most pair_columns rows a panel; each row has k
-  // rounded up to pair_depth values then.
-  void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
+  // Panels of weights of bf16, of all products: pack_columns makes one of at most pair_columns rows, as many as
+  // gemm_columns; each row has k rounded up to pair_depth values then.
+  int64_t pair_columns, pair_depth;
   void (*pack_columns)(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 
-  // Products of bf16 in tiles; null where the set has none.
+  // Products of bf16; null where the set has none.
+  int64_t pair_rows;
+  void (*pairs)(const PairsTask& task);
+  void (*pair_convolution)(const PairConvolutionTask& task);
+  // At most pair_rows rows of bf16 become a group of so many; each row has k rounded up to pair_depth values then.
+  void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
+
+  // Products of bf16 with packed weights, in tiles where the set has them; null where it has none.
   int64_t tile_depth;
   int64_t (*tile_work_bytes)(int64_t m);
   void (*tiles_few)(const TilesTask& task);

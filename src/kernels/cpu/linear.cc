@@ -150,7 +150,8 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
 }
 
 Tensor CpuOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) {
-  if (x.dtype != DType::bf16 || gate.layout != WeightLayout::pairs || up.layout != WeightLayout::pairs) {
+  const bool packed = gate.layout == WeightLayout::pairs && up.layout == WeightLayout::pairs;
+  if (x.dtype != DType::bf16 || !packed || !kernels_.tiles_many) {
     return Ops::gated_linear(x, gate, up, rows);
   }
   GLMOCR_CHECK(gate.in_features == x.columns() && up.in_features == x.columns());
@@ -167,8 +168,8 @@ Tensor CpuOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& u
 }
 
 void CpuOps::multiply_prepared(const Product& p) {
-  if (p.x.dtype != DType::bf16) {
-    dense(p);
+  if (p.x.dtype != DType::bf16 || !kernels_.tiles_many) {
+    p.options.rows == RowClass::few ? few_rows_in_panels(p) : dense(p);
   } else if (p.options.rows == RowClass::few) {
     few_rows_in_tiles(p);
   } else {
@@ -285,19 +286,38 @@ void CpuOps::multiply_in_tiles(const Product& p, std::int64_t first, std::int64_
   device_.pool().parallel_for(parts.rows * parts.columns, 1, std::ref(body));
 }
 
+// The rows of x in fp32, in memory of the arena where they are not.
+ConstRows CpuOps::widened(const Product& p) {
+  const ConstRows x = const_rows(p.x, 0);
+  if (x.type == Type::f32) return x;
+  const std::int64_t pitch = p.in + 16;  // not a power of two, so that rows do not share cache sets
+  const Tensor wide = device_.scratch({p.rows, pitch}, DType::f32);
+  for (std::int64_t r = 0; r < p.rows; ++r) {
+    kernels_.convert(at(wide, r * pitch), Type::f32, at(p.x, r * p.x.row_stride()), x.type, p.in);
+  }
+  return {wide.data, pitch, Type::f32};
+}
+
+// In fp32, bound by reading the panels, which are one stream for every task.
+void CpuOps::few_rows_in_panels(const Product& p) {
+  const std::int64_t width = p.weight.data.size(2), panels = p.weight.data.size(0);
+  const ConstRows x = widened(p);
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t column = begin * width, columns = (end - begin) * width;
+    float* tile = thread_floats(p.rows * columns);
+    kernels_.dot_panels({x, {p.panels(column), 0, Type::bf16}, p.rows, columns, p.in, tile, columns});
+    kernels_.epilogue(
+        p.epilogue(0, column, p.rows, std::min(columns, p.out - column), {tile, columns, Type::f32}));
+  };
+  const std::int64_t grain = std::clamp<std::int64_t>(panels / (4 * device_.threads()), 1, 8);
+  device_.pool().parallel_for(panels, grain, std::ref(body));
+}
+
 // Bound by reading the weights: each task reads those of its columns once for all rows.
 void CpuOps::few_rows(const Product& p) {
   const bool as_stored =
       p.x.dtype == DType::f32 || (kernels_.dots_bf16 && p.weight.data.dtype == DType::bf16);
-  ConstRows x = const_rows(p.x, 0);
-  if (!as_stored) {
-    const std::int64_t pitch = p.in + 16;  // not a power of two, so that rows do not share cache sets
-    const Tensor wide = device_.scratch({p.rows, pitch}, DType::f32);
-    for (std::int64_t r = 0; r < p.rows; ++r) {
-      kernels_.convert(at(wide, r * pitch), Type::f32, at(p.x, r * p.x.row_stride()), x.type, p.in);
-    }
-    x = {wide.data, pitch, Type::f32};
-  }
+  const ConstRows x = as_stored ? const_rows(p.x, 0) : widened(p);
   constexpr std::int64_t kTaskBytes = 128 << 10;
   const std::int64_t column_bytes = std::max<std::int64_t>(p.in * size_of(p.weight.data.dtype), 1);
   const std::int64_t most = std::clamp<std::int64_t>(kTaskBytes / column_bytes, 16, 1024);

@@ -14,6 +14,8 @@ constexpr bool kDotsBf16 = false;
 int64_t gemm_scratch(int64_t m);  // simd_linear.cc
 void gemm(const GemmTask& task);
 void dot(const DotTask& task);
+void dot_panels(const DotTask& task);  // simd_words.cc
+void pack_columns(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 void epilogue(const EpilogueTask& task);
 
 void convolution(const ConvolutionTask& task);  // simd_convolution.cc
@@ -45,15 +47,13 @@ void attention_end(const AttentionTile& tile, void* const* rows);
 void pairs(const PairsTask& task);  // simd_pairs.cc
 void pair_convolution(const PairConvolutionTask& task);
 void pack_rows(const ConstRows& rows, int64_t count, int64_t k, void* group);
-void pack_columns(const ConstRows& rows, int64_t count, int64_t k, void* panel);
 int64_t segment_work_bytes(int64_t rows, int64_t dim);  // simd_segments.cc
 void segment(const SegmentTask& task);
 #else
-constexpr int64_t kPairRows = 0, kPairColumns = 0, kPairDepth = 0;
+constexpr int64_t kPairRows = 0;
 constexpr decltype(KernelTable::pairs) pairs = nullptr;
 constexpr decltype(KernelTable::pair_convolution) pair_convolution = nullptr;
 constexpr decltype(KernelTable::pack_rows) pack_rows = nullptr;
-constexpr decltype(KernelTable::pack_columns) pack_columns = nullptr;
 constexpr decltype(KernelTable::segment_work_bytes) segment_work_bytes = nullptr;
 constexpr decltype(KernelTable::segment) segment = nullptr;
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
-#include "kernels/cpu/simd_pairs.h"
+#include "kernels/cpu/simd_words.h"
 
 namespace glmocr::cpu::GLMOCR_ISA {
 namespace {
@@ -30,25 +30,19 @@ void pack_weights(const ConstRows& from, int64_t count, int64_t at, int64_t k, f
   });
 }
 
-#ifdef __AVX512BF16__
 // k values from `at` on, a multiple of kDepth, of the panel of column n become a panel of the micro-kernel.
-static_assert(kPairColumns == kColumns);
 void widen_panel(const GemmTask& task, int64_t n, int64_t at, int64_t k, float* panel) {
   const Bf16* from =
       static_cast<const Bf16*>(task.panels) + n * round_up(task.k, kPairDepth) + at * kPairColumns;
   for (int64_t i = 0; i < k; i += 2) {
     for (int64_t half = 0; half < 2; ++half) {
-      const I words = _mm512_loadu_si512(Panel::word(from, i / 2, half));
+      const F words = load_words(Panel::word(from, i / 2, half), 2 * kLanes);
       float* to = panel + i * kColumns + half * kLanes;
-      store(to, _mm512_castsi512_ps(_mm512_slli_epi32(words, 16)));
-      if (i + 1 < k)
-        store(to + kColumns, _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x10000))));
+      store(to, first_of_words(words));
+      if (i + 1 < k) store(to + kColumns, second_of_words(words));
     }
   }
 }
-#else
-void widen_panel(const GemmTask&, int64_t, int64_t, int64_t, float*) {}  // there are no panels of pairs
-#endif
 
 // Prefetches the rows of the next panel while this one is multiplied: they are too short for the hardware to
 // detect.

@@ -20,11 +20,6 @@ void pack_rows(const ConstRows& rows, int64_t count, int64_t k, void* group) {
   pack_left([&](int64_t row) { return first + row * rows.stride; }, count, k, static_cast<Bf16*>(group));
 }
 
-void pack_columns(const ConstRows& rows, int64_t count, int64_t k, void* panel) {
-  const auto* first = static_cast<const Bf16*>(rows.data);
-  pack_right([&](int64_t row) { return first + row * rows.stride; }, count, k, static_cast<Bf16*>(panel));
-}
-
 void pairs(const PairsTask& task) {
   const TilesInUse tiles;
   static_cast<void>(tiles);

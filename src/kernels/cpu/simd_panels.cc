@@ -105,7 +105,8 @@ void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t 
         v = {whole.low * other.low, whole.high * other.high};
       }
     }
-    _mm512_mask_storeu_epi16(out + r * task.out.stride, mask, reinterpret_cast<I>(round_pairs(v.low, v.high)));
+    _mm512_mask_storeu_epi16(out + r * task.out.stride, mask,
+                             reinterpret_cast<I>(round_pairs(v.low, v.high)));
   }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cpu/simd_gemm.h"
 #include "kernels/cpu/simd_kernels.h"
-#include "kernels/cpu/simd_pairs.h"
+#include "kernels/cpu/simd_words.h"
 
 namespace glmocr::cpu::GLMOCR_ISA {
 
@@ -14,16 +13,17 @@ const KernelTable& kernel_table() {
       .gemm_scratch = gemm_scratch,
       .gemm = gemm,
       .dot = dot,
+      .dot_panels = dot_panels,
       .epilogue = epilogue,
       .convolution = convolution,
       .depthwise = depthwise,
-      .pair_rows = kPairRows,
       .pair_columns = kPairColumns,
       .pair_depth = kPairDepth,
+      .pack_columns = pack_columns,
+      .pair_rows = kPairRows,
       .pairs = pairs,
       .pair_convolution = pair_convolution,
       .pack_rows = pack_rows,
-      .pack_columns = pack_columns,
       .tile_depth = kTileDepth,
       .tile_work_bytes = tile_work_bytes,
       .tiles_few = tiles_few,

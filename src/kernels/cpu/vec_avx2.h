@@ -101,6 +101,23 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = values[i];
 }
 
+// Words of two values: vec_baseline.h.
+GLMOCR_INLINE F load_words(const Bf16* p, int64_t n) {
+  if (n >= 2 * kLanes) return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const I*>(p)));
+  Bf16 values[2 * kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) values[i] = p[i];
+  return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const I*>(values)));
+}
+GLMOCR_INLINE void store_words(Bf16* p, F v) {
+  _mm256_storeu_si256(reinterpret_cast<I*>(p), _mm256_castps_si256(v));
+}
+GLMOCR_INLINE F first_of_words(F v) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16));
+}
+GLMOCR_INLINE F second_of_words(F v) {
+  return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(-0x10000)));
+}
+
 // Products in eight bits: vec_baseline.h. By vpmaddwd on widened values, which is exact.
 constexpr int kByteDepth = 2;
 constexpr int kByteWord = 4;

@@ -86,6 +86,19 @@ GLMOCR_INLINE void store_part(Bf16* p, F v, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes(n), narrow_bf16(v));
 }
 
+// Words of two values: vec_baseline.h.
+GLMOCR_INLINE F load_words(const Bf16* p, int64_t n) {
+  const I v = n >= 2 * kLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p);
+  return _mm512_castsi512_ps(v);
+}
+GLMOCR_INLINE void store_words(Bf16* p, F v) { _mm512_storeu_si512(p, _mm512_castps_si512(v)); }
+GLMOCR_INLINE F first_of_words(F v) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16));
+}
+GLMOCR_INLINE F second_of_words(F v) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-0x10000)));
+}
+
 // Products in eight bits: vec_baseline.h. vpdpbusd takes one operand without sign.
 GLMOCR_INLINE I load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
 GLMOCR_INLINE F to_floats(I v) { return _mm512_cvtepi32_ps(v); }
@@ -138,13 +151,6 @@ GLMOCR_INLINE Pairs load_part_pairs(const Bf16* p, int64_t n) {  // 0 < n < kPai
 GLMOCR_INLINE F add_products(Pairs a, Pairs b, F sum) { return _mm512_dpbf16_ps(sum, a, b); }
 GLMOCR_INLINE Pairs round_pairs(F low, F high) { return _mm512_cvtne2ps_pbh(high, low); }
 GLMOCR_INLINE void store_pairs(Bf16* p, Pairs v) { _mm512_storeu_si512(p, reinterpret_cast<I>(v)); }
-// The bits of the first kPairLanes values of the n that are left, two to a lane; what is missing is zero.
-GLMOCR_INLINE F load_words(const Bf16* p, int64_t n) {
-  const I v = n >= kPairLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16((1u << n) - 1, p);
-  return _mm512_castsi512_ps(v);
-}
-GLMOCR_INLINE void store_words(Bf16* p, F v) { _mm512_storeu_si512(p, _mm512_castps_si512(v)); }
-
 // 2^x within 3e-6 of its size; 0 below 2^-126. NaN stays NaN.
 GLMOCR_INLINE F exp2_short(F x) {
   const F part = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // x − floor(x)

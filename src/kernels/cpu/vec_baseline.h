@@ -121,6 +121,19 @@ GLMOCR_INLINE void store_part(T* p, F v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = values[i];
 }
 
+// Words of two neighbouring values of bf16, as lanes: load_words of the n values that are left, what is missing zero; and the
+// first or the second value of each, widened.
+GLMOCR_INLINE F load_words(const Bf16* p, int64_t n) {
+  Bf16 values[2 * kLanes] = {};
+  for (int64_t i = 0; i < n && i < 2 * kLanes; ++i) values[i] = p[i];
+  F v;
+  __builtin_memcpy(&v, values, sizeof v);
+  return v;
+}
+GLMOCR_INLINE void store_words(Bf16* p, F v) { __builtin_memcpy(p, &v, sizeof v); }
+GLMOCR_INLINE F first_of_words(F v) { return from_bits(bits(v) << 16); }
+GLMOCR_INLINE F second_of_words(F v) { return from_bits(bits(v) & set_int(-0x10000)); }
+
 // Products in eight bits. add_byte_products adds kByteDepth products to each lane: those of the lane's weights, next to
 // each other at w, and of the values in a word, which is the same in all lanes.
 constexpr int kByteDepth = 2;
