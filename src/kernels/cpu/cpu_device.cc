@@ -41,11 +41,13 @@ Buffer CpuDevice::allocate_prepared(std::int64_t bytes) {
   return Buffer(std::shared_ptr<void>(memory, memory->data()), bytes, this);
 }
 
-// Half of what a budget allows is left to what runs on the weights.
+// Half of what a budget allows is left to what runs on the weights, and some of the other half to what a model must
+// convert: without that it could not be loaded at all.
 bool CpuDevice::packs(const Tensor& matrix) const {
   if (matrix.dtype != DType::bf16 || matrix.numel() == 0) return false;
+  constexpr std::int64_t kConverted = std::int64_t{16} << 20;
   const MemoryBudget& budget = *memory();
-  return budget.limit() == 0 || budget.used() + matrix.bytes() <= budget.limit() / 2;
+  return budget.limit() == 0 || budget.used() + matrix.bytes() + kConverted <= budget.limit() / 2;
 }
 
 Weight CpuDevice::prepare_panels(const Tensor& matrix, Buffer& owner) {

@@ -5,13 +5,14 @@
 #include <immintrin.h>
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <iterator>
-#include <vector>
 
 #include "base/threads.h"
+#include "kernels/host/huge_memory.h"
 
 namespace glmocr::cpu {
 namespace {
@@ -124,10 +125,13 @@ double operations_per_second(ThreadPool& pool, const Loop& loop, Clock clock) {
   return loop.operations * pool.size() / time;
 }
 
+// Of memory in the pages that packed weights lie in.
 double bytes_per_second(ThreadPool& pool, Clock clock) {
-  const std::vector<std::uint64_t> words(128 << 20, 1);  // 1 GiB: larger than every cache
+  constexpr std::int64_t count = 128 << 20;  // 1 GiB: larger than every cache
+  const HugeMemory memory(nullptr, 8 * count, "the measurement of reading");
+  auto* words = reinterpret_cast<std::uint64_t*>(memory.data());
+  std::fill(words, words + count, 1);
   volatile std::uint64_t sink = 0;
-  const auto count = std::ssize(words);
   const double time = time_of(pool, clock, [&] {
     pool.parallel_for(count, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
       std::uint64_t sums[8] = {};
