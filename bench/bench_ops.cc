@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/numbers.h"
 #include "base/seconds.h"
 #include "base/threads.h"
@@ -306,4 +307,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace glmocr
 
-int main(int argc, char** argv) { return glmocr::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return glmocr::run(argc, argv);
+  } catch (const glmocr::Error& error) {
+    std::fprintf(stderr, "bench_ops: %s\n", error.what());
+    return 1;
+  }
+}
