@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -154,6 +156,13 @@ struct PatchOptions {
   Tensor out;  // [patches, 3 · frames · patch_size²]
 };
 
+// The weights of swiglu(x · gate, x · up) · down.
+struct GatedWeights {
+  const Weight& gate;
+  const Weight& up;
+  const Weight& down;
+};
+
 // How a window moves over a picture. Outside of the picture are zeros (convolutions) or nothing (pooling).
 struct Window {
   int height = 1, width = 1;
@@ -218,6 +227,22 @@ class Ops {
     options.rows = rows;
     const Tensor gates = linear(x, gate, options);
     return swiglu(gates, linear(x, up, options));
+  }
+
+  // linear of gated_linear, which a device may fuse. options.out may be options.residual, but not x.
+  virtual Tensor gated_mlp(const Tensor& x, const GatedWeights& weights, const LinearOptions& options) {
+    return linear(gated_linear(x, weights.gate, weights.up, options.rows), weights.down, options);
+  }
+
+  // Three products of the same rows, queries, keys and values, which a device may compute together. `out` as in
+  // LinearOptions.
+  virtual std::array<Tensor, 3> linear_three(const Tensor& x, const std::array<const Weight*, 3>& weights,
+                                             RowClass rows, const std::array<Tensor, 3>& out = {}) {
+    std::array<Tensor, 3> results;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      results[i] = linear(x, *weights[i], {.activation = {}, .residual = {}, .out = out[i], .rows = rows});
+    }
+    return results;
   }
 
   // Over the last dimension: round(w · round(x · rsqrt(mean(x²) + eps))).

@@ -123,6 +123,62 @@ TEST_P(LinearTest, Gated) {
   }
 }
 
+// What a device may fuse is what it gives one by one, bit for bit.
+TEST_P(LinearTest, ThreeAtOnceAreThoseOfThreeCalls) {
+  Device& device = *tested_;
+  for (const std::int64_t rows : {1, 17, 70, 300}) {
+    const std::int64_t in = 104, widths[] = {200, 13, 64};
+    const ArenaScope scope(device);
+    const Tensor x = make(device, random(rows * in), {rows, in}, dtype_, 8);
+    Weight weights[3];
+    for (int i = 0; i < 3; ++i) {
+      weights[i] = make_weight(device, random_grid(widths[i] * in), widths[i], in, DType::bf16);
+      if (i == 1) weights[i].bias = make(device, random(widths[i]), {widths[i]}, DType::f32);
+    }
+    for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+      const Tensor given = device.scratch({rows, widths[2]}, dtype_);
+      const auto together = device.ops().linear_three(x, {&weights[0], &weights[1], &weights[2]}, row_class,
+                                                      {Tensor{}, Tensor{}, given});
+      EXPECT_EQ(together[2].data, given.data);
+      for (int i = 0; i < 3; ++i) {
+        LinearOptions options;
+        options.rows = row_class;
+        EXPECT_EQ(download(device, together[i]),
+                  download(device, device.ops().linear(x, weights[i], options)))
+            << rows << " rows, weight " << i;
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, GatedMlpIsThatOfItsProducts) {
+  struct Size {
+    std::int64_t rows, in, inner, out;
+  };
+  for (const Size& s : {Size{1, 64, 24, 40}, {17, 50, 13, 32}, {70, 96, 72, 50}, {300, 40, 200, 13}}) {
+    Device& device = *tested_;
+    const ArenaScope scope(device);
+    const Tensor x = make(device, random(s.rows * s.in), {s.rows, s.in}, dtype_, 8);
+    const auto weight = [&](std::int64_t out, std::int64_t in) {
+      Weight made = make_weight(device, random_grid(out * in), out, in, DType::bf16);
+      made.bias = make(device, random(out), {out}, DType::f32);
+      return made;
+    };
+    const Weight gate = weight(s.inner, s.in), up = weight(s.inner, s.in), down = weight(s.out, s.inner);
+    for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+      LinearOptions options;
+      options.rows = row_class;
+      options.residual = make(device, random(s.rows * s.out), {s.rows, s.out}, dtype_);
+      const Numbers expected = download(
+          device, device.ops().linear(device.ops().gated_linear(x, gate, up, row_class), down, options));
+      options.out = options.residual;
+      const Tensor y = device.ops().gated_mlp(x, {gate, up, down}, options);
+      EXPECT_EQ(y.data, options.out.data);
+      EXPECT_EQ(download(device, y), expected) << s.rows << " rows";
+    }
+  }
+}
+
 // A result goes where it was asked for and touches nothing else.
 TEST_P(LinearTest, WritesInsideOutOnly) {
   for (const std::int64_t rows : {2, 20}) {

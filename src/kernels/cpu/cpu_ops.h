@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <array>
 #include <functional>
+#include <span>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/onednn.h"
@@ -22,6 +24,9 @@ class CpuOps final : public Ops {
   // linear.cc
   Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
   Tensor gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) override;
+  Tensor gated_mlp(const Tensor& x, const GatedWeights& weights, const LinearOptions& options) override;
+  std::array<Tensor, 3> linear_three(const Tensor& x, const std::array<const Weight*, 3>& weights,
+                                     RowClass rows, const std::array<Tensor, 3>& out) override;
   // activation.cc
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor activate(const Tensor& x, Activation activation) override;
@@ -80,10 +85,14 @@ class CpuOps final : public Ops {
                           const Tensor& y);
   void paged_in_tiles(const Tensor& q, const HostKvStore& store, int layer, const PagedBatch& batch,
                       float scale, const Tensor& y);
-  void multiply_prepared(const Product& product);
-  void few_rows_in_tiles(const Product& product);
-  void dense_in_tiles(const Product& product);
-  void multiply_in_tiles(const Product& product, std::int64_t first, std::int64_t count);
+  // Products of the same rows with weights prepared for tiles.
+  void multiply_prepared(std::span<const Product> products);
+  void few_rows_in_tiles(std::span<const Product> products);
+  void dense_in_tiles(std::span<const Product> products);
+  std::int64_t slice_rows(std::int64_t rows, std::int64_t depth) const;
+  const std::byte* pack_slice(const Product& product, std::int64_t first, std::int64_t count);
+  void multiply_slice(std::span<const Product> products, std::int64_t first, std::int64_t count,
+                      const std::byte* packed);
   void dense_pairs(const Product& product);
   struct Slice;
   void multiply_packed(const Product& product, const Slice& slice, const std::byte* groups,
@@ -108,7 +117,8 @@ class CpuOps final : public Ops {
   const Isa& isa_;
   const KernelTable& kernels_;
   Bf16Products bf16_products_;
-  AlignedBlock packed_;  // slices of the operands of a product
+  AlignedBlock packed_{true};     // slices of the operands of a product
+  AlignedBlock activated_{true};  // slices of what stands between the products of gated_mlp
 };
 
 // Into panels of bytes (kernel_table.h): values [out, in] i8. On the pool.

@@ -79,9 +79,9 @@ struct PairConvolutionTask {
 
 // y = round(factor · round(round(act(round(x · wᵀ + bias))) + residual)) of bf16, where an absent part has no
 // rounding. Weights are panels of pack_columns, each of k rounded up to pair_depth values, one after the other.
-// tiles_few takes up to pair_rows rows of x where they lie; k is a multiple of pair_depth then. tiles_many takes rows in
-// groups of pair_rows, the last filled up, in passes of up to tile_depth values of k: [passes][groups] groups of
-// pack_rows. out and factor may not be x.
+// tiles_few takes up to pair_rows rows of x where they lie; k is a multiple of pair_depth then. tiles_many takes them in
+// groups of pack_rows. Where packs_out is set, y becomes such groups: out.data is where the first row and column belong,
+// and out.stride the values of a group. out and factor may not be x.
 struct TilesTask {
   const void* x;
   int64_t x_stride;  // tiles_few
@@ -92,6 +92,7 @@ struct TilesTask {
   ConstRows residual;  // data may be null
   ConstRows factor;    // data may be null
   Rows out;
+  bool packs_out;
   void* work;  // tile_work_bytes(m) bytes, 64-byte aligned
 };
 
@@ -266,7 +267,7 @@ struct KernelTable {
   void (*pack_rows)(const ConstRows& rows, int64_t count, int64_t k, void* group);
 
   // Products of bf16 with packed weights, in tiles where the set has them; null where it has none.
-  int64_t tile_depth;
+  bool packs_results;  // tiles_many heeds packs_out
   int64_t (*tile_work_bytes)(int64_t m);
   void (*tiles_few)(const TilesTask& task);
   void (*tiles_many)(const TilesTask& task);

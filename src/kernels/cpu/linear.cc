@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 
 #include "base/numbers.h"
 #include "kernels/cpu/cpu_ops.h"
@@ -23,6 +25,18 @@ struct CpuOps::Product {
   Tensor y;
   std::int64_t rows, in, out;
   const Weight* gate = nullptr;  // the product is multiplied with silu(x · gateᵀ)
+  // Where rows from `first` on of the result become the groups of another product, of so many values a row; y is none then.
+  struct Groups {
+    std::byte* data = nullptr;
+    std::int64_t first = 0, depth = 0, unit = 0;
+  };
+  Groups groups = {};
+
+  Rows result(std::int64_t row, std::int64_t column) const {
+    if (!groups.data) return {at(y, row * y.row_stride() + column), y.row_stride(), type_of(y.dtype)};
+    const std::int64_t offset = (row - groups.first) * groups.depth + column * groups.unit;
+    return {groups.data + offset * size_of(DType::bf16), groups.depth * groups.unit, Type::bf16};
+  }
 
   ConstRows weights(std::int64_t column) const { return const_rows(weight.data, column); }
   // The panel that begins with this column, where weights were packed.
@@ -36,14 +50,13 @@ struct CpuOps::Product {
     const Tensor& residual = options.residual;
     ConstRows more = const_rows(residual, row);
     if (residual) more.data = at(residual, row * residual.row_stride() + column);
-    const Rows to = {at(y, row * y.row_stride() + column), y.row_stride(), type_of(y.dtype)};
     return {row_count,
             column_count,
             product,
             weight.bias ? weight.bias.as<float>() + column : nullptr,
             nonlinearity_of(options.activation),
             more,
-            to};
+            result(row, column)};
   }
 
   // The same part of y by `run` (tiles_few or tiles_many), with rows of x as it takes them.
@@ -63,6 +76,7 @@ struct CpuOps::Product {
          after.residual,
          {nullptr, 0, Type::bf16},
          after.out,
+         groups.data != nullptr,
          work});
   }
   // The same with the gate, a panel of columns after the other; gates holds [rows, kPanel] values.
@@ -83,6 +97,7 @@ struct CpuOps::Product {
            {},
            {},
            {gates, width, Type::bf16},
+           false,
            work});
       const EpilogueTask after = epilogue(part.row, column, part.rows, n, {nullptr, 0, Type::f32});
       run({from,
@@ -96,7 +111,16 @@ struct CpuOps::Product {
            {},
            {gates, width, Type::bf16},
            after.out,
+           groups.data != nullptr,
            work});
+    }
+  }
+  void run(void (*kernel)(const TilesTask&), const Slice& part, const void* from, std::int64_t from_stride,
+           void* work, void* gates) const {
+    if (gate) {
+      gated_in_tiles(kernel, part, from, from_stride, work, gates);
+    } else {
+      in_tiles(kernel, part, from, from_stride, work);
     }
   }
 };
@@ -134,7 +158,7 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& weight, const LinearOptions
   if (rows == 0 || out == 0) return product.y;
   const ArenaScope scope(device_);
   if (weight.layout == WeightLayout::pairs) {
-    multiply_prepared(product);
+    multiply_prepared({&product, 1});
   } else if (weight.data.dtype == DType::i8) {
     rows <= kFewRows ? few_rows_in_bytes(product) : dense_in_bytes(product);
   } else if (options.rows == RowClass::few) {
@@ -163,24 +187,106 @@ Tensor CpuOps::gated_linear(const Tensor& x, const Weight& gate, const Weight& u
   const Tensor y = device_.scratch({x.rows(), up.out_features}, x.dtype);
   if (y.numel() == 0) return y;
   const ArenaScope scope(device_);
-  multiply_prepared({x, up, options, y, x.rows(), x.columns(), up.out_features, &gate});
+  const Product product{x, up, options, y, x.rows(), x.columns(), up.out_features, &gate};
+  multiply_prepared({&product, 1});
   return y;
 }
 
-void CpuOps::multiply_prepared(const Product& p) {
+std::array<Tensor, 3> CpuOps::linear_three(const Tensor& x, const std::array<const Weight*, 3>& weights,
+                                           RowClass rows, const std::array<Tensor, 3>& out) {
+  bool prepared = kernels_.tiles_many && x.dtype == DType::bf16 && x.rows() > 0;
+  for (const Weight* weight : weights) prepared = prepared && weight->layout == WeightLayout::pairs;
+  if (!prepared) return Ops::linear_three(x, weights, rows, out);
+  LinearOptions options;
+  options.rows = rows;
+  const auto product = [&](std::size_t i) -> Product {
+    const Weight& weight = *weights[i];
+    const std::int64_t columns = weight.out_features;
+    GLMOCR_CHECK(weight.in_features == x.columns() && columns > 0);
+    GLMOCR_CHECK(!weight.bias || weight.bias.numel() == columns);
+    return {x,        weight,      options, output(out[i], {x.rows(), columns}, x.dtype),
+            x.rows(), x.columns(), columns, nullptr};
+  };
+  const Product products[] = {product(0), product(1), product(2)};
+  const ArenaScope scope(device_);
+  multiply_prepared(products);
+  return {products[0].y, products[1].y, products[2].y};
+}
+
+// What stands between the products is written as the second one takes its rows.
+Tensor CpuOps::gated_mlp(const Tensor& x, const GatedWeights& weights, const LinearOptions& options) {
+  const auto& [gate, up, down] = weights;
+  bool prepared =
+      kernels_.packs_results && x.dtype == DType::bf16 && options.rows == RowClass::many && x.numel() > 0;
+  for (const Weight* weight : {&gate, &up, &down}) {
+    prepared = prepared && weight->layout == WeightLayout::pairs && weight->out_features > 0;
+  }
+  if (!prepared) return Ops::gated_mlp(x, weights, options);
+  const std::int64_t rows = x.rows(), in = x.columns(), inner = up.out_features, out = down.out_features;
+  GLMOCR_CHECK(gate.in_features == in && up.in_features == in && gate.out_features == inner &&
+               down.in_features == inner);
+  for (const Weight* weight : {&gate, &up, &down}) {
+    GLMOCR_CHECK(!weight->bias || weight->bias.numel() == weight->out_features);
+  }
+  GLMOCR_CHECK(!options.residual || (options.residual.dtype == x.dtype && options.residual.rows() == rows &&
+                                     options.residual.columns() == out));
+  const Tensor y = output(options.out, {rows, out}, x.dtype);
+  const ArenaScope scope(device_);
+  const LinearOptions none;
+  const std::int64_t depth = up.data.size(1), inner_depth = down.data.size(1), unit = kernels_.pair_rows;
+  const std::int64_t slice = slice_rows(rows, std::max(depth, inner_depth));
+  std::byte* between = activated_.get(slice * inner_depth * size_of(DType::bf16));
+  for (std::int64_t first = 0; first < rows; first += slice) {
+    const std::int64_t count = std::min(slice, rows - first);
+    const Product gated{x, up, none, {}, rows, in, inner, &gate, {between, first, inner_depth, unit}};
+    const Product last{x, down, options, y, rows, inner, out};
+    multiply_slice({&gated, 1}, first, count, pack_slice(gated, first, count));
+    multiply_slice({&last, 1}, first, count, between);
+  }
+  return y;
+}
+
+void CpuOps::multiply_prepared(std::span<const Product> products) {
+  const Product& p = products.front();
   if (p.x.dtype != DType::bf16 || !kernels_.tiles_many) {
-    p.options.rows == RowClass::few ? few_rows_in_panels(p) : dense(p);
+    for (const Product& product : products) {
+      product.options.rows == RowClass::few ? few_rows_in_panels(product) : dense(product);
+    }
   } else if (p.options.rows == RowClass::few) {
-    few_rows_in_tiles(p);
+    few_rows_in_tiles(products);
   } else {
-    dense_in_tiles(p);
+    dense_in_tiles(products);
   }
 }
 
+namespace {
+
+// Of several products of the same rows one after the other: all panels of their weights, and visit(product, first panel,
+// panels) for the parts of a range of them.
+template <class Products>
+std::int64_t all_panels(const Products& products) {
+  std::int64_t count = 0;
+  for (const auto& p : products) count += p.weight.data.size(0);
+  return count;
+}
+template <class Products, class Visit>
+void for_panels(const Products& products, std::int64_t begin, std::int64_t end, Visit visit) {
+  for (const auto& p : products) {
+    const std::int64_t count = p.weight.data.size(0), first = std::max<std::int64_t>(begin, 0),
+                       last = std::min(end, count);
+    if (first < last) visit(p, first, last - first);
+    begin -= count;
+    end -= count;
+  }
+}
+
+}  // namespace
+
 // Bound by reading the weights, which are one stream for every task.
-void CpuOps::few_rows_in_tiles(const Product& p) {
+void CpuOps::few_rows_in_tiles(std::span<const Product> products) {
+  const Product& p = products.front();
   const std::int64_t width = p.weight.data.size(2), depth = p.weight.data.size(1),
-                     panels = p.weight.data.size(0);
+                     panels = all_panels(products);
   Tensor x = p.x;
   if (p.in < depth) {
     x = device_.scratch({p.rows, depth}, p.x.dtype);
@@ -192,19 +298,17 @@ void CpuOps::few_rows_in_tiles(const Product& p) {
   const std::int64_t most = kernels_.pair_rows, work_bytes = kernels_.tile_work_bytes(most);
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     std::byte* work = thread_scratch(work_bytes + most * width * 2);
-    const std::int64_t at_once = p.rows <= most ? end - begin : 1;
-    for (std::int64_t panel = begin; panel < end; panel += at_once) {
-      const std::int64_t column = panel * width, columns = std::min(at_once * width, p.out - column);
-      for (std::int64_t row = 0; row < p.rows; row += most) {
-        const Slice part{row, std::min(most, p.rows - row), column, columns};
-        const void* rows = at(x, row * x.row_stride());
-        if (p.gate) {
-          p.gated_in_tiles(kernels_.tiles_few, part, rows, x.row_stride(), work, work + work_bytes);
-        } else {
-          p.in_tiles(kernels_.tiles_few, part, rows, x.row_stride(), work);
+    for_panels(products, begin, end, [&](const Product& product, std::int64_t first, std::int64_t count) {
+      const std::int64_t at_once = product.rows <= most ? count : 1;
+      for (std::int64_t panel = first; panel < first + count; panel += at_once) {
+        const std::int64_t column = panel * width, columns = std::min(at_once * width, product.out - column);
+        for (std::int64_t row = 0; row < product.rows; row += most) {
+          const Slice part{row, std::min(most, product.rows - row), column, columns};
+          const void* rows = at(x, row * x.row_stride());
+          product.run(kernels_.tiles_few, part, rows, x.row_stride(), work, work + work_bytes);
         }
       }
-    }
+    });
   };
   const std::int64_t grain = std::clamp<std::int64_t>(panels / (4 * device_.threads()), 1, 4);
   device_.pool().parallel_for(panels, grain, std::ref(body));
@@ -234,53 +338,60 @@ Parts divide(std::int64_t groups, std::int64_t panels, std::int64_t most_groups,
 
 }  // namespace
 
-// Rows are packed once, by all threads, then multiplied in tasks of nearly equal size.
-void CpuOps::dense_in_tiles(const Product& p) {
+// So many rows are packed at once that they stay in a cache.
+std::int64_t CpuOps::slice_rows(std::int64_t rows, std::int64_t depth) const {
   constexpr std::int64_t kSliceBytes = std::int64_t{16} << 20;
-  const std::int64_t unit = kernels_.pair_rows, depth = p.weight.data.size(1);
-  const std::int64_t slice =
-      part_size(p.rows, std::max(kSliceBytes / (depth * 2 * unit), std::int64_t{1}) * unit, unit);
-  for (std::int64_t row = 0; row < p.rows; row += slice)
-    multiply_in_tiles(p, row, std::min(slice, p.rows - row));
+  const std::int64_t unit = kernels_.pair_rows;
+  return part_size(rows, std::max(kSliceBytes / (depth * 2 * unit), std::int64_t{1}) * unit, unit);
 }
 
-void CpuOps::multiply_in_tiles(const Product& p, std::int64_t first, std::int64_t count) {
+// Rows are packed once, by all threads, then multiplied in tasks of nearly equal size.
+void CpuOps::dense_in_tiles(std::span<const Product> products) {
+  const Product& p = products.front();
+  const std::int64_t slice = slice_rows(p.rows, p.weight.data.size(1));
+  for (std::int64_t row = 0; row < p.rows; row += slice) {
+    const std::int64_t count = std::min(slice, p.rows - row);
+    multiply_slice(products, row, count, pack_slice(p, row, count));
+  }
+}
+
+// The rows [first, first + count) of x as groups.
+const std::byte* CpuOps::pack_slice(const Product& p, std::int64_t first, std::int64_t count) {
+  const std::int64_t unit = kernels_.pair_rows, group_bytes = p.weight.data.size(1) * unit * 2;
+  const std::int64_t groups = divide_up(count, unit);
+  std::byte* packed = packed_.get(groups * group_bytes);
+  const auto pack = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t group = begin; group < end; ++group) {
+      kernels_.pack_rows(const_rows(p.x, first + group * unit), std::min(unit, count - group * unit), p.in,
+                         packed + group * group_bytes);
+    }
+  };
+  device_.pool().parallel_for(groups, 1, std::ref(pack));
+  return packed;
+}
+
+void CpuOps::multiply_slice(std::span<const Product> products, std::int64_t first, std::int64_t count,
+                            const std::byte* packed) {
+  const Product& p = products.front();
   const std::int64_t unit = kernels_.pair_rows, width = p.weight.data.size(2), depth = p.weight.data.size(1),
-                     panels = p.weight.data.size(0), groups = divide_up(count, unit);
+                     panels = all_panels(products), groups = divide_up(count, unit);
   constexpr std::int64_t kTaskBytes = 512 << 10;  // of rows
   const Parts parts =
       divide(groups, panels, std::max<std::int64_t>(kTaskBytes / (depth * 2 * unit), 1), device_.threads());
-  // The first group of a part, which holds the rows [passes][groups].
-  const auto begin_of = [&](std::int64_t part) { return part * groups / parts.rows; };
-  std::byte* packed = packed_.get(groups * unit * depth * 2);
-  const std::int64_t passes = divide_up(depth, kernels_.tile_depth);
-  const auto pack = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t group = i / passes, at = i % passes * kernels_.tile_depth;
-      const std::int64_t part = ((group + 1) * parts.rows - 1) / groups, from = begin_of(part);
-      const std::int64_t own = begin_of(part + 1) - from, pass = std::min(kernels_.tile_depth, depth - at);
-      ConstRows rows = const_rows(p.x, first + group * unit);
-      rows.data = static_cast<const std::uint16_t*>(rows.data) + at;
-      kernels_.pack_rows(rows, std::min(unit, count - group * unit), std::min(pass, p.in - at),
-                         packed + (from * depth + at * own + (group - from) * pass) * unit * 2);
-    }
-  };
-  device_.pool().parallel_for(groups * passes, 2, std::ref(pack));
   const std::int64_t most_rows = divide_up(groups, parts.rows) * unit;
   const std::int64_t work_bytes = kernels_.tile_work_bytes(most_rows);
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     std::byte* work = thread_scratch(work_bytes + most_rows * width * 2);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t i = task / parts.columns, j = task % parts.columns;
-      const std::int64_t row = begin_of(i) * unit, column = j * panels / parts.columns * width;
-      const Slice part{first + row, std::min(begin_of(i + 1) * unit, count) - row, column,
-                       std::min((j + 1) * panels / parts.columns * width, p.out) - column};
-      const std::byte* rows = packed + row * depth * 2;
-      if (p.gate) {
-        p.gated_in_tiles(kernels_.tiles_many, part, rows, 0, work, work + work_bytes);
-      } else {
-        p.in_tiles(kernels_.tiles_many, part, rows, 0, work);
-      }
+      const std::int64_t row = i * groups / parts.rows * unit,
+                         row_end = std::min((i + 1) * groups / parts.rows * unit, count);
+      const auto multiply = [&](const Product& product, std::int64_t panel, std::int64_t some) {
+        const std::int64_t column = panel * width;
+        const Slice part{first + row, row_end - row, column, std::min(some * width, product.out - column)};
+        product.run(kernels_.tiles_many, part, packed + row * depth * 2, 0, work, work + work_bytes);
+      };
+      for_panels(products, j * panels / parts.columns, (j + 1) * panels / parts.columns, multiply);
     }
   };
   device_.pool().parallel_for(parts.rows * parts.columns, 1, std::ref(body));

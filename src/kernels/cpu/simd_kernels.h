@@ -70,15 +70,15 @@ constexpr decltype(KernelTable::pack_segment) pack_segment = nullptr;
 
 #ifdef __AVX512BF16__
 #ifdef __AMX_BF16__
-constexpr int64_t kTileDepth = 512;  // simd_tiles.cc
+constexpr bool kPacksResults = true;  // simd_tiles.cc
 #else
-constexpr int64_t kTileDepth = int64_t{1} << 40;  // simd_panels.cc: all of k
+constexpr bool kPacksResults = false;  // simd_panels.cc
 #endif
 int64_t tile_work_bytes(int64_t m);
 void tiles_few(const TilesTask& task);
 void tiles_many(const TilesTask& task);
 #else
-constexpr int64_t kTileDepth = 0;
+constexpr bool kPacksResults = false;
 constexpr decltype(KernelTable::tile_work_bytes) tile_work_bytes = nullptr;
 constexpr decltype(KernelTable::tiles_few) tiles_few = nullptr;
 constexpr decltype(KernelTable::tiles_many) tiles_many = nullptr;

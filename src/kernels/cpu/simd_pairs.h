@@ -165,12 +165,15 @@ GLMOCR_INLINE Left<Fixed<kStepDepth>, Fixed<kPairRows * kStepDepth>> packed_rows
 // [k / kStepDepth][kPairRows][kStepDepth].
 template <class RowAt>
 GLMOCR_INLINE void pack_left(RowAt row, int64_t count, int64_t k, Bf16* to) {
-  for (int64_t i = 0; i < k; i += kPairDepth, to += kPairRows * kPairDepth) {
-    if constexpr (kStepDepth == kPairDepth) {
-      for (int64_t r = 0; r < kPairRows; ++r) {
-        store_words(to + r * kPairDepth, r < count ? load_words(row(r) + i, k - i) : zero());
+  if constexpr (kStepDepth == kPairDepth) {
+    // A row after the other: it is read from its beginning to its end.
+    for (int64_t r = 0; r < kPairRows; ++r) {
+      for (int64_t i = 0; i < k; i += kPairDepth) {
+        store_words(to + i * kPairRows + r * kPairDepth, r < count ? load_words(row(r) + i, k - i) : zero());
       }
-    } else {
+    }
+  } else {
+    for (int64_t i = 0; i < k; i += kPairDepth, to += kPairRows * kPairDepth) {
       F v[kLanes];
       for (int64_t r = 0; r < kLanes; ++r) v[r] = r < count ? load_words(row(r) + i, k - i) : zero();
       transpose(v);

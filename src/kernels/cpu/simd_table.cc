@@ -24,7 +24,7 @@ const KernelTable& kernel_table() {
       .pairs = pairs,
       .pair_convolution = pair_convolution,
       .pack_rows = pack_rows,
-      .tile_depth = kTileDepth,
+      .packs_results = kPacksResults,
       .tile_work_bytes = tile_work_bytes,
       .tiles_few = tiles_few,
       .tiles_many = tiles_many,

@@ -10,6 +10,8 @@ namespace glmocr::cpu::GLMOCR_ISA {
 #ifdef __AMX_BF16__
 namespace {
 
+// The columns of so many values of k stay in the first-level cache while all rows pass by.
+constexpr int64_t kTileDepth = 512;
 constexpr int64_t kTileFloats = 16 * 16;
 constexpr int64_t kBlockFloats = 4 * kTileFloats;
 constexpr int64_t kLine = 64;
@@ -105,7 +107,13 @@ void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t 
   const auto at = [&](const ConstRows& other, int64_t r) {
     return static_cast<const Bf16*>(other.data) + (row + r) * other.stride + column;
   };
-  auto* out = static_cast<Bf16*>(task.out.data) + row * task.out.stride + column;
+  // A group holds steps of kPairRows rows of kPairDepth values.
+  static_assert(kPairColumns == kPairDepth);
+  const int64_t out_stride = task.packs_out ? kPairDepth : task.out.stride;
+  auto* out = static_cast<Bf16*>(task.out.data) +
+              (task.packs_out ? row / kPairRows * task.out.stride + column * kPairRows
+                              : row * task.out.stride + column);
+  const __mmask32 stored = task.packs_out ? ~0u : mask;
   for (int64_t r = 0; r < rows; ++r) {
     const float* from = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
     Wide v{load(from) + more.low, load(from + kTileFloats) + more.high};
@@ -120,8 +128,8 @@ void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t 
         v = {whole.low * other.low, whole.high * other.high};
       }
     }
-    _mm512_mask_storeu_epi16(out + r * task.out.stride, mask,
-                             reinterpret_cast<I>(round_pairs(v.low, v.high)));
+    const I words = reinterpret_cast<I>(round_pairs(v.low, v.high));
+    _mm512_mask_storeu_epi16(out + r * out_stride, stored, _mm512_maskz_mov_epi16(mask, words));
   }
 }
 
@@ -142,7 +150,6 @@ int64_t tile_work_bytes(int64_t m) {
   return (round_up(m, kPairRows) / kPairRows + 1) * kBlockFloats * static_cast<int64_t>(sizeof(float));
 }
 
-// The columns of a pass stay in the first-level cache while all rows pass by.
 void tiles_many(const TilesTask& task) {
   const TilesInUse tiles;
   static_cast<void>(tiles);
@@ -159,7 +166,7 @@ void tiles_many(const TilesTask& task) {
       for (int64_t group = 0; group < groups; ++group) {
         float* sums = last + (group + 1) * kBlockFloats;
         at == 0 ? clear_sums() : load_sums(sums);
-        multiply_groups(pass, x + (at * groups + group * pass) * kPairRows, columns, ahead);
+        multiply_groups(pass, x + (group * depth + at) * kPairRows, columns, ahead);
         if (at + pass < depth) {
           store_sums(sums);
         } else {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/thread_scratch.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cstdint>
 
 #include "base/error.h"
 #include "base/numbers.h"
@@ -13,6 +16,18 @@ constexpr std::int64_t kLeastBlock = std::int64_t{4} << 20;
 
 }  // namespace
 
+void ask_for_huge_pages(void* data, std::int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
+  const auto first = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t begin = round_up(first, kPage), end = (first + bytes) / kPage * kPage;
+  if (begin < end) ::madvise(static_cast<std::byte*>(data) + (begin - first), end - begin, MADV_HUGEPAGE);
+#else
+  static_cast<void>(data);
+  static_cast<void>(bytes);
+#endif
+}
+
 std::byte* AlignedBlock::get(std::int64_t bytes) {
   if (bytes > bytes_) {
     // The system commits pages as they are used, so a generous block costs nothing and seldom has to grow.
@@ -22,6 +37,7 @@ std::byte* AlignedBlock::get(std::int64_t bytes) {
     memory_.reset(std::aligned_alloc(4096, rounded));
     if (!memory_) fail(ErrorCode::memory, cat("the system has no ", rounded, " bytes of memory left"));
     bytes_ = rounded;
+    if (huge_pages_) ask_for_huge_pages(memory_.get(), bytes_);
   }
   return static_cast<std::byte*>(memory_.get());
 }

@@ -7,9 +7,16 @@
 
 namespace glmocr::cpu {
 
+// Asks for pages of 2 MiB where the system has them: memory that is used from end to end then misses the translation of few
+// addresses. A wish: without it that takes longer.
+void ask_for_huge_pages(void* data, std::int64_t bytes);
+
 // Memory that grows only, so that a step like an earlier one takes nothing from the system.
 class AlignedBlock {
  public:
+  // huge_pages: for memory that several threads use from end to end.
+  explicit AlignedBlock(bool huge_pages = false) : huge_pages_(huge_pages) {}
+
   // 64-byte aligned, valid until the next call. What it held is lost.
   std::byte* get(std::int64_t bytes);
 
@@ -17,6 +24,7 @@ class AlignedBlock {
   struct Free {
     void operator()(void* p) const { std::free(p); }
   };
+  bool huge_pages_;
   std::unique_ptr<void, Free> memory_;
   std::int64_t bytes_ = 0;
 };

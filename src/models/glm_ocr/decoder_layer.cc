@@ -17,9 +17,10 @@ void attention(Device& device, const TextConfig& c, const DecoderLayerWeights& w
   const std::int64_t n = rows.x.size(0), head_dim = c.head_dim;
   const LinearOptions options{.rows = input.batch.rows};
 
-  const Tensor q = ops.linear(rows.h, w.q_proj, options).reshape({n, c.num_attention_heads, head_dim});
-  const Tensor k = ops.linear(rows.h, w.k_proj, options).reshape({n, c.num_key_value_heads, head_dim});
-  const Tensor v = ops.linear(rows.h, w.v_proj, options).reshape({n, c.num_key_value_heads, head_dim});
+  const auto projected = ops.linear_three(rows.h, {&w.q_proj, &w.k_proj, &w.v_proj}, options.rows);
+  const Tensor q = projected[0].reshape({n, c.num_attention_heads, head_dim});
+  const Tensor k = projected[1].reshape({n, c.num_key_value_heads, head_dim});
+  const Tensor v = projected[2].reshape({n, c.num_key_value_heads, head_dim});
   const Tensor turned =
       ops.rope_kv_write(q, k, v, table, RopeStyle::interleaved, {*input.cache, layer, input.slots});
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
@@ -33,9 +34,8 @@ void mlp(Device& device, const TextConfig& c, const DecoderLayerWeights& w, cons
          const Tensor& next_norm, RowClass row_class) {
   Ops& ops = device.ops();
   const ArenaScope scope(device);
-  const Tensor activated = ops.gated_linear(rows.h, w.gate_proj, w.up_proj, row_class);
-  ops.add_norm(rows.x, ops.linear(activated, w.down_proj, {.rows = row_class}), w.post_mlp_layernorm,
-               next_norm, c.rms_norm_eps, rows.h);
+  const Tensor y = ops.gated_mlp(rows.h, {w.gate_proj, w.up_proj, w.down_proj}, {.rows = row_class});
+  ops.add_norm(rows.x, y, w.post_mlp_layernorm, next_norm, c.rms_norm_eps, rows.h);
 }
 
 }  // namespace

@@ -233,14 +233,15 @@ void VisionEncoder::project(const VisionBlockWeights& w, VisionPass& pass, std::
   const NormOptions eps{.eps = config_.rms_norm_eps};
   const Tensor h = ops.rms_norm(rows_of(pass.x_, begin, end), w.norm1, eps);
   const Tensor table = pass.rotary_.slice(1, begin, end);
-  const auto rotated = [&](const Weight& weight, const Tensor& norm, const Tensor& all) {
+  const Tensor v = rows_of(pass.v_, begin, end).reshape({end - begin, config_.hidden_size});
+  const auto projected = ops.linear_three(h, {&w.q, &w.k, &w.v}, RowClass::many, {Tensor{}, Tensor{}, v});
+  const auto rotated = [&](const Tensor& from, const Tensor& norm, const Tensor& all) {
     const ArenaScope scope(device_);
     const Tensor to = rows_of(all, begin, end);
-    ops.norm_rope(ops.linear(h, weight).reshape(to.shape), norm, eps.eps, table, RopeStyle::half_split, to);
+    ops.norm_rope(from.reshape(to.shape), norm, eps.eps, table, RopeStyle::half_split, to);
   };
-  rotated(w.q, w.q_norm, pass.q_);
-  rotated(w.k, w.k_norm, pass.k_);
-  ops.linear(h, w.v, {.out = rows_of(pass.v_, begin, end).reshape({end - begin, config_.hidden_size})});
+  rotated(projected[0], w.q_norm, pass.q_);
+  rotated(projected[1], w.k_norm, pass.k_);
 }
 
 // q = attention(q, k, v)
@@ -267,7 +268,7 @@ void VisionEncoder::finish(const VisionBlockWeights& w, const VisionPass& pass, 
   const Tensor x = rows_of(pass.x_, begin, end);
   ops.linear(rows_of(pass.q_, begin, end).reshape(x.shape), w.proj, {.residual = x, .out = x});
   const Tensor h = ops.rms_norm(x, w.norm2, {.eps = config_.rms_norm_eps});
-  ops.linear(ops.gated_linear(h, w.gate, w.up, RowClass::many), w.down, {.residual = x, .out = x});
+  ops.gated_mlp(h, {w.gate, w.up, w.down}, {.residual = x, .out = x});
 }
 
 // Norm, 2×2 convolution, and the merger's projection and MLP: four patch rows become one token.
@@ -283,7 +284,7 @@ void VisionEncoder::merge(const Tensor& x, const Tensor& merged, const Observer&
   const Tensor projected = ops.layer_norm(ops.linear(down, w.merger_proj), w.merger_norm, w.merger_norm_bias,
                                           {.eps = kMergerNormEps});
   const Tensor y = ops.activate(projected, Activation::gelu);
-  ops.linear(ops.gated_linear(y, w.merger_gate, w.merger_up, RowClass::many), w.merger_down, {.out = merged});
+  ops.gated_mlp(y, {w.merger_gate, w.merger_up, w.merger_down}, {.out = merged});
   observe(observer, "vision.merger", merged);
 }
 
@@ -300,8 +301,8 @@ std::int64_t VisionEncoder::workspace_bytes(std::int64_t patches, bool whole) co
   const std::int64_t embedding =
       arena_bytes(patches * picture, DType::u8) + tensor(rows, picture * c.temporal_patch_size) +
       arena_bytes(2 * rows, DType::i32) + arena_bytes(rows * c.head_dim(), DType::f32);
-  // Norm of x; q or k and its norm.
-  const std::int64_t projection = 3 * hidden;
+  // Norm of x; q, k and the norm of one of them.
+  const std::int64_t projection = 4 * hidden;
   // Norm; gate, up and their product.
   const std::int64_t mlp = hidden + 3 * tensor(rows, c.intermediate_size);
   // Norm; convolution, projection, its norm and activation; gate, up and their product.
