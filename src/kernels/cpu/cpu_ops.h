@@ -38,6 +38,8 @@ class CpuOps final : public Ops {
   Tensor rotary_table(const Tensor& positions, const Tensor& inv_freq, const Tensor& axis,
                       DType precision) override;
   Tensor rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) override;
+  Tensor norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table, RopeStyle style,
+                   const Tensor& out) override;
   // attention.cc
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options) override;

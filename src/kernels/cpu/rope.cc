@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/thread_scratch.h"
 #include "kernels/cpu/values.h"
 
 namespace glmocr::cpu {
@@ -48,6 +49,33 @@ Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const
     for (std::int64_t r = begin; r < end; ++r) {
       kernels_.rope({at(x, r * x.strides[0]), x.strides[1], heads, dim, cos + r * pairs, sin + r * pairs,
                      style == RopeStyle::interleaved, at(y, r * heads * dim), type_of(x.dtype)});
+    }
+  });
+  return y;
+}
+
+// Row by row, so that what the norm gives is in the cache when it is turned.
+Tensor CpuOps::norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table,
+                         RopeStyle style, const Tensor& out) {
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
+  GLMOCR_CHECK(is_compute_type(x.dtype) && dim % 2 == 0 && x.strides[2] == 1 && weight.numel() == dim);
+  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
+  GLMOCR_CHECK(table.strides[1] == pairs && table.strides[2] == 1);
+  const Tensor y = output(out, {n, heads, dim}, x.dtype);
+  GLMOCR_CHECK(y.is_contiguous());
+  const float* cos = table.as<float>();
+  const float* sin = cos + table.strides[0];
+  const Type type = type_of(x.dtype);
+  parallel(n, 16 * heads * dim, [&](std::int64_t begin, std::int64_t end) {
+    std::byte* normed = thread_scratch(heads * dim * size_of(x.dtype));
+    NormTask norm = {};
+    norm.rows = heads, norm.width = dim, norm.weight = weight.as<float>(), norm.eps = eps;
+    norm.out = {normed, dim, type};
+    for (std::int64_t r = begin; r < end; ++r) {
+      norm.x = {at(x, r * x.strides[0]), x.strides[1], type};
+      kernels_.rms_norm(norm);
+      kernels_.rope({normed, dim, heads, dim, cos + r * pairs, sin + r * pairs,
+                     style == RopeStyle::interleaved, at(y, r * heads * dim), type});
     }
   });
   return y;
