@@ -165,6 +165,12 @@ __device__ __forceinline__ void soften(float (&scores)[8][4], float (&largest)[2
   }
 }
 
+// What has led to `value`, which is not negative, is computed before what follows: a branch that depends on it is what the
+// compiler moves nothing over. Else it computes exponentials only when the products beside them have ended.
+__device__ __forceinline__ void keep_before(float value) {
+  if (value < 0) __trap();
+}
+
 // Most blocks change no maximum.
 template <int kParts>
 __device__ __forceinline__ void shrink_sums(float (&sums)[kParts][8][4], const float (&shrink)[2]) {
@@ -293,6 +299,7 @@ __device__ __forceinline__ void consume(const Source& source, const Tile& tile, 
     wgmma_wait<1>();
     pin(scores);
     soften_block(block);
+    if constexpr (S::kDim == 64) keep_before(total[0] + total[1]);
     wgmma_wait<0>();
     pin_all();
     end_block(block - 1, used.stage);
