@@ -24,9 +24,6 @@ namespace {
 
 // The end of a device's name that leaves out the kernels for single cards, so that one card can test all kernels.
 constexpr std::string_view kOnlySm80 = ":sm80";
-// Set in the environment, it lets the device compute all layers of a decoding step in one launch. It is not the default as
-// long as its speed has not been measured on a card.
-constexpr const char* kLayersAtOnce = "GLMOCR_CUDA_LAYERS";
 constexpr int kLeastCapability = 80;  // the first cards that multiply bf16
 
 struct Card {
@@ -92,7 +89,7 @@ class CudaDevice final : public Device {
           "cudaMemset");
     uploads_.emplace(context_);
     if (!only_sm80 && has_sm90_code(context_)) use_hopper_kernels();
-    if (std::getenv(kLayersAtOnce)) use_layers_at_once();
+    if (context_.hopper) use_layers_at_once();
   }
   ~CudaDevice() override {
     cudaSetDevice(context_.index);
@@ -209,7 +206,7 @@ class CudaDevice final : public Device {
     arena_.reserve(0);
   }
 
-  // The same for all layers of a decoder in one launch.
+  // The same for all layers of a decoder for one row in one launch.
   void use_layers_at_once() {
     context_.layers_at_once = true;
     try {

@@ -71,8 +71,7 @@ class Trial {
     fill(*store);
     const DecoderPlace place{*store, ints(slots), rotary, batch, 1e-5f, 0.09f};
     const DecoderRows one = copy_of_rows(rows), other = copy_of_rows(rows);
-    // Cards with less shared memory take single rows only.
-    if (!device_.ops().decoder_layers(one, blocks_, place)) return rows > 1;
+    if (!device_.ops().decoder_layers(one, blocks_, place)) return false;
     // Keys and values of the slots are written again.
     decoder_layers_one_by_one(device_.ops(), other, blocks_, place);
     return bytes(one.x) == bytes(other.x) && bytes(one.h) == bytes(other.h);
@@ -122,7 +121,7 @@ class Trial {
 bool decoder_layers_work(Device& device) {
   const ArenaScope scope(device);
   Trial trial(device);
-  return trial.works(1, 200) && trial.works(3, 60) && trial.works(12, 30) && trial.works(32, 5);
+  return trial.works(1, 5) && trial.works(1, 200);
 }
 
 }  // namespace glmocr::cuda

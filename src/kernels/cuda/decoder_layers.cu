@@ -15,11 +15,13 @@ using decoder::Layer;
 using decoder::RowArguments;
 using decoder::Split;
 
-// `groups` of warps take the tiles in turn.
-Split split_of(int out, int blocks, int most_width, int groups) {
+// `groups` of warps compute side by side; a feature has `rows` rows of `in` terms.
+Split split_of(int out, int blocks, int groups, int rows, int in, int most_width) {
   const int columns = divide_up(out, blocks);
-  const int tiles = round_up(divide_up(columns, most_width), groups);
-  return {columns, tiles, divide_up(columns, tiles)};
+  const int width = std::min(most_width, decoder::kStageBytes / (groups * rows * decoder::row_bytes(in)));
+  if (width == 0) return {};
+  const int stages = divide_up(columns, groups * width);
+  return {columns, stages, divide_up(columns, stages * groups)};
 }
 
 bool fits(const Weight& w, std::int64_t in, std::int64_t out) {
@@ -41,10 +43,11 @@ bool fits(const DecoderBlock& b, const Widths& n) {
          fits(*b.down, n.inner, n.hidden);
 }
 
-// What both kernels are written for; then rows run as the operations do that they replace (linear_few.cu, norm.cu).
+// What the kernel is written for; then the row runs as the operations do that it replaces (linear_few.cu, norm.cu).
 bool fits(const DecoderRows& rows, std::span<const DecoderBlock> blocks, const PagedBatch& batch,
           const KvSpec& spec, const Widths& n) {
-  return rows.x.dtype == DType::bf16 && rows_are_aligned(rows.x) && rows_are_aligned(rows.h) &&
+  return rows.x.rows() == 1 && batch.context_lens.numel() == 1 && rows.x.dtype == DType::bf16 &&
+         rows_are_aligned(rows.x) && rows_are_aligned(rows.h) &&
          batch.rows == RowClass::few && batch.max_rows == 1 && !blocks.empty() &&
          std::ssize(blocks) <= std::min(decoder::kMostLayers, spec.layers) &&
          n.hidden > decoder::Norm::kMostWidth / 2 && n.hidden <= decoder::Norm::kMostWidth &&
@@ -94,12 +97,11 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
                              const DecoderPlace& place) {
   const CudaKvStore& store = CudaKvStore::of(place.store, device_);
   const KvSpec& spec = store.spec();
-  if (!context_.layers_at_once || blocks.empty()) return false;
+  if (!context_.layers_at_once || blocks.empty() || decoder::shared_bytes() > context_.shared_memory) return false;
   const Widths n{rows.x.columns(), blocks[0].q->out_features, std::int64_t{spec.kv_heads} * spec.head_dim,
                  blocks[0].gate->out_features};
-  const int grid = std::max(context_.processors / 32 * 32, 1), count = static_cast<int>(rows.x.rows());
   if (!fits(rows, blocks, place.batch, spec, n)) return false;
-  const bool single = count == 1 && place.batch.context_lens.numel() == 1;
+  const int grid = std::max(context_.processors / 32 * 32, 1);
   RowArguments a{};
   a.layer_count = static_cast<int>(blocks.size());
   for (int i = 0; i < a.layer_count; ++i) a.layers[i] = layer_of(blocks[i], store, i);
@@ -107,48 +109,42 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
   a.q_out = static_cast<int>(n.q);
   a.kv_out = static_cast<int>(n.kv);
   a.inner = static_cast<int>(n.inner);
-  a.qkv = split_of(a.q_out + 2 * a.kv_out, grid, 16, 2);
-  a.o = split_of(a.hidden, grid, 16, single ? 1 : 2);
-  a.gated = split_of(a.inner, grid, 8, 2);
-  a.down = split_of(a.hidden, grid, 16, 1);
-  if (!single && !decoder::rows_fit(context_, a, count, static_cast<unsigned>(grid))) return false;
+  a.qkv = split_of(a.q_out + 2 * a.kv_out, grid, 2, 1, a.hidden, 16);
+  a.o = split_of(a.hidden, grid, 2, 1, a.q_out, 16);
+  a.gated = split_of(a.inner, grid, 2, 2, a.hidden, 8);
+  a.down = split_of(a.hidden, grid, 1, 1, a.inner, 16);
+  for (const Split& split : {a.qkv, a.o, a.gated, a.down}) {
+    if (split.width == 0) return false;
+  }
 
-  GLMOCR_CHECK(rows.h.shape == rows.x.shape && place.slots.numel() >= count);
-  GLMOCR_CHECK(place.table.size(1) >= count && place.table.size(2) == decoder::kDim / 2);
+  GLMOCR_CHECK(rows.h.shape == rows.x.shape && place.slots.numel() >= 1);
+  GLMOCR_CHECK(place.table.size(1) >= 1 && place.table.size(2) == decoder::kDim / 2);
   GLMOCR_CHECK(place.table.strides[1] == decoder::kDim / 2 && place.table.strides[2] == 1);
   writes(rows.x);
   writes(rows.h);
   const ArenaScope scope(device_);
-  const int at_once = std::min(count, decoder::kMostRows);
   const auto scratch = [&](std::int64_t width) {
-    return data<bf16_t>(device_.scratch({at_once, width}, DType::bf16));
+    return data<bf16_t>(device_.scratch({width}, DType::bf16));
   };
+  a.x = data<bf16_t>(rows.x);
+  a.h = data<bf16_t>(rows.h);
   a.projected = scratch(n.q + 2 * n.kv);
   a.attended = scratch(n.q);
   a.y = scratch(n.hidden);
   a.activated = scratch(n.inner);
-  a.x_stride = rows.x.row_stride();
-  a.h_stride = rows.h.row_stride();
   a.table = data<const float>(place.table);
   a.sines_at = place.table.strides[0];
   a.paged = paged_of(place, spec);
   a.slots = data<const std::int32_t>(place.slots);
   a.slot_count = spec.pages * spec.page_size;
   a.parts = std::max(1, part_count(place.batch.max_context));
-  a.partial = data<float>(device_.scratch(
-      {std::int64_t{at_once} * decoder::kHeads * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
+  a.partial = data<float>(
+      device_.scratch({std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
   a.counters = context_.counters;
   a.barrier = context_.counters + kBarrier;
-  a.norms = context_.counters + kBarrier + 16;
   a.bad_index = context_.bad_index;
   a.eps = place.eps;
-  for (a.first_row = 0; a.first_row < count; a.first_row += at_once) {
-    a.rows = std::min(count - a.first_row, at_once);
-    a.x = data<bf16_t>(rows.x) + a.first_row * a.x_stride;
-    a.h = data<bf16_t>(rows.h) + a.first_row * a.h_stride;
-    single ? decoder::run_row(context_, a, static_cast<unsigned>(grid))
-           : decoder::run_rows(context_, a, static_cast<unsigned>(grid));
-  }
+  decoder::run_row(context_, a, static_cast<unsigned>(grid));
   return true;
 }
 

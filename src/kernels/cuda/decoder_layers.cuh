@@ -7,10 +7,10 @@
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/rope.cuh"
 
-// All layers of a decoder in one launch: what the kernels for one row (decoder_row.cu) and for some (decoder_rows.cu) share.
+// All layers of a decoder for one row in one launch: what the kernel (decoder_row_sm90.cu) is told, and its parts.
 namespace glmocr::cuda::decoder {
 
-inline constexpr int kThreads = 512, kWarps = kThreads / 32;
+inline constexpr int kThreads = 512, kWarps = kThreads / 32;  // that compute; one more warp reads weights
 inline constexpr int kHalf = kThreads / 2;  // threads of the norms and of attention
 inline constexpr int kShortSteps = 8;       // most steps of a warp with eight warps a sum
 inline constexpr int kLongSteps = 9;        // with sixteen
@@ -32,28 +32,30 @@ struct Layer {
   bf16_t *keys, *values;
 };
 
-// How the features of a product are shared: so many for a block, which has them in tiles of `width`.
+// Weights pass through a ring in shared memory. A stage has rows of weights, `row_bytes(in)` apart.
+inline constexpr int kStages = 3, kStageBytes = 16 * 3136;
+// Eight rows at one column lie in different banks, in steps of 64 bytes.
+constexpr int row_bytes(int in) { return (in / kStep | 1) * 2 * kStep; }
+
+// How the features of a product are shared: so many for a block, which has them in `stages`, there each group of warps `width`.
 struct Split {
-  int columns, tiles, width;
+  int columns, stages, width;
 };
 
 struct RowArguments {
   Layer layers[kMostLayers];
   int layer_count, hidden, q_out, kv_out, inner;
-  int rows, first_row;  // of the step
   Split qkv, o, gated, down;
-  bf16_t *x, *h;  // of the first row
-  std::int64_t x_stride, h_stride;
+  bf16_t *x, *h;
   bf16_t *projected, *attended, *y, *activated;  // what blocks hand each other
   const float* table;
   std::int64_t sines_at;
   PagedAttention<bf16_t> paged;
   const std::int32_t* slots;
   std::int64_t slot_count;
-  float* partial;              // [rows, heads, parts, kRecord]
-  int parts;                   // the most of a row
-  int ranges, parts_of_range;  // how parts are shared among blocks
-  std::int32_t *counters, *barrier, *norms;
+  float* partial;  // [heads, parts, kRecord]
+  int parts;       // the most
+  std::int32_t *counters, *barrier;
   volatile std::int32_t* bad_index;
   float eps;
 };
@@ -80,20 +82,6 @@ __device__ __forceinline__ bool wait_for_count(const std::int32_t* counter, int 
   }
 }
 
-// A tile of a product, and what a warp of kParts has of its terms.
-struct Tile {
-  int feature, end;           // features of the tile
-  int first_step, last_step;  // steps of this warp, the last one excluded
-};
-template <int kParts>
-__device__ __forceinline__ Tile tile_of(const Split& split, int in, int out, int index) {
-  const int block = static_cast<int>(blockIdx.x) * split.columns, feature = block + index * split.width;
-  const int most = index < split.tiles ? min(block + split.columns, out) : 0;
-  const int steps = in / kStep, per_warp = (steps + kParts - 1) / kParts;
-  const int first = static_cast<int>(threadIdx.x) / 32 % kParts * per_warp;
-  return {feature, min(feature + split.width, most), first, min(first + per_warp, steps)};
-}
-
 // Scores of a part become weights: by a warp.
 __device__ __forceinline__ void weigh_part(float* scores, float* largest, float* total, int lane) {
   float most = -INFINITY, weight[kPart / 32], sum = 0;
@@ -114,54 +102,6 @@ __device__ __forceinline__ void weigh_part(float* scores, float* largest, float*
     *total = sum;
   }
 }
-
-// A warp and the weights of its next tile, which stand in its registers. What both kernels begin with.
-class WeightTiles {
- protected:
-  __device__ __forceinline__ explicit WeightTiles(const RowArguments& arguments) : a(arguments) {}
-
-  __device__ __forceinline__ const bf16_t* qkv_row(const Layer& layer, int feature) const {
-    const std::int64_t in = a.hidden;
-    if (feature < a.q_out) return layer.q + feature * in;
-    feature -= a.q_out;
-    return feature < a.kv_out ? layer.k + feature * in : layer.v + (feature - a.kv_out) * in;
-  }
-  __device__ __forceinline__ void load_qkv(int index) {
-    const Layer& layer = a.layers[index];
-    load_tile<8>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, group8(), nullptr,
-                 [&](int feature) { return qkv_row(layer, feature); });
-  }
-
-  // The rows of weights that a lane reads: eight of one matrix and eight of the other, or sixteen of one.
-  template <class RowOf>
-  __device__ __forceinline__ void rows_of(const Tile& tile, const bf16_t* up, int in, const RowOf& row_of,
-                                          const bf16_t* (&rows)[2]) const {
-    const int feature = tile.feature + g, second = up ? feature : feature + 8;
-    rows[0] = feature < tile.end ? row_of(feature) : nullptr;
-    rows[1] = second < tile.end ? (up ? up + std::int64_t{feature} * in : row_of(second)) : nullptr;
-  }
-  __device__ __forceinline__ void load_step(int u, int step, int last, const bf16_t* const (&rows)[2]) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      w[u][i] = rows[i] && step < last ? load_once(rows[i] + step * kStep + 8 * t) : uint4{};
-    }
-  }
-  template <int kParts, class RowOf>
-  __device__ __forceinline__ void load_tile(const Split& split, int in, int out, int index, const bf16_t* up,
-                                            const RowOf& row_of) {
-    const Tile tile = tile_of<kParts>(split, in, out, index);
-    const bf16_t* rows[2];
-    rows_of(tile, up, in, row_of, rows);
-#pragma unroll
-    for (int u = 0; u < kSteps<kParts>; ++u) load_step(u, tile.first_step + u, tile.last_step, rows);
-  }
-
-  __device__ __forceinline__ int group8() const { return warp / 8; }
-
-  const RowArguments& a;
-  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
-  uint4 w[kLongSteps][2];
-};
 
 // --- attention over a part of a context. A group of kLanes lanes has the keys group, group + kGroups, … of the part, its lane l
 // the values 8 l to 8 l + 7 of each.
@@ -223,11 +163,8 @@ __device__ __forceinline__ void add_values(float (&sums)[kHeads][kDim], const fl
   }
 }
 
-// Launches a single row on `grid` blocks.
+// On `grid` blocks. shared_bytes: what a block needs of shared memory.
 void run_row(Context& context, const RowArguments& a, unsigned grid);
-// Launches a.rows rows, at most kMostRows, on `grid` blocks; a.ranges is set there. rows_fit: whether they can be.
-inline constexpr int kMostRows = 32;
-bool rows_fit(const Context& context, const RowArguments& a, int rows, unsigned grid);
-void run_rows(Context& context, RowArguments a, unsigned grid);
+std::size_t shared_bytes();
 
 }  // namespace glmocr::cuda::decoder

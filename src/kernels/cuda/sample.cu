@@ -72,17 +72,21 @@ struct Row {
     if (!seen || !(static_cast<unsigned>(seen[id / 32]) >> (id % 32) & 1)) return logit;
     return logit > 0 ? logit / penalty : logit * penalty;
   }
-  // f(id, logit, last): `last` at the end of each pack.
+  // f(id, logit, last) with logits before the penalty: `last` at the end of each pack.
   template <class F>
-  __device__ __forceinline__ void each_in_packs(F f) const {
+  __device__ __forceinline__ void each_unchanged(F f) const {
     const int whole = packed ? count / kPack * kPack : 0;
 #pragma unroll 2
     for (int id = threadIdx.x * kPack; id < whole; id += kThreads * kPack) {
       const auto pack = *reinterpret_cast<const Pack<T, kPack>*>(logits + id);
 #pragma unroll
-      for (int i = 0; i < kPack; ++i) f(id + i, penalized(id + i, to_float(pack.v[i])), i + 1 == kPack);
+      for (int i = 0; i < kPack; ++i) f(id + i, to_float(pack.v[i]), i + 1 == kPack);
     }
-    for (int id = whole + threadIdx.x; id < count; id += kThreads) f(id, at(id), true);
+    for (int id = whole + threadIdx.x; id < count; id += kThreads) f(id, to_float(logits[id]), true);
+  }
+  template <class F>
+  __device__ __forceinline__ void each_in_packs(F f) const {
+    each_unchanged([&](int id, float logit, bool last) { f(id, penalized(id, logit), last); });
   }
   template <class F>
   __device__ __forceinline__ void each(F f) const {
@@ -182,10 +186,12 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(const T* logits, const
   if (r.vocab_limit > 0 && r.vocab_limit < row.count) row.count = r.vocab_limit;
   if (r.repetition_penalty != 1 && a.seen) row.seen = a.seen + index * a.seen_stride;
 
-  float largest = -INFINITY, finite = 0;  // NaN times 0 is NaN, so is infinity
+  // NaN times 0 is NaN, so is infinity. A penalty may make infinity of a finite logit.
+  float largest = -INFINITY, finite = 0;
   int largest_id = -1;
-  row.each([&](int id, float logit) {
-    finite = fmaf(logit, 0.0f, finite);
+  row.each_unchanged([&](int id, float unchanged, bool) {
+    finite = fmaf(unchanged, 0.0f, finite);
+    const float logit = row.penalized(id, unchanged);
     if (logit > largest) {  // ids grow: the first of equals stays
       largest = logit;
       largest_id = id;

@@ -2,14 +2,17 @@
 #include "kernels/cuda/decoder_layers.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
-// All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, and those of the next product
-// are under way while blocks wait for each other, so that reading goes on. Every sum has the order of the kernels that compute
-// the operations one by one (linear_few.cu, attention_few.cu, norm.cu): the bits are the same.
+// All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, by a warp that does nothing else and
+// is never ahead by less than a ring of stages, so that reading goes on while blocks wait for each other. By the copy engine:
+// loads of threads would stand before those that look at the barrier. Every sum has the order of the kernels that compute the
+// operations one by one (linear_few.cu, attention_few.cu, norm.cu): the bits are the same.
 namespace glmocr::cuda::decoder {
 namespace {
 
 struct Shared {
+  alignas(128) std::byte ring[kStages][kStageBytes];
   uint4 staged[2 * kKeysPerGroup * kHalf];  // keys and values, each thread its own
   float norm_weights[2 * Norm::kMostWidth];
   float sums[kHalf / 32][kHeads][kDim];
@@ -19,82 +22,137 @@ struct Shared {
   float reduced[32];
   int last;
   alignas(16) bf16_t row[kLongTerms];  // that of the product
+  std::uint64_t full[kStages], empty[kStages];
 };
 
-class DecoderRow : WeightTiles {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+// Of a stage: the features that a group of warps has there.
+struct Features {
+  int first, end;
+};
+__device__ __forceinline__ Features features_of(const Split& split, int groups, int out, int stage, int group) {
+  const int block = static_cast<int>(blockIdx.x) * split.columns;
+  const int first = block + (stage * groups + group) * split.width;
+  return {first, min(first + split.width, min(block + split.columns, out))};
+}
+// Where group, matrix (gate, up) and feature of a stage have their row.
+__device__ __forceinline__ int row_of_stage(const Split& split, int matrices, int group, int matrix, int i) {
+  return (group * matrices + matrix) * split.width + i;
+}
+
+__device__ __forceinline__ const bf16_t* qkv_row(const RowArguments& a, const Layer& layer, int feature) {
+  const std::int64_t in = a.hidden;
+  if (feature < a.q_out) return layer.q + feature * in;
+  feature -= a.q_out;
+  return feature < a.kv_out ? layer.k + feature * in : layer.v + (feature - a.kv_out) * in;
+}
+
+// The warp that reads weights, in the order in which DecoderRow uses them. They do not change, so it waits for no kernel.
+class WeightReader {
  public:
-  __device__ __forceinline__ DecoderRow(const RowArguments& arguments, Shared& shared)
-      : WeightTiles(arguments), s(shared) {}
+  __device__ __forceinline__ WeightReader(const RowArguments& arguments, Shared& shared)
+      : a(arguments), s(shared) {}
 
   __device__ __forceinline__ void run() {
-    load_qkv(0);  // weights do not change: no need to wait for them
+    for (int index = 0; index < a.layer_count; ++index) {
+      const Layer& layer = a.layers[index];
+      read(a.qkv, 2, a.hidden, a.q_out + 2 * a.kv_out, 1,
+           [&](int, int feature) { return qkv_row(a, layer, feature); });
+      read(a.o, 2, a.q_out, a.hidden, 1,
+           [&](int, int feature) { return layer.o + std::int64_t{feature} * a.q_out; });
+      read(a.gated, 2, a.hidden, a.inner, 2, [&](int matrix, int feature) {
+        return (matrix == 0 ? layer.gate : layer.up) + std::int64_t{feature} * a.hidden;
+      });
+      read(a.down, 1, a.inner, a.hidden, 1,
+           [&](int, int feature) { return layer.down + std::int64_t{feature} * a.inner; });
+    }
+  }
+
+ private:
+  template <class RowOf>
+  __device__ __forceinline__ void read(const Split& split, int groups, int in, int out, int matrices,
+                                       const RowOf& row_of) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, rows = groups * matrices * split.width;
+    for (int stage = 0; stage < split.stages; ++stage) {
+      const auto full = shared_address(s.full + ring.stage);
+      wait_for_phase(shared_address(s.empty + ring.stage), ring.parity ^ 1);
+      int count = 0;
+      for (int group = 0; group < groups; ++group) {
+        const Features features = features_of(split, groups, out, stage, group);
+        count += max(features.end - features.first, 0) * matrices;
+      }
+      if (lane == 0) arrive_and_expect(full, count * in * 2);
+      __syncwarp();
+      for (int i = lane; i < rows; i += 32) {
+        const int group = i / split.width / matrices, matrix = i / split.width % matrices;
+        const Features features = features_of(split, groups, out, stage, group);
+        const int feature = features.first + i % split.width;
+        if (feature < features.end) {
+          copy_bytes(shared_address(s.ring[ring.stage] + i * row_bytes(in)), row_of(matrix, feature), in * 2, full);
+        }
+      }
+      ring.next();
+    }
+  }
+
+  const RowArguments& a;
+  Shared& s;
+  Ring<kStages> ring;
+};
+
+class DecoderRow {
+ public:
+  __device__ __forceinline__ DecoderRow(const RowArguments& arguments, Shared& shared)
+      : a(arguments), s(shared) {}
+
+  __device__ __forceinline__ void run() {
     wait_for_previous();
     begin();
     for (int index = 0; index < a.layer_count; ++index) {
       const Layer& layer = a.layers[index];
       if (index > 0) take_norm<1>();
-      product<8, false>(
-          a.qkv, a.hidden, a.q_out + 2 * a.kv_out, group8(), 2, nullptr,
-          [&](int feature) { return qkv_row(layer, feature); }, a.projected);
-      arrive();
+      product<8, false>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, a.projected);
+      arrive_at_all();
       fetch_norms(layer.attention_norm, layer.mlp_input_norm);
-      attention_and_o(layer);
+      wait();
+      if (warp < kHalf / 32) attention(layer);
+      arrive_at_all();
+      wait();
+      take_row(a.attended, a.q_out);
+      product<8, false>(a.o, a.q_out, a.hidden, a.y);
+      arrive_at_all();
       take_norm<0>();
-      const auto gate_row = [&](int feature) { return layer.gate + std::int64_t{feature} * a.hidden; };
-      product<8, true>(a.gated, a.hidden, a.inner, group8(), 2, layer.up, gate_row, a.activated);
-      arrive();
-      const auto down_row = [&](int feature) { return layer.down + std::int64_t{feature} * a.inner; };
-      load_tile<16>(a.down, a.inner, a.hidden, 0, nullptr, down_row);
+      product<8, true>(a.gated, a.hidden, a.inner, a.activated);
+      arrive_at_all();
       wait();
       take_row(a.activated, a.inner);
       if (index + 1 == a.layer_count) let_next_start();
-      product<16, false>(a.down, a.inner, a.hidden, 0, 1, nullptr, down_row, a.y);
-      arrive();
+      product<16, false>(a.down, a.inner, a.hidden, a.y);
+      arrive_at_all();
       fetch_norms(layer.mlp_norm, layer.next_norm);
-      if (index + 1 == a.layer_count) break;
-      fetch_keys(a.layers[index + 1], blockIdx.x);
-      load_qkv(index + 1);
+      if (index + 1 < a.layer_count) fetch_keys(a.layers[index + 1], blockIdx.x);
     }
     finish();
   }
 
-  // Half of the warps compute attention while the others have the weights of the product that follows: then the registers of
-  // these are free there. All meet at the same barriers.
-  __device__ __forceinline__ void attention_and_o(const Layer& layer) {
-    const auto o_row = [&](int feature) { return layer.o + std::int64_t{feature} * a.q_out; };
-    const auto gate_row = [&](int feature) { return layer.gate + std::int64_t{feature} * a.hidden; };
-    if (warp < 8) {
-      wait();
-      attention(layer);
-      arrive();
-      load_tile<8>(a.gated, a.hidden, a.inner, 0, layer.up, gate_row);
-      wait();
-      take_row(a.attended, a.q_out);
-      arrive();
-    } else {
-      load_tile<8>(a.o, a.q_out, a.hidden, 0, nullptr, o_row);
-      wait();
-      arrive();
-      wait();
-      take_row(a.attended, a.q_out);
-      product<8, false>(a.o, a.q_out, a.hidden, 0, 1, nullptr, o_row, a.y);
-      arrive();
-      load_tile<8>(a.gated, a.hidden, a.inner, 1, layer.up, gate_row);
-    }
-  }
-
  private:
+  const RowArguments& a;
   Shared& s;
+  const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
+  Ring<kStages> ring;
   int barriers = 0;  // that this block has arrived at
   int visible = 0;   // keys that the row sees
   int current = -1;  // the one whose key and value this step computes
   std::int64_t slot = -1;
   bool gave_up = false;
 
-  // Of all threads, from wherever they come.
-  __device__ __forceinline__ void block_barrier() const { asm volatile("bar.sync 0;" ::: "memory"); }
-  // All blocks have done what is before arrive() when wait() returns.
-  __device__ __forceinline__ void arrive() {
+  // Of all threads that compute.
+  __device__ __forceinline__ void block_barrier() const {
+    asm volatile("bar.sync 0, %0;" ::"n"(kThreads) : "memory");
+  }
+  // All blocks have done what is before arrive_at_all() when wait() returns.
+  __device__ __forceinline__ void arrive_at_all() {
     block_barrier();
     ++barriers;
     if (tid == 0) asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(a.barrier) : "memory");
@@ -172,41 +230,46 @@ class DecoderRow : WeightTiles {
 
   // --- products
 
-  // The tiles first, first + step, … of this block, by groups of kParts warps; the weights of the first one have been
-  // loaded. With `up` the result is gated (Product::gated).
-  template <int kParts, bool kGated, class RowOf>
-  __device__ __forceinline__ void product(const Split& split, int in, int out, int first, int step,
-                                          const bf16_t* up, const RowOf& row_of, bf16_t* to) {
-    constexpr int kGroupThreads = 32 * kParts;
-    const int group = warp / kParts;
-    int buffer = 0;
-    for (int index = first; index < split.tiles; index += step) {
-      const Tile tile = tile_of<kParts>(split, in, out, index);
-      const Tile next = tile_of<kParts>(split, in, out, index + step);
-      const bf16_t* rows[2];
-      rows_of(next, up, in, row_of, rows);
+  // The features of this block, by groups of kParts warps, each warp a part of the terms. Gated: Product::gated.
+  template <int kParts, bool kGated>
+  __device__ __forceinline__ void product(const Split& split, int in, int out, bf16_t* to) {
+    constexpr int kGroupThreads = 32 * kParts, kProductGroups = kWarps / kParts;
+    const int group = warp / kParts, stride = row_bytes(in);
+    const int steps = in / kStep, per_warp = (steps + kParts - 1) / kParts;
+    const int first_step = warp % kParts * per_warp, count = min(per_warp, steps - first_step);
+    const bf16_t* x = s.row + first_step * kStep + 8 * t;
+    const int one_row = row_of_stage(split, kGated ? 2 : 1, group, 0, g);
+    const int other_row = kGated ? row_of_stage(split, 2, group, 1, g) : one_row + 8;
+    const bool has_one = g < split.width, has_other = kGated ? has_one : g + 8 < split.width;
+    for (int stage = 0; stage < split.stages; ++stage) {
+      const std::byte* weights = s.ring[ring.stage] + first_step * 2 * kStep + 16 * t;
+      wait_for_phase(shared_address(s.full + ring.stage), ring.parity);
       float sums[4] = {};
 #pragma unroll
       for (int u = 0; u < kSteps<kParts>; ++u) {
-        if (tile.first_step + u < tile.last_step) {
+        if (u < count) {
+          const auto load = [&](bool has, int row) {
+            return has ? *reinterpret_cast<const uint4*>(weights + row * stride + u * 2 * kStep) : uint4{};
+          };
           // Only the first column of the right operand is a row.
-          const uint4 x = g == 0
-                              ? *reinterpret_cast<const uint4*>(s.row + (tile.first_step + u) * kStep + 8 * t)
-                              : uint4{};
-          const uint4 one = w[u][0], other = w[u][1];
-          mma(sums, {one.x, other.x, one.y, other.y}, x.x, x.y);
-          mma(sums, {one.z, other.z, one.w, other.w}, x.z, x.w);
+          const uint4 terms = g == 0 ? *reinterpret_cast<const uint4*>(x + u * kStep) : uint4{};
+          const uint4 one = load(has_one, one_row), other = load(has_other, other_row);
+          mma(sums, {one.x, other.x, one.y, other.y}, terms.x, terms.y);
+          mma(sums, {one.z, other.z, one.w, other.w}, terms.z, terms.w);
         }
-        load_step(u, next.first_step + u, next.last_step, rows);
       }
+      __syncwarp();
+      if (lane == 0) arrive(shared_address(s.empty + ring.stage));
+      const int buffer = stage % 2;
       if (t == 0) {
         s.partial[buffer][warp][g] = sums[0];
         s.partial[buffer][warp][g + 8] = sums[2];
       }
       // The other buffer is free when all have come here again.
       asm volatile("bar.sync %0, %1;" ::"r"(kGroupBarrier + group), "n"(kGroupThreads) : "memory");
-      const int i = tid % kGroupThreads, feature = tile.feature + i;
-      if (i < split.width && feature < tile.end) {
+      const Features features = features_of(split, kProductGroups, out, stage, group);
+      const int i = tid % kGroupThreads, feature = features.first + i;
+      if (i < split.width && feature < features.end) {
         const auto sum_of = [&](int column) {
           float sum = 0;
 #pragma unroll
@@ -219,7 +282,7 @@ class DecoderRow : WeightTiles {
           to[feature] = from_float<bf16_t>(sum_of(i));
         }
       }
-      buffer ^= 1;
+      ring.next();
     }
   }
 
@@ -328,15 +391,35 @@ class DecoderRow : WeightTiles {
   }
 };
 
-__global__ void __launch_bounds__(kThreads, 1) decoder_row_kernel(const __grid_constant__ RowArguments a) {
+#endif
+
+__global__ void __launch_bounds__(kThreads + 32, 1)
+    decoder_row_kernel([[maybe_unused]] const __grid_constant__ RowArguments a) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(128) std::byte memory[];
-  DecoderRow(a, *reinterpret_cast<Shared*>(memory)).run();
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      init_barrier(shared_address(shared.full + i), 1);
+      init_barrier(shared_address(shared.empty + i), kWarps);
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  __syncthreads();
+  if (threadIdx.x >= kThreads) {
+    WeightReader(a, shared).run();
+  } else {
+    DecoderRow(a, shared).run();
+  }
+#endif
 }
 
 }  // namespace
 
 void run_row(Context& context, const RowArguments& a, unsigned grid) {
-  launch(context, "decoder_layers", decoder_row_kernel, grid, kThreads, sizeof(Shared), a);
+  launch(context, "decoder_layers", decoder_row_kernel, grid, kThreads + 32, sizeof(Shared), a);
 }
+
+std::size_t shared_bytes() { return sizeof(Shared); }
 
 }  // namespace glmocr::cuda::decoder
