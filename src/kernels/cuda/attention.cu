@@ -11,16 +11,16 @@
 namespace glmocr::cuda {
 namespace {
 
+bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim && rows_are_aligned(t); }
+
+}  // namespace
+
 int tile_count(std::span<const std::int32_t> starts, int tile_rows) {
   int count = 0;
   for (std::size_t s = 0; s + 1 < starts.size(); ++s)
     count += divide_up(starts[s + 1] - starts[s], tile_rows);
   return count;
 }
-
-bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim && rows_are_aligned(t); }
-
-}  // namespace
 
 Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
                           const AttentionOptions& options) {
@@ -65,7 +65,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
     if constexpr (std::is_same_v<T, bf16_t>) {
       if (tensor_cores_take(q) && tensor_cores_take(k) && tensor_cores_take(v)) {
         const bool sm90 = dim <= kMaxSm90Dim && context_.hopper;
-        return sm90 ? run_segments_sm90(context_, a, tile_count(queries, kSegmentTileSm90))
+        return sm90 ? run_segments_sm90(context_, a, queries)
                     : run_segments_mma(context_, a, tile_count(queries, kSegmentTile));
       }
     }

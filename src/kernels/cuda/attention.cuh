@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <span>
+
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/values.cuh"
 
@@ -79,14 +81,15 @@ std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t 
 // On tensor cores: head_dim up to 128, rows of q, k and v multiples of 16 bytes at such addresses. The weights are
 // rounded to bf16, as the contract allows.
 inline constexpr int kMaxTensorCoreDim = 128;
-// `tiles`: how many tiles of so many rows the segments have.
-inline constexpr int kSegmentTile = 128, kSegmentTileSm90 = 192;
+// tiles: how many tiles of so many rows the segments have, as tile_count gives them of the first rows of their queries.
+int tile_count(std::span<const std::int32_t> queries, int tile_rows);
+inline constexpr int kSegmentTile = 128;
 void run_segments_mma(Context& context, const SegmentAttention<bf16_t>& a, int tiles);
 void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a);
 
 // On Hopper: segments with head_dim up to 64, pages up to 128.
 inline constexpr int kMaxSm90Dim = 64;
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, int tiles);
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, std::span<const std::int32_t> queries);
 void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a);
 
 }  // namespace glmocr::cuda

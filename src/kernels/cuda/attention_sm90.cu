@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/numbers.h"
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/tensor_map.h"
@@ -16,18 +17,16 @@ constexpr int kTileBytes = 64 * 128;  // [64, 64] bf16; a wider matrix is severa
 constexpr float kLog2E = 1.44269504088896340736f;
 
 // kDim: head_dim, rounded up. Registers limit the warpgroups that multiply.
-template <int kHeadDim>
+template <int kHeadDim, int kGroups = kHeadDim == 64 ? 3 : 2>
 struct Shape90 {
   static constexpr int kDim = kHeadDim, kParts = kDim / 64, kChunks = kDim / 8;
-  static constexpr int kConsumers = kDim == 64 ? 3 : 2, kRows = 64 * kConsumers,
-                       kThreads = 128 * (1 + kConsumers);
+  static constexpr int kConsumers = kGroups, kRows = 64 * kConsumers, kThreads = 128 * (1 + kConsumers);
   static constexpr int kStages = kDim == 64 ? 6 : 5;
-  static constexpr int kProducerRegisters = kDim == 64 ? 32 : 40, kConsumerRegisters = kDim == 64 ? 160 : 232;
+  static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 40, kConsumerRegisters = kConsumers == 3 ? 160 : 232;
   static constexpr int kMatrixBytes = kParts * kTileBytes;  // 64 rows
   // Queries, then the stages: keys, values.
   static constexpr std::size_t kShared = 1024 + (kConsumers + 2 * kStages) * kMatrixBytes;
 };
-static_assert(Shape90<64>::kRows == kSegmentTileSm90);
 
 // Keys and values as matrices for copy_box: of segments whose heads are 64 wide and lie one behind the other.
 struct KeyMaps {
@@ -376,9 +375,8 @@ __global__ void __launch_bounds__(S::kThreads, 1)
 #endif
 }
 
-template <int kDim, class Source>
+template <class S, class Source>
 void run(Context& context, const char* name, const Source& source, int tiles, const KeyMaps& maps = {}) {
-  using S = Shape90<kDim>;
   // Blocks with less work come last, so that no multiprocessor waits long for another: of a segment the tile that is not whole, of
   // pages the first queries, which see few keys.
   launch(context, name, attention_sm90_kernel<S, Source>, dim3(source.a.heads, tiles), S::kThreads,
@@ -387,22 +385,32 @@ void run(Context& context, const char* name, const Source& source, int tiles, co
 
 }  // namespace
 
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, int tiles) {
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, std::span<const std::int32_t> queries) {
+  using Large = Shape90<64>;
+  using Small = Shape90<64, 2>;
+  const int large = tile_count(queries, Large::kRows), small = tile_count(queries, Small::kRows);
+  // What the multiprocessor with the most tiles has to do. Small tiles are slower where all have many.
+  const auto most_rows = [&](int tiles, int rows) { return divide_up(tiles * a.heads, context.processors) * rows; };
   KeyMaps maps{};
   maps.exist = a.dim == 64 && a.k_head == a.dim && a.v_head == a.dim;
   if (maps.exist) {
     maps.keys = tensor_map(context, "attention", a.k, a.k_row, a.keys, a.heads * a.dim, kKeys);
     maps.values = tensor_map(context, "attention", a.v, a.v_row, a.keys, a.heads * a.dim, kKeys);
   }
-  run<64>(context, "attention", SegmentTiles{a}, tiles, maps);
+  if (5 * most_rows(small, Small::kRows) < 4 * most_rows(large, Large::kRows)) {
+    return run<Small>(context, "attention", SegmentTiles{a}, small, maps);
+  }
+  run<Large>(context, "attention", SegmentTiles{a}, large, maps);
 }
 
 void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a) {
   const auto most_tiles = [&](int rows) {
     return static_cast<int>(blocks_for(a.rows, rows)) + a.sequences + 1;
   };
-  if (a.dim <= 64) return run<64>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<64>::kRows));
-  run<128>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<128>::kRows));
+  if (a.dim <= 64) {
+    return run<Shape90<64>>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<64>::kRows));
+  }
+  run<Shape90<128>>(context, "attention_paged", PagedTiles{a}, most_tiles(Shape90<128>::kRows));
 }
 
 }  // namespace glmocr::cuda
