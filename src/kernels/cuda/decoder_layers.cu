@@ -47,8 +47,8 @@ bool fits(const DecoderBlock& b, const Widths& n) {
 bool fits(const DecoderRows& rows, std::span<const DecoderBlock> blocks, const PagedBatch& batch,
           const KvSpec& spec, const Widths& n) {
   return rows.x.rows() == 1 && batch.context_lens.numel() == 1 && rows.x.dtype == DType::bf16 &&
-         rows_are_aligned(rows.x) && rows_are_aligned(rows.h) &&
-         batch.rows == RowClass::few && batch.max_rows == 1 && !blocks.empty() &&
+         rows_are_aligned(rows.x) && rows_are_aligned(rows.h) && batch.rows == RowClass::few &&
+         batch.max_rows == 1 && !blocks.empty() &&
          std::ssize(blocks) <= std::min(decoder::kMostLayers, spec.layers) &&
          n.hidden > decoder::Norm::kMostWidth / 2 && n.hidden <= decoder::Norm::kMostWidth &&
          spec.dtype == DType::bf16 && spec.head_dim == decoder::kDim && n.q == decoder::kHeads * n.kv &&
@@ -97,7 +97,8 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
                              const DecoderPlace& place) {
   const CudaKvStore& store = CudaKvStore::of(place.store, device_);
   const KvSpec& spec = store.spec();
-  if (!context_.layers_at_once || blocks.empty() || decoder::shared_bytes() > context_.shared_memory) return false;
+  if (!context_.layers_at_once || blocks.empty() || decoder::shared_bytes() > context_.shared_memory)
+    return false;
   const Widths n{rows.x.columns(), blocks[0].q->out_features, std::int64_t{spec.kv_heads} * spec.head_dim,
                  blocks[0].gate->out_features};
   if (!fits(rows, blocks, place.batch, spec, n)) return false;
@@ -138,8 +139,8 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
   a.slots = data<const std::int32_t>(place.slots);
   a.slot_count = spec.pages * spec.page_size;
   a.parts = std::max(1, part_count(place.batch.max_context));
-  a.partial = data<float>(
-      device_.scratch({std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
+  a.partial = data<float>(device_.scratch(
+      {std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
   a.counters = context_.counters;
   a.barrier = context_.counters + kBarrier;
   a.bad_index = context_.bad_index;

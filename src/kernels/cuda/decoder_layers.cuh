@@ -11,9 +11,9 @@
 namespace glmocr::cuda::decoder {
 
 inline constexpr int kThreads = 512, kWarps = kThreads / 32;  // that compute; one more warp reads weights
-inline constexpr int kHalf = kThreads / 2;  // threads of the norms and of attention
-inline constexpr int kShortSteps = 8;       // most steps of a warp with eight warps a sum
-inline constexpr int kLongSteps = 9;        // with sixteen
+inline constexpr int kHalf = kThreads / 2;                    // threads of the norms and of attention
+inline constexpr int kShortSteps = 8;                         // most steps of a warp with eight warps a sum
+inline constexpr int kLongSteps = 9;                          // with sixteen
 template <int kParts>
 inline constexpr int kSteps = kParts == 8 ? kShortSteps : kLongSteps;
 inline constexpr int kShortTerms = 8 * kShortSteps * kStep, kLongTerms = kWarps * kLongSteps * kStep;

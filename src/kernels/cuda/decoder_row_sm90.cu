@@ -31,7 +31,8 @@ struct Shared {
 struct Features {
   int first, end;
 };
-__device__ __forceinline__ Features features_of(const Split& split, int groups, int out, int stage, int group) {
+__device__ __forceinline__ Features features_of(const Split& split, int groups, int out, int stage,
+                                                int group) {
   const int block = static_cast<int>(blockIdx.x) * split.columns;
   const int first = block + (stage * groups + group) * split.width;
   return {first, min(first + split.width, min(block + split.columns, out))};
@@ -89,7 +90,8 @@ class WeightReader {
         const Features features = features_of(split, groups, out, stage, group);
         const int feature = features.first + i % split.width;
         if (feature < features.end) {
-          copy_bytes(shared_address(s.ring[ring.stage] + i * row_bytes(in)), row_of(matrix, feature), in * 2, full);
+          copy_bytes(shared_address(s.ring[ring.stage] + i * row_bytes(in)), row_of(matrix, feature), in * 2,
+                     full);
         }
       }
       ring.next();

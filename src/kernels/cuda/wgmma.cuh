@@ -139,7 +139,8 @@ __device__ __forceinline__ void copy_box(std::uint32_t shared, const CUtensorMap
 }
 
 // Starts a copy of bytes, a multiple of 16, between addresses that are multiples of 16. They arrive at the barrier.
-__device__ __forceinline__ void copy_bytes(std::uint32_t shared, const void* from, int bytes, std::uint32_t barrier) {
+__device__ __forceinline__ void copy_bytes(std::uint32_t shared, const void* from, int bytes,
+                                           std::uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared),
       "l"(from), "r"(bytes), "r"(barrier)
