@@ -16,6 +16,7 @@ constexpr int kDarkPage = 110;                // pages with a darker median are 
 constexpr double kSuddenChange = 0.8;         // of one tile to the next
 constexpr double kFaintestInk = 0.2;          // of the contrast of the darkest ink
 constexpr int kLeastInk = 30, kMostInk = 54;  // of 255, darker than paper: what ink is at least
+constexpr double kAboveGrain = 4;             // times its deviation, darker than paper: what ink is at least
 constexpr int kFewestInkPixels = 64;          // from which its level is estimated
 
 using Histogram = std::array<std::int64_t, 256>;
@@ -141,6 +142,18 @@ int ink_contrast(const Plane& grey, const Tiles& paper) {
   return std::clamp(static_cast<int>(kFaintestInk * quantile(histogram, 0.8)), kLeastInk, kMostInk);
 }
 
+// The standard deviation of the grain of paper or camera, by what neighbours differ from each other: a third of them, at
+// least, are paper both.
+double grain_of(const Plane& grey) {
+  constexpr double kDeviations = 1.64;  // in a third of all differences of two numbers with this deviation
+  Histogram histogram{};
+  for (int y = 0; y < grey.height; ++y) {
+    const std::uint8_t* row = grey.row(y);
+    for (int x = 1; x < grey.width; ++x) ++histogram[std::abs(row[x] - row[x - 1])];
+  }
+  return kDeviations * quantile(histogram, 1.0 / 3);
+}
+
 }  // namespace
 
 GreyPage grey_page(const Image& page, std::int64_t most_pixels) {
@@ -180,16 +193,18 @@ GreyPage grey_page(const Image& page, std::int64_t most_pixels) {
   return result;
 }
 
-Plane find_ink(const Plane& grey) {
+Plane find_ink(const Plane& grey, bool whole_page) {
   Plane ink{grey.width, grey.height, std::vector<std::uint8_t>(grey.values.size())};
   const Tiles paper = find_paper(grey);
   const int contrast = ink_contrast(grey, paper);
+  const int grain = whole_page ? static_cast<int>(kAboveGrain * grain_of(grey)) : 0;
   std::vector<int> row(grey.width);
   for (int y = 0; y < grey.height; ++y) {
     paper_along(paper, y, row);
     const std::uint8_t* from = grey.row(y);
     std::uint8_t* to = ink.row(y);
-    for (int x = 0; x < grey.width; ++x) to[x] = from[x] * 255 < row[x] * (255 - contrast);
+    for (int x = 0; x < grey.width; ++x)
+      to[x] = from[x] * 255 < row[x] * (255 - contrast) && row[x] - from[x] >= grain;
   }
   return ink;
 }

@@ -59,8 +59,9 @@ struct GreyPage {
 };
 GreyPage grey_page(const Image& page, std::int64_t most_pixels);
 
-// 1 where there is ink: darker than the paper around, whose brightness may vary over the page.
-Plane find_ink(const Plane& grey);
+// 1 where there is ink: darker than the paper around, whose brightness may vary over the page. Of a whole page, also darker
+// than its grain; pictures of text may have too little paper to know that.
+Plane find_ink(const Plane& grey, bool whole_page = false);
 
 // Connected ink (8 neighbours) inside a rectangle, in no order, without marks of fewer pixels. Of very many the small ones
 // are left out.

@@ -180,7 +180,7 @@ PageAnalysis analyse_page(const Image& page, const SplitOptions& options) {
   PageMeasures& measures = analysis.measures;
   measures.width = reduced.grey.width;
   measures.height = reduced.grey.height;
-  Plane ink = find_ink(reduced.grey);
+  Plane ink = find_ink(reduced.grey, true);
   measures.letter_height = letter_height(find_marks(ink, {0, 0, ink.width, ink.height}, 3));
   if (measures.letter_height == 0) {
     analysis.blocks = without_letters(ink);
@@ -191,7 +191,8 @@ PageAnalysis analyse_page(const Image& page, const SplitOptions& options) {
                                              std::max(3, static_cast<int>(kThickestRule * height)));
   Sorted marks = sort_marks(reduced.grey, ink, height);
   ink = Plane();
-  std::erase_if(marks.drawings, [&](const Mark& mark) { return is_surround(mark, measures); });
+  analysis.has_surround =
+      std::erase_if(marks.drawings, [&](const Mark& mark) { return is_surround(mark, measures); }) > 0;
   std::vector<TextLine> lines = find_lines(marks.letters, rules, height, measures.width, measures.height);
   measures.pitch = usual_pitch(lines, height);
 

@@ -11,6 +11,7 @@ struct PageAnalysis {
   int factor = 1;             // pixels of the page per pixel of the analysis
   PageMeasures measures;      // of the reduced page
   std::vector<Block> blocks;  // in reading order
+  bool has_surround = false;  // something dark beside the paper was seen
 };
 
 PageAnalysis analyse_page(const Image& page, const SplitOptions& options);

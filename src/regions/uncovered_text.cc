@@ -17,6 +17,8 @@ using layout::TextLine;
 
 constexpr double kCovered = 0.5;         // share of a line that regions hold, at least
 constexpr double kMissedPicture = 0.25;  // share of a figure or a table that they hold, at most
+constexpr double kLowestLetters = 0.5;   // of those of the page: lower ones are grain
+constexpr int kFewestBeside = 12;        // letters of text outside all regions, where more than paper is seen
 
 // How much of a box the regions hold, 0 … 1: that of whichever holds most, or of all together if they are told apart by rows
 // or columns. A list of references does not count, because only its entries are read.
@@ -48,6 +50,32 @@ std::size_t place_of(const Box& box, const std::vector<Region>& regions) {
   }
   if (above) return *above + 1;
   return below ? *below : by_height;
+}
+
+// Whether letters of one of the lines are high enough to be read.
+bool has_letters(const Block& block, const PageAnalysis& analysis) {
+  return std::ranges::any_of(block.lines, [&](const TextLine& line) {
+    return std::max(line.letter_height, line.low_height) >= kLowestLetters * analysis.measures.letter_height;
+  });
+}
+
+// Whether a block stands outside everything that was given.
+bool is_beside(const Box& box, std::span<const Region> regions) {
+  if (regions.empty()) return false;
+  Box all = regions[0].box;
+  for (const Region& region : regions) all = united(all, region.box);
+  return 2 * common_area(box, all) < area(box);
+}
+
+// Dust, and on photographs the edges of the paper and what lies beside it.
+bool is_dirt(const Block& block, const PageAnalysis& analysis, const Image& page,
+             std::span<const Region> given) {
+  if (!block.lines.empty() && !has_letters(block, analysis)) return true;
+  if (!analysis.has_surround || !is_beside(layout::page_box(block.box, analysis, page, 0), given))
+    return false;
+  int letters = 0;
+  for (const TextLine& line : block.lines) letters += line.letters;
+  return letters < kFewestBeside;
 }
 
 bool holds_lines(const Region& region) {
@@ -130,6 +158,7 @@ std::vector<Region> uncovered_text(const Image& page, std::span<const Region> re
   share_out_lines(given, analysis, page);
   std::vector<Region> result = given;
   const auto add = [&](const Block& block) {
+    if (is_dirt(block, analysis, page, given)) return;
     Region region = layout::region_of(block, analysis, page, options);
     result.insert(result.begin() + static_cast<std::ptrdiff_t>(place_of(region.box, result)),
                   std::move(region));

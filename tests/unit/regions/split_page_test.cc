@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "unit/regions/drawn_page.h"
@@ -12,6 +13,7 @@ namespace glmocr {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::Gt;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -430,6 +432,30 @@ TEST_F(UncoveredText, IsEmptyWhereAllIsCovered) {
 }
 
 TEST_F(UncoveredText, OfNothingIsThePage) { EXPECT_THAT(uncovered_text(page.image, {}), SizeIs(6)); }
+
+// Grain of a scan: none of it is darker than paper by as much as ink is.
+TEST_F(UncoveredText, GrainIsNoText) {
+  std::vector<Region> detected;
+  for (int i = 0; i < 6; ++i) detected.push_back(region(i));
+  std::minstd_rand random;
+  std::normal_distribution<float> deviation(0, 12);
+  for (std::size_t i = 0; i < page.image.rgb.size(); i += 3) {
+    const float value = std::clamp(0.85f * page.image.rgb[i] + 15 + deviation(random), 0.0f, 255.0f);
+    std::fill_n(page.image.rgb.begin() + static_cast<std::ptrdiff_t>(i), 3, static_cast<std::uint8_t>(value));
+  }
+  EXPECT_THAT(uncovered_text(page.image, detected), SizeIs(6));
+  detected.erase(detected.begin() + 1);
+  EXPECT_THAT(uncovered_text(page.image, detected), SizeIs(6));
+}
+
+TEST_F(UncoveredText, MarksFarLowerThanLettersAreNoText) {
+  std::vector<Region> detected;
+  for (int i = 0; i < 6; ++i) detected.push_back(region(i));
+  for (int x = 200; x < 500; x += 60) page.bar(x, 1500, x + 9, 1500 + kSize / 3);
+  EXPECT_THAT(uncovered_text(page.image, detected), SizeIs(6));
+  for (int x = 200; x < 500; x += 60) page.bar(x, 1600, x + 9, 1600 + kSize);
+  EXPECT_THAT(uncovered_text(page.image, detected), SizeIs(Gt(6u)));
+}
 
 TEST_F(UncoveredText, AListOfReferencesCoversNothing) {
   std::vector<Region> detected{region(0)};
