@@ -202,6 +202,72 @@ void add_layout(CLI::App& app, LayoutArguments& arguments) {
   add_layout_model_options(app, arguments.model);
 }
 
+// The options of all commands, and what they become when all are known.
+struct Commands {
+  ReadArguments read;
+  ReadInputs read_inputs;
+  ParseArguments parse;
+  ParseInputs parse_inputs;
+  LayoutArguments layout;
+  ForwardArguments forward;
+  ForwardPrompt forward_prompt;
+  InfoArguments info;
+  TokenizeArguments tokenize;
+  TokenizeText tokenize_text;
+  SelftestArguments selftest;
+  BenchArguments bench;
+  BenchInputs bench_inputs;
+  QuantizeArguments quantize;
+
+  void add_to(const std::map<std::string, CLI::App*>& apps) {
+    const auto app = [&](const char* name) -> CLI::App& { return *apps.at(name); };
+    add_read_options(app("read"), read, read_inputs);
+    add_parse_options(app("parse"), parse, parse_inputs);
+    add_layout(app("layout"), layout);
+    add_forward(app("forward"), forward, forward_prompt);
+    add_model_options(app("info"), info.model, DeviceUse::several);
+    app("info").add_flag("--json", info.json, "print a JSON object")->group("Output");
+    add_tokenize(app("tokenize"), tokenize, tokenize_text);
+    add_model_options(app("selftest"), selftest.model);
+    add_bench_options(app("bench"), bench, bench_inputs);
+    add_quantize(app("quantize"), quantize);
+  }
+
+  // Of the command that was named.
+  decltype(Arguments::command) take(const CLI::App& app) {
+    const std::string& name = app.get_name();
+    if (name == "read") {
+      finish_read(read, read_inputs);
+      return std::move(read);
+    }
+    if (name == "parse") {
+      finish_parse(parse, parse_inputs);
+      return std::move(parse);
+    }
+    if (name == "layout") {
+      add_listed_files(layout.files, {});  // no list, but its checks
+      return std::move(layout);
+    }
+    if (name == "forward") {
+      const ReadOptions& options = forward_prompt.options;
+      const std::string schema = read_schema(options.task, forward_prompt.schema_file);
+      forward.prompt = options.prompt ? *options.prompt : task_prompt(options.task, schema);
+      return std::move(forward);
+    }
+    if (name == "tokenize") {
+      finish_tokenize(tokenize, tokenize_text, app);
+      return std::move(tokenize);
+    }
+    if (name == "bench") {
+      finish_bench(bench, bench_inputs);
+      return std::move(bench);
+    }
+    if (name == "info") return std::move(info);
+    if (name == "quantize") return std::move(quantize);
+    return std::move(selftest);
+  }
+};
+
 }  // namespace
 
 std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
@@ -210,44 +276,20 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   CLI::App app;
   app.name("glm-ocr");
   app.require_subcommand(1);
-  MessageOptions messages;
-  std::map<std::string, CLI::App*> commands;
+  std::map<std::string, CLI::App*> apps;
   for (const std::string& name : kCommandNames) {
-    CLI::App* command = app.add_subcommand(name);
-    command->formatter(std::make_shared<HelpFormatter>());
-    commands[name] = command;
+    apps[name] = app.add_subcommand(name);
+    apps[name]->formatter(std::make_shared<HelpFormatter>());
   }
-  ReadArguments read;
-  ReadInputs read_inputs;
-  ForwardArguments forward;
-  ForwardPrompt forward_prompt;
-  InfoArguments info;
-  TokenizeArguments tokenize;
-  TokenizeText tokenize_text;
-  SelftestArguments selftest;
-  ParseArguments parse;
-  ParseInputs parse_inputs;
-  add_parse_options(*commands["parse"], parse, parse_inputs);
-  add_read_options(*commands["read"], read, read_inputs);
-  add_forward(*commands["forward"], forward, forward_prompt);
-  add_model_options(*commands["info"], info.model, DeviceUse::several);
-  commands["info"]->add_flag("--json", info.json, "print a JSON object")->group("Output");
-  add_tokenize(*commands["tokenize"], tokenize, tokenize_text);
-  add_model_options(*commands["selftest"], selftest.model);
-  LayoutArguments layout;
-  add_layout(*commands["layout"], layout);
-  BenchArguments bench;
-  BenchInputs bench_inputs;
-  add_bench_options(*commands["bench"], bench, bench_inputs);
-  QuantizeArguments quantize;
-  add_quantize(*commands["quantize"], quantize);
-  for (const auto& entry : commands) {
-    add_message_options(*entry.second, messages);
-    entry.second->set_help_flag("-h,--help", "print this help")->group("Messages");
+  Commands commands;
+  commands.add_to(apps);
+  MessageOptions messages;
+  for (const auto& [name, command] : apps) {
+    add_message_options(*command, messages);
+    command->set_help_flag("-h,--help", "print this help")->group("Messages");
   }
 
-  const std::string name = words.front();
-  const CLI::App& command = *commands[name];
+  const CLI::App& command = *apps[words.front()];
   try {
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     app.parse(std::move(words));
@@ -265,33 +307,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
 
   Arguments arguments;
   arguments.verbosity = messages.verbosity();
-  if (name == "read") {
-    finish_read(read, read_inputs);
-    arguments.command = std::move(read);
-  } else if (name == "forward") {
-    const ReadOptions& options = forward_prompt.options;
-    const std::string schema = read_schema(options.task, forward_prompt.schema_file);
-    forward.prompt = options.prompt ? *options.prompt : task_prompt(options.task, schema);
-    arguments.command = std::move(forward);
-  } else if (name == "info") {
-    arguments.command = std::move(info);
-  } else if (name == "tokenize") {
-    finish_tokenize(tokenize, tokenize_text, command);
-    arguments.command = std::move(tokenize);
-  } else if (name == "parse") {
-    finish_parse(parse, parse_inputs);
-    arguments.command = std::move(parse);
-  } else if (name == "layout") {
-    add_listed_files(layout.files, {});  // no list, but its checks
-    arguments.command = std::move(layout);
-  } else if (name == "bench") {
-    finish_bench(bench, bench_inputs);
-    arguments.command = std::move(bench);
-  } else if (name == "quantize") {
-    arguments.command = std::move(quantize);
-  } else {
-    arguments.command = std::move(selftest);
-  }
+  arguments.command = commands.take(command);
   return arguments;
 }
 
