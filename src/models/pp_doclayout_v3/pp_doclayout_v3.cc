@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
+#include "base/memory_budget.h"
 #include "base/numbers.h"
 #include "models/pp_doclayout_v3/backbone.h"
 #include "models/pp_doclayout_v3/preprocess.h"
@@ -73,9 +75,7 @@ PpDocLayoutV3::Pages PpDocLayoutV3::room_for(std::int64_t count) {
   if (count > capacity_) {
     std::int64_t bytes = 0;
     each([&](Tensor&, const Shape& shape, DType dtype) { bytes += of_page(shape, dtype) * count; });
-    device_.forget_steps();
-    capacity_ = 0;
-    pages_memory_ = {};
+    give_back();
     pages_memory_ = device_.allocate(bytes);
     capacity_ = count;
   }
@@ -126,11 +126,8 @@ void PpDocLayoutV3::run_network(std::int64_t count) {
   device_.run_step(StepKey{.rows = static_cast<int>(count)}, [&] { run(pages, {}); });
 }
 
-std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> images, float threshold,
-                                                       const Observer& observer) {
+PpDocLayoutV3::Pages PpDocLayoutV3::pass(std::span<const Image> images, const Observer& observer) {
   const std::int64_t count = std::ssize(images);
-  std::vector<std::vector<Region>> regions;
-  if (count == 0) return regions;
   const Pages pages = room_for(count);
   for (std::int64_t page = 0; page < count; ++page) {
     const Image resized = resize_plain(images[page], config_.width, config_.height);
@@ -141,6 +138,47 @@ std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> im
   } else {
     run_network(count);
   }
+  return pages;
+}
+
+// An arena that grows while a pass runs takes more than the pass needs, and earlier passes over more pages may have left
+// little. So where memory is short, all of it is given back, and the pass gets what the limit leaves in one piece:
+// whether it fits does not depend on what ran before.
+PpDocLayoutV3::Pages PpDocLayoutV3::pass_with_room(std::span<const Image> images, const Observer& observer) {
+  std::optional<Error> first;
+  try {
+    return pass(images, observer);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::memory) throw;
+    first = error;
+  }
+  give_back();
+  const MemoryBudget& memory = *device_.memory();
+  if (memory.limit() == 0) throw Error(*first);
+  try {
+    room_for(std::ssize(images));
+    device_.reserve_arena(memory.limit() - memory.used());
+    return pass(images, observer);
+  } catch (const Error& error) {
+    give_back();
+    if (error.code() != ErrorCode::memory) throw;
+  }
+  throw Error(*first);
+}
+
+void PpDocLayoutV3::give_back() {
+  device_.forget_steps();
+  capacity_ = 0;
+  pages_memory_ = {};
+  device_.reserve_arena(0);
+}
+
+std::vector<std::vector<Region>> PpDocLayoutV3::detect(std::span<const Image> images, float threshold,
+                                                       const Observer& observer) {
+  const std::int64_t count = std::ssize(images);
+  std::vector<std::vector<Region>> regions;
+  if (count == 0) return regions;
+  const Pages pages = pass_with_room(images, observer);
   const std::vector<float> logits = fetch(device_, pages.logits, "logits");
   const std::vector<float> boxes = fetch(device_, pages.boxes, "boxes");
   const std::vector<float> order = fetch(device_, pages.order_points, "order logits");

@@ -41,6 +41,9 @@ class PpDocLayoutV3 {
     Tensor masks;                                      // as in Encoded
   };
   Pages room_for(std::int64_t count);
+  Pages pass(std::span<const Image> images, const Observer& observer);
+  Pages pass_with_room(std::span<const Image> images, const Observer& observer);
+  void give_back();  // all memory but that of weights
   Tensor pixels(const Tensor& pictures) const;
   void run(const Pages& pages, const Observer& observer) const;
 

@@ -3,10 +3,13 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "glmocr/document.h"
 #include "glmocr/layout.h"
 #include "support/expect_error.h"
+#include "support/temporary_folder.h"
 
 namespace glmocr {
 namespace {
@@ -56,6 +59,51 @@ TEST(LayoutModel, CountsItsMemory) {
   const std::vector<Image> pages(16, white(4, 4));
   expect_error(ErrorCode::memory, {}, [&] { model.detect(pages, {.pages_at_once = 16}); });
   EXPECT_EQ(LayoutModel::load(kSmall, {.memory_limit = 64 << 20}).detect(pages).size(), 16u);
+}
+
+// The small model for pages of 320×320, whose workspace is larger than a block of the arena.
+class LargerPages {
+ public:
+  LargerPages() {
+    for (const char* name : {"config.json", "model.safetensors"})
+      std::filesystem::copy_file(kSmall + "/" + name, folder_ / name);
+    std::ifstream file(kSmall + "/preprocessor_config.json");
+    std::string settings{std::istreambuf_iterator<char>(file), {}};
+    for (const std::string side : {"\"height\": 96", "\"width\": 160"}) {
+      settings.replace(settings.find(side), side.size(), side.substr(0, side.rfind(' ')) + " 320");
+    }
+    folder_.write("preprocessor_config.json", settings);
+  }
+  std::string path() const { return folder_.path().string(); }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+// Whether a page fits is a matter of the limit alone, not of what ran before.
+TEST(LayoutModel, MemoryThatIsEnoughForAPageIsEnoughAtAnyTime) {
+  const LargerPages snapshot;
+  const std::vector<Image> pages(2, white(40, 30));
+  const auto fits = [&](const LayoutModel& model, int at_once) {
+    try {
+      return model.detect(std::span(pages).first(at_once), {.pages_at_once = at_once}).size() > 0;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::memory);
+      return false;
+    }
+  };
+  int fitting = 0, too_small = 0;
+  for (std::int64_t limit = 4 << 20; limit < 8 << 20; limit += 512 << 10) {
+    const LayoutModel model =
+        LayoutModel::load(snapshot.path(), {.device = "cpu:baseline", .memory_limit = limit});
+    const bool first = fits(model, 1);
+    EXPECT_EQ(fits(model, 1), first) << limit;
+    fits(model, 2);
+    EXPECT_EQ(fits(model, 1), first) << limit;
+    (first ? fitting : too_small) += 1;
+  }
+  EXPECT_GT(fitting, 0);
+  EXPECT_GT(too_small, 0);
 }
 
 TEST(LayoutModel, ACardThatIsNotThereIsAnError) {
