@@ -14,6 +14,7 @@ class LinearTest : public KernelTest {
     bool residual = false;
     bool in_place = false;  // out is the residual
     std::int64_t gap = 0;
+    bool as_stored = false;  // weights as a memory limit leaves them
   };
 
   void run(std::int64_t rows, std::int64_t in, std::int64_t out, DType weight_type, const Extras& extras) {
@@ -26,7 +27,7 @@ class LinearTest : public KernelTest {
       if (extras.residual) options.residual = make(device, more, {rows, out}, dtype_, extras.gap);
       if (extras.in_place) options.out = options.residual;
       const Tensor xs = make(device, x, {rows, in}, dtype_, extras.gap);
-      Weight ws = make_weight(device, w, out, in, weight_type);
+      Weight ws = make_weight(device, w, out, in, weight_type, use_of(device, extras.as_stored));
       if (extras.bias) ws.bias = make(device, b, {out}, DType::f32);
       poison(device);
       return device.ops().linear(xs, ws, options);
@@ -56,6 +57,21 @@ TEST_P(LinearTest, AllShapesAndWeightTypes) {
   for (const Size& s : sizes) {
     for (const DType weight_type : {DType::f32, DType::bf16, DType::f16})
       run(s.rows, s.in, s.out, weight_type, {});
+  }
+}
+
+// A small memory limit leaves weights where their file is mapped.
+TEST_P(LinearTest, WeightsThatWereNotPacked) {
+  struct Size {
+    std::int64_t rows, in, out;
+  };
+  for (const Size& s : {Size{1, 320, 67}, {3, 2100, 9}, {16, 320, 96}, {65, 300, 71}, {193, 40, 66}}) {
+    Extras extras;
+    extras.as_stored = true;
+    run(s.rows, s.in, s.out, DType::bf16, extras);
+    extras.bias = extras.residual = true;
+    extras.activation = Activation::gelu;
+    run(s.rows, s.in, s.out, DType::bf16, extras);
   }
 }
 

@@ -35,7 +35,8 @@ class LinearRowsTest : public RowsTest {
   struct Case {
     std::int64_t in, out;
     DType weight_type;
-    bool extras;  // bias, activation and residual
+    bool extras;             // bias, activation and residual
+    bool as_stored = false;  // weights as a memory limit leaves them
   };
 
   Tensor run(Device& device, const Tensor& x, Weight weight, const Tensor& bias, const Tensor& residual,
@@ -77,7 +78,7 @@ class LinearRowsTest : public RowsTest {
       const Tensor xs = make(*device, x, {all, c.in}, dtype_, 3),
                    bias = make(*device, b, {c.out}, DType::f32);
       const Tensor residual = c.extras ? make(*device, more, {all, c.out}, dtype_) : Tensor{};
-      const Weight weight = make_weight(*device, w, c.out, c.in, c.weight_type);
+      const Weight weight = make_weight(*device, w, c.out, c.in, c.weight_type, use_of(*device, c.as_stored));
       const auto part = [&](std::int64_t begin, std::int64_t end) {
         const ArenaScope scope(*device);
         return bytes_of(*device, run(*device, xs.slice(0, begin, end), weight, bias,
@@ -102,10 +103,11 @@ class LinearRowsTest : public RowsTest {
 
 TEST_P(LinearRowsTest, Few) {
   const std::vector<std::int64_t> counts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 64};
-  for (const Case& c : {Case{1, 1, DType::bf16, false}, Case{33, 17, DType::bf16, true},
-                        Case{320, 67, DType::bf16, false}, Case{513, 130, DType::bf16, true},
-                        Case{2100, 42, DType::bf16, false}, Case{4608, 21, DType::bf16, true},
-                        Case{320, 67, DType::f32, true}, Case{2500, 30, DType::f16, false}}) {
+  for (const Case& c :
+       {Case{1, 1, DType::bf16, false}, Case{33, 17, DType::bf16, true}, Case{320, 67, DType::bf16, false},
+        Case{513, 130, DType::bf16, true}, Case{2100, 42, DType::bf16, false},
+        Case{4608, 21, DType::bf16, true}, Case{320, 67, DType::f32, true}, Case{2500, 30, DType::f16, false},
+        Case{513, 70, DType::bf16, true, true}}) {
     check(c, RowClass::few, 64, counts);
   }
 }
@@ -113,10 +115,11 @@ TEST_P(LinearRowsTest, Few) {
 TEST_P(LinearRowsTest, Many) {
   const std::vector<std::int64_t> counts{1,   2,   17,  18,  31,  63,  64,  65,
                                          127, 129, 200, 257, 300, 511, 513, 600};
-  for (const Case& c : {Case{1, 1, DType::bf16, false}, Case{33, 17, DType::bf16, true},
-                        Case{257, 130, DType::bf16, false}, Case{320, 320, DType::bf16, true},
-                        Case{1500, 66, DType::bf16, false}, Case{64, 1100, DType::bf16, false},
-                        Case{96, 67, DType::f32, true}, Case{270, 40, DType::f16, false}}) {
+  for (const Case& c :
+       {Case{1, 1, DType::bf16, false}, Case{33, 17, DType::bf16, true}, Case{257, 130, DType::bf16, false},
+        Case{320, 320, DType::bf16, true}, Case{1500, 66, DType::bf16, false},
+        Case{64, 1100, DType::bf16, false}, Case{96, 67, DType::f32, true}, Case{270, 40, DType::f16, false},
+        Case{257, 67, DType::bf16, true, true}}) {
     check(c, RowClass::many, 600, counts);
   }
 }
