@@ -33,7 +33,7 @@ struct Layer {
 };
 
 // Weights pass through a ring in shared memory. A stage has rows of weights, `row_bytes(in)` apart.
-inline constexpr int kStages = 3, kStageBytes = 16 * 3136;
+inline constexpr int kStages = 3, kStageBytes = 16 * 3136, kPieces = 4, kAhead = 2;
 // Eight rows at one column lie in different banks, in steps of 64 bytes.
 constexpr int row_bytes(int in) { return (in / kStep | 1) * 2 * kStep; }
 

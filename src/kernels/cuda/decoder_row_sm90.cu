@@ -22,7 +22,7 @@ struct Shared {
   float reduced[32];
   int last;
   alignas(16) bf16_t row[kLongTerms];  // that of the product
-  std::uint64_t full[kStages], empty[kStages];
+  std::uint64_t full[kStages][kPieces], empty[kStages];
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -76,20 +76,19 @@ class WeightReader {
                                        const RowOf& row_of) {
     const int lane = static_cast<int>(threadIdx.x) % 32, rows = groups * matrices * split.width;
     for (int stage = 0; stage < split.stages; ++stage) {
-      const auto full = shared_address(s.full + ring.stage);
       wait_for_phase(shared_address(s.empty + ring.stage), ring.parity ^ 1);
-      int count = 0;
-      for (int group = 0; group < groups; ++group) {
-        const Features features = features_of(split, groups, out, stage, group);
-        count += max(features.end - features.first, 0) * matrices;
-      }
-      if (lane == 0) arrive_and_expect(full, count * in * 2);
-      __syncwarp();
-      for (int i = lane; i < rows; i += 32) {
+      for (int piece = 0; piece < kPieces; ++piece) {
+        hold_back();
+        const int i = rows * piece / kPieces + lane, end = rows * (piece + 1) / kPieces;
         const int group = i / split.width / matrices, matrix = i / split.width % matrices;
         const Features features = features_of(split, groups, out, stage, group);
         const int feature = features.first + i % split.width;
-        if (feature < features.end) {
+        const bool valid = i < end && feature < features.end;
+        const int count = __popc(__ballot_sync(0xffffffffu, valid));
+        const auto full = shared_address(&s.full[ring.stage][piece]);
+        if (lane == 0) arrive_and_expect(full, count * in * 2);
+        __syncwarp();
+        if (valid) {
           copy_bytes(shared_address(s.ring[ring.stage] + i * row_bytes(in)), row_of(matrix, feature), in * 2,
                      full);
         }
@@ -97,10 +96,23 @@ class WeightReader {
       ring.next();
     }
   }
+  // No more than kAhead pieces are under way: what waits in the memory's queues holds up all who ask for anything, blocks that look
+  // at the barrier as well.
+  __device__ __forceinline__ void hold_back() {
+    if (under_way < kAhead) {
+      ++under_way;
+      return;
+    }
+    wait_for_phase(shared_address(&s.full[oldest.stage][oldest_piece]), oldest.parity);
+    if (++oldest_piece < kPieces) return;
+    oldest_piece = 0;
+    oldest.next();
+  }
 
   const RowArguments& a;
   Shared& s;
-  Ring<kStages> ring;
+  Ring<kStages> ring, oldest;
+  int oldest_piece = 0, under_way = 0;
 };
 
 class DecoderRow {
@@ -245,7 +257,10 @@ class DecoderRow {
     const bool has_one = g < split.width, has_other = kGated ? has_one : g + 8 < split.width;
     for (int stage = 0; stage < split.stages; ++stage) {
       const std::byte* weights = s.ring[ring.stage] + first_step * 2 * kStep + 16 * t;
-      wait_for_phase(shared_address(s.full + ring.stage), ring.parity);
+#pragma unroll
+      for (int piece = 0; piece < kPieces; ++piece) {
+        wait_for_phase(shared_address(&s.full[ring.stage][piece]), ring.parity);
+      }
       float sums[4] = {};
 #pragma unroll
       for (int u = 0; u < kSteps<kParts>; ++u) {
@@ -402,7 +417,7 @@ __global__ void __launch_bounds__(kThreads + 32, 1)
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
-      init_barrier(shared_address(shared.full + i), 1);
+      for (int piece = 0; piece < kPieces; ++piece) init_barrier(shared_address(&shared.full[i][piece]), 1);
       init_barrier(shared_address(shared.empty + i), kWarps);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
