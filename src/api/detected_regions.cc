@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <span>
 #include <utility>
 
+#include "base/box.h"
 #include "base/check_pixels.h"
 #include "glmocr/document.h"
 #include "regions/filter.h"
@@ -27,22 +30,34 @@ std::vector<Detection> detections(const std::vector<Region>& regions) {
 
 // The small detector sees seals where there are none; the text there is found without it.
 bool is_doubtful(const Region& region) {
-  constexpr float kSure = 0.7f;
+  constexpr float kSure = 0.6f;
   return region.label == RegionLabel::seal && region.score < kSure;
+}
+
+// A formula in a line of text, which is read with its line.
+bool is_in_text(const Region& formula, std::span<const Region> regions) {
+  return formula.label == RegionLabel::inline_formula &&
+         std::ranges::any_of(regions, [&](const Region& region) {
+           return region.task == RegionTask::text &&
+                  2 * common_area(region.box, formula.box) >= area(formula.box);
+         });
 }
 
 std::vector<Region> detect(const LayoutModel& model, const Image& page, const LayoutOptions& options) {
   return model.detect(std::span(&page, 1), options).front();
 }
 
-// The detector's regions without doubles, pieces of others, and doubtful ones.
+// The detector's regions without doubles, pieces of others, doubtful ones, and formulas in lines.
 std::vector<Region> filtered(const std::vector<Region>& found, const Image& page,
                              const LayoutOptions& options, bool compat) {
   FilterOptions filter;
   filter.compat = compat;
   filter.threshold = options.threshold;
   std::vector<Region> regions = filter_regions(detections(found), page.width, page.height, filter);
-  if (!compat) std::erase_if(regions, is_doubtful);
+  if (compat) return regions;
+  std::erase_if(regions, is_doubtful);
+  const std::vector<Region> all = regions;
+  std::erase_if(regions, [&](const Region& region) { return is_in_text(region, all); });
   return regions;
 }
 

@@ -117,5 +117,38 @@ TEST(LayoutModel, TheVariableNamesTheDefault) {
   EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(default_layout_model_path()) / "config.json"));
 }
 
+std::vector<RegionLabel> labels_after_detection(const std::vector<Region>& found, bool compat = false) {
+  std::vector<RegionLabel> labels;
+  for (const Region& region : detected_regions(white(400, 400), found, {}, compat))
+    labels.push_back(region.label);
+  return labels;
+}
+
+Region found_region(RegionLabel label, const Box& box, float score = 0.9f) {
+  Region region;
+  region.label = label;
+  region.box = box;
+  region.score = score;
+  return region;
+}
+
+TEST(DetectedRegions, AFormulaInALineIsReadWithIt) {
+  const Region line = found_region(RegionLabel::text, {50, 100, 350, 130});
+  const Region formula = found_region(RegionLabel::inline_formula, {60, 90, 120, 134});
+  using enum RegionLabel;
+  EXPECT_EQ(labels_after_detection({line, formula}), std::vector({text}));
+  EXPECT_EQ(labels_after_detection({line, formula}, true), (std::vector{text, inline_formula}));
+  const Region alone = found_region(inline_formula, {60, 200, 120, 230});
+  EXPECT_EQ(labels_after_detection({line, alone}), (std::vector{text, inline_formula}));
+}
+
+TEST(DetectedRegions, DoubtfulSealsAreNone) {
+  for (const float score : {0.55f, 0.65f}) {
+    const Region seal = found_region(RegionLabel::seal, {50, 100, 250, 300}, score);
+    EXPECT_EQ(labels_after_detection({seal}).size(), score > 0.6f);
+    EXPECT_EQ(labels_after_detection({seal}, true).size(), 1u);
+  }
+}
+
 }  // namespace
 }  // namespace glmocr
