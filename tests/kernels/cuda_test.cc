@@ -187,6 +187,36 @@ TEST_F(CudaDeviceTest, ConvolutionsOfManyPixels) {
   }
 }
 
+// Short heads in fp32 where sixteen bits of an operand count, in segments that end inside a block of queries or keys.
+TEST_F(CudaDeviceTest, AttentionOfShortHeadsInShortProducts) {
+  const auto processor = open_device("cpu", {.threads = 2});
+  const auto shorter = open_device(device_->name(), {.memory = budget_, .short_products = true});
+  const std::vector<std::int32_t> starts{0, 1, 40, 104, 304};
+  const std::int64_t heads = 3, dim = 32, rows = starts.back();
+  std::vector<float> values(rows * 3 * heads * dim);
+  std::uint32_t seed = 11;
+  for (float& value : values) {
+    seed = seed * 1664525 + 1013904223;
+    value = (seed >> 8) * 0x1p-23f - 1;
+  }
+  const auto result = [&](Device& on) {
+    const ArenaScope scope(on);
+    const Buffer owner = on.allocate(std::ssize(values) * 4);
+    const Tensor all = owner.view({rows, 3 * heads, dim}, DType::f32);
+    on.upload(values.data(), all);
+    AttentionOptions options;
+    options.scale = 0.5f;
+    options.segments = starts;
+    const Tensor y = on.ops().attention(all.slice(1, 0, heads), all.slice(1, heads, 2 * heads),
+                                        all.slice(1, 2 * heads, 3 * heads), options);
+    std::vector<float> found(y.numel());
+    on.download(y, found.data());
+    return found;
+  };
+  const std::vector<float> expected = result(*processor), found = result(*shorter);
+  for (std::size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], expected[i], 0x1p-11) << i;
+}
+
 // Numbers from a fixed sequence, as bf16, in memory of the device that `keep` owns.
 Tensor numbers(Device& device, const Shape& shape, std::uint32_t seed, std::vector<Buffer>& keep) {
   std::vector<bf16> values(shape.numel());

@@ -72,6 +72,8 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v,
     if constexpr (std::is_same_v<T, float>) {
       if (dim == kShortDim && rows_are_aligned(q) && rows_are_aligned(k) && rows_are_aligned(v) &&
           rows_are_aligned(y)) {
+        if (context_.short_products)
+          return run_segments_halves(context_, a, tile_count(queries, kHalvesTile));
         return run_segments_short(context_, a, tile_count(queries, kShortTile));
       }
     }

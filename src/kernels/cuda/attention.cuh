@@ -72,6 +72,10 @@ void run_many_rows(Context& context, const PagedAttention<T>& a);
 inline constexpr int kShortDim = 32, kShortTile = 32;
 void run_segments_short(Context& context, const SegmentAttention<float>& a, int tiles);
 
+// The same where sixteen bits of an operand count, on tensor cores.
+inline constexpr int kHalvesTile = 64;
+void run_segments_halves(Context& context, const SegmentAttention<float>& a, int tiles);
+
 // A row at a time, keys in parts; `partial` has room for partial_floats() numbers.
 template <class T>
 void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial);

@@ -43,6 +43,20 @@ __device__ __noinline__ void finish(const Convolution<T, S>& c, float sum, int r
   static_cast<Y*>(c.y)[c.place(c.y_at, row) + column] = from_float<Y>(value);
 }
 
+// Of four features together, where the result can be written so. Not inlined: it would be there for every pixel.
+template <class Y, class T, class S>
+__device__ __noinline__ void finish_four(const Convolution<T, S>& c, float4 sums, int row, int column) {
+  Pack<float, 4> values{sums.x, sums.y, sums.z, sums.w};
+  Pack<Y, 4> out;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float value = rounded<Y>(values.v[i] + (c.bias ? __ldg(c.bias + column + i) : 0));
+    if (c.activation != Activation::none) value = apply<Y>(c.activation, value);
+    out.v[i] = from_float<Y>(value);
+  }
+  *reinterpret_cast<Pack<Y, 4>*>(static_cast<Y*>(c.y) + c.place(c.y_at, row) + column) = out;
+}
+
 // Any number of channels, such as the three of a picture. Bound by finding the values: tiles of 64 pixels and kColumns
 // features, 4 × kColumns / 16 per thread; the terms are summed in order.
 template <class T, class S, int kColumns>
@@ -86,8 +100,77 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(const __grid_constant__
   }
 }
 
+constexpr int kFewTerms = 32, kFewColumns = 32, kPixels = 2;
+
+// Few terms and features, as the first convolution of a picture has. Bound by fp32 arithmetic: a thread has all features of
+// kPixels pixels, whose values all threads of a warp read at once.
+template <class T, class S>
+__global__ void __launch_bounds__(kThreads) few_terms_kernel(const __grid_constant__ Convolution<T, S> c) {
+  __shared__ __align__(16) float weights[kFewTerms][kFewColumns];
+  let_next_start();
+  wait_for_previous();
+  for (int i = threadIdx.x; i < kFewTerms * kFewColumns; i += kThreads) {
+    const int k = i / kFewColumns, column = i % kFewColumns;
+    weights[k][column] = k < c.in && column < c.out ? to_float(c.w[std::int64_t{column} * c.w_row + k]) : 0;
+  }
+  __syncthreads();
+  const int row0 = (blockIdx.x * kThreads + threadIdx.x) * kPixels;
+  float sums[kPixels][kFewColumns] = {};
+  const T* at[kPixels];
+  int top[kPixels], left[kPixels];
+#pragma unroll
+  for (int p = 0; p < kPixels; ++p) {
+    const int line = (row0 + p) / c.out_width, page = line / c.out_height;
+    top[p] = row0 + p < c.rows ? (line - page * c.out_height) * c.stride - c.top : c.height;
+    left[p] = (row0 + p - line * c.out_width) * c.stride - c.left;
+    at[p] = c.x + page * c.x_at.page + top[p] * c.x_at.row + left[p] * c.x_at.pixel;
+  }
+  int tap_x = 0, tap_y = 0, channel = 0;
+#pragma unroll 3
+  for (int k = 0; k < c.in; ++k) {
+    float values[kPixels];
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+      const bool inside = static_cast<unsigned>(top[p] + tap_y) < static_cast<unsigned>(c.height) &&
+                          static_cast<unsigned>(left[p] + tap_x) < static_cast<unsigned>(c.width);
+      values[p] = inside ? to_float(at[p][tap_y * c.x_at.row + tap_x * c.x_at.pixel + channel]) : 0;
+    }
+#pragma unroll
+    for (int column = 0; column < kFewColumns; column += 4) {
+      const auto w = *reinterpret_cast<const Pack<float, 4>*>(&weights[k][column]);
+#pragma unroll
+      for (int p = 0; p < kPixels; ++p) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sums[p][column + i] = fmaf(values[p], w.v[i], sums[p][column + i]);
+      }
+    }
+    if (++channel < c.channels) continue;
+    channel = 0;
+    if (++tap_x < c.window_width) continue;
+    tap_x = 0;
+    ++tap_y;
+  }
+#pragma unroll
+  for (int p = 0; p < kPixels; ++p) {
+    if (row0 + p >= c.rows) break;
+#pragma unroll
+    for (int column = 0; column < kFewColumns; column += 4) {
+      if (column >= c.out) break;
+      const float4 some{sums[p][column], sums[p][column + 1], sums[p][column + 2], sums[p][column + 3]};
+      c.y_is_f32 ? finish_four<float>(c, some, row0 + p, column)
+                 : finish_four<bf16_t>(c, some, row0 + p, column);
+    }
+  }
+}
+
 template <class T, class S>
 void run_plain(Context& context, const Convolution<T, S>& c) {
+  if constexpr (!Convolution<T, S>::kHalves) {
+    if (c.in <= kFewTerms && c.out <= kFewColumns && c.out % 4 == 0 && c.packed && !c.residual) {
+      return launch(context, "convolve", few_terms_kernel<T, S>, blocks_for(c.rows, kThreads * kPixels),
+                    kThreads, 0, c);
+    }
+  }
   const auto run = [&](auto* kernel, int columns) {
     launch(context, "convolve", kernel, dim3(blocks_for(c.rows, kTile), blocks_for(c.out, columns)), kThreads,
            0, c);

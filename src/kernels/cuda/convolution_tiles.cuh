@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "kernels/cuda/convolution.cuh"
+#include "kernels/cuda/halves.cuh"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/mma.cuh"
 
 // What the kernels for convolutions on tensor cores share: how operands come into shared memory and results out of it.
 namespace glmocr::cuda {
 
 inline constexpr int kChunks = 8;  // of 16 bytes, in a row of a tile
 inline constexpr int kRowBytes = 16 * kChunks;
-
-struct Parts {
-  std::uint32_t high, low;
-};
-
-// Two fp32 numbers as the sums of two of bf16: the first ones in one word, the second ones in the other.
-__device__ __forceinline__ Parts halves(std::uint32_t first, std::uint32_t second) {
-  const float a = __uint_as_float(first), b = __uint_as_float(second);
-  const std::uint32_t high = pack_bf16(a, b);
-  return {high, pack_bf16(a - __uint_as_float(high << 16), b - __uint_as_float(high & 0xFFFF0000u))};
-}
 
 // Of 16 terms of fp32, chunks 4 · step to 4 · step + 3 of 16 rows: a lane's part as the left operand of a product, in two
 // numbers of bf16. The terms come in the order of place_of_half.
@@ -32,7 +21,7 @@ __device__ __forceinline__ void load_halves(std::uint32_t (&high)[4], std::uint3
         words, tile + swizzled<kChunks>(row, 4 * step + 2 * half + static_cast<int>(threadIdx.x) % 32 / 16));
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
-      const Parts parts = halves(words[k], words[k + 2]);
+      const Parts parts = halves_of(__uint_as_float(words[k]), __uint_as_float(words[k + 2]));
       high[2 * half + k] = parts.high;
       low[2 * half + k] = parts.low;
     }
