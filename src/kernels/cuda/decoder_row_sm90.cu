@@ -275,6 +275,8 @@ class DecoderRow {
           mma(sums, {one.z, other.z, one.w, other.w}, terms.z, terms.w);
         }
       }
+      // The other lanes have read before lane 0 arrives for them. compute-sanitizer racecheck, which follows no lane through
+      // __syncwarp to another's arrival, reports these reads and the copies behind them.
       __syncwarp();
       if (lane == 0) arrive(shared_address(s.empty + ring.stage));
       const int buffer = stage % 2;
