@@ -131,7 +131,7 @@ struct Context {
 };
 // Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX (sm90.cu).
 bool has_sm90_code(const Context& context);
-// One for each row and head; behind them those of linear_few.cu and decoder_row.cu, which have a cache line each.
+// One for each row and head; behind them those of linear_few.cu and decoder_row_sm90.cu, which have a cache line each.
 inline constexpr std::int64_t kCounters = 1 << 16, kBarrier = kCounters + 32, kCounterWords = kBarrier + 32;
 
 }  // namespace glmocr::cuda

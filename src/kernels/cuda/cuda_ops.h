@@ -40,7 +40,7 @@ class CudaOps final : public Ops {
                    const AttentionOptions& options) override;
   Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
                          float scale) override;
-  // decoder_row.cu
+  // decoder_layers.cu
   bool decoder_layers(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
                       const DecoderPlace& place) override;
   // patchify.cu
