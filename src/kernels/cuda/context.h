@@ -92,6 +92,9 @@ inline Range range_of(const Tensor& t) {
   return {data, data + (t.numel() == 0 ? 0 : (last + 1) * size_of(t.dtype))};
 }
 
+// What a kernel of a step has found: an index outside of its tensor, or blocks that waited for each other in vain.
+enum StepFault : std::int32_t { kNoFault, kIndexOutside, kWaitedInVain };
+
 // What the kernels are launched on. Owned by the device.
 struct Context {
   std::string device;             // "cuda:0"
@@ -104,9 +107,8 @@ struct Context {
   bool layers_at_once = false;    // Ops::decoder_layers is in use
   bool programmatic = false;      // launches may overlap with the end of the kernel before (launch.h)
   cudaStream_t stream = nullptr;
-  // Set by kernels that find an index outside of its tensor (1), or whose blocks have waited for each other in vain (2): host
-  // memory that the device can write.
-  volatile std::int32_t* bad_index = nullptr;
+  // A StepFault, set by kernels: host memory that the device can write.
+  volatile std::int32_t* step_fault = nullptr;
   // [kCounterWords] zeros, for kernels whose last block gathers what the others left, or whose blocks wait for each other;
   // they leave zeros.
   std::int32_t* counters = nullptr;

@@ -80,8 +80,8 @@ class CudaDevice final : public Device {
     copy_stream_.emplace(context_.device);
     context_.stream = *stream_;
     pinned_.emplace(kFetch + 64, context_.device);
-    context_.bad_index = reinterpret_cast<std::int32_t*>(pinned_->data() + kFetch);
-    *context_.bad_index = 0;
+    context_.step_fault = reinterpret_cast<std::int32_t*>(pinned_->data() + kFetch);
+    *context_.step_fault = kNoFault;
     counters_.emplace(nullptr, kCounterWords * 4, "counters");
     context_.counters = reinterpret_cast<std::int32_t*>(counters_->data());
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
@@ -217,10 +217,16 @@ class CudaDevice final : public Device {
       if (error.code() != ErrorCode::memory && error.code() != ErrorCode::internal) throw;
       log(LogLevel::warning, error.what());
     }
+    leave_layers_at_once();
+    arena_.reserve(0);
+  }
+
+  // Blocks that waited in vain have left their barrier where it stood, and recorded steps hold the launch.
+  void leave_layers_at_once() {
     context_.layers_at_once = false;
+    steps_.clear();
     check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
           "cudaMemset");
-    arena_.reserve(0);
   }
 
   // The card is a property of the calling thread.
@@ -273,8 +279,12 @@ void CudaDevice::download(const Tensor& from, void* host) {
         "download");
   check(cudaStreamSynchronize(stream), context_.device, "waiting for kernels");
   if (small) std::memcpy(host, to, from.bytes());
-  if (const int bad = std::exchange(*context_.bad_index, 0); bad != 0) {
-    if (bad == 2) fail(ErrorCode::internal, cat(context_.device, ": decoder_layers: blocks waited in vain"));
+  if (const int fault = std::exchange(*context_.step_fault, kNoFault); fault != kNoFault) {
+    if (fault == kWaitedInVain) {
+      finish();
+      leave_layers_at_once();
+      fail(ErrorCode::internal, cat(context_.device, ": decoder_layers: blocks waited in vain"));
+    }
     fail(ErrorCode::internal, cat(context_.device, ": a step used an index outside of its tensor"));
   }
 }

@@ -143,7 +143,7 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
       {std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
   a.counters = context_.counters;
   a.barrier = context_.counters + kBarrier;
-  a.bad_index = context_.bad_index;
+  a.step_fault = context_.step_fault;
   a.eps = place.eps;
   decoder::run_row(context_, a, static_cast<unsigned>(grid));
   return true;

@@ -56,7 +56,7 @@ struct RowArguments {
   float* partial;  // [heads, parts, kRecord]
   int parts;       // the most
   std::int32_t *counters, *barrier;
-  volatile std::int32_t* bad_index;
+  volatile std::int32_t* step_fault;
   float eps;
 };
 static_assert(sizeof(RowArguments) <= 4096);

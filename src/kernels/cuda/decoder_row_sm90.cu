@@ -174,7 +174,7 @@ class DecoderRow {
   __device__ __forceinline__ void wait() {
     if (tid == 0 && !gave_up && !wait_for_count(a.barrier, barriers * static_cast<int>(gridDim.x))) {
       gave_up = true;
-      *a.bad_index = 2;
+      *a.step_fault = kWaitedInVain;
     }
     block_barrier();
   }
@@ -184,7 +184,7 @@ class DecoderRow {
     if (first <= 0 && end > 0) visible = a.paged.context_lens[0] - end + 1;
     slot = a.slots[0];
     if (slot < -1 || slot >= a.slot_count) {
-      *a.bad_index = 1;
+      *a.step_fault = kIndexOutside;
       slot = -1;
     }
     if (slot >= 0) current = visible - 1;

@@ -11,9 +11,9 @@ namespace {
 constexpr int kThreads = 256;
 
 // The index, or -1 (and a note for the host) where it lies outside of [0, count).
-__device__ std::int64_t checked(std::int32_t index, std::int64_t count, volatile std::int32_t* bad_index) {
+__device__ std::int64_t checked(std::int32_t index, std::int64_t count, volatile std::int32_t* step_fault) {
   if (0 <= index && index < count) return index;
-  *bad_index = 1;
+  *step_fault = kIndexOutside;
   return -1;
 }
 
@@ -21,10 +21,10 @@ __device__ std::int64_t checked(std::int32_t index, std::int64_t count, volatile
 template <class S, class T>
 __global__ void gather_kernel(const S* table, std::int64_t stride, std::int64_t count,
                               const std::int32_t* indices, T* y, int width,
-                              volatile std::int32_t* bad_index) {
+                              volatile std::int32_t* step_fault) {
   let_next_start();
   wait_for_previous();
-  const std::int64_t row = checked(indices[blockIdx.x], count, bad_index);
+  const std::int64_t row = checked(indices[blockIdx.x], count, step_fault);
   if (row < 0) return;
   for (int c = threadIdx.x; c < width; c += kThreads) {
     y[std::int64_t{blockIdx.x} * width + c] = from_float<T>(to_float(table[row * stride + c]));
@@ -35,12 +35,12 @@ __global__ void gather_kernel(const S* table, std::int64_t stride, std::int64_t 
 template <class T>
 __global__ void scatter_kernel(const T* rows, std::int64_t stride, const std::int32_t* indices, int count,
                                T* out, std::int64_t out_stride, std::int64_t out_rows, int width,
-                               volatile std::int32_t* bad_index) {
+                               volatile std::int32_t* step_fault) {
   let_next_start();
   wait_for_previous();
   const std::int32_t index = indices[blockIdx.x];
   if (index == -1) return;
-  const std::int64_t row = checked(index, out_rows, bad_index);
+  const std::int64_t row = checked(index, out_rows, step_fault);
   if (row < 0) return;
   bool replaced = false;
   for (int i = blockIdx.x + 1 + threadIdx.x; i < count; i += kThreads)
@@ -62,12 +62,12 @@ struct KvWriteArguments {
 };
 
 template <class T>
-__global__ void kv_write_kernel(const KvWriteArguments<T> a, volatile std::int32_t* bad_index) {
+__global__ void kv_write_kernel(const KvWriteArguments<T> a, volatile std::int32_t* step_fault) {
   let_next_start();
   wait_for_previous();
   const std::int64_t row = blockIdx.x;
   if (a.slots[row] == -1) return;
-  const std::int64_t slot = checked(a.slots[row], a.slot_count, bad_index);
+  const std::int64_t slot = checked(a.slots[row], a.slot_count, step_fault);
   if (slot < 0) return;
   const std::int64_t page = slot / a.page_size, at = slot % a.page_size;
   for (int i = threadIdx.x; i < a.heads * a.dim; i += kThreads) {
@@ -83,8 +83,8 @@ __global__ void kv_write_kernel(const KvWriteArguments<T> a, volatile std::int32
 void CudaOps::check_indices(const char* operation) {
   if (context_.recording) return;
   check(cudaStreamSynchronize(context_.stream), context_.device, operation);
-  if (*context_.bad_index == 0) return;
-  *context_.bad_index = 0;
+  if (*context_.step_fault != kIndexOutside) return;
+  *context_.step_fault = kNoFault;
   fail(ErrorCode::internal, cat(context_.device, ": ", operation, ": an index lies outside of its tensor"));
 }
 
@@ -98,7 +98,7 @@ Tensor CudaOps::embed(const Weight& table, const Tensor& ids, DType compute) {
       using T = decltype(value);
       launch(context_, "embed", gather_kernel<S, T>, static_cast<unsigned>(n), kThreads, 0,
              data<S>(table.data), width, table.out_features, data<std::int32_t>(ids), data<T>(y), width,
-             context_.bad_index);
+             context_.step_fault);
     });
   });
   check_indices("embed");
@@ -112,7 +112,7 @@ Tensor CudaOps::gather_rows(const Tensor& x, const Tensor& indices) {
   with_compute_type(x.dtype, [&](auto value) {
     using T = decltype(value);
     launch(context_, "gather_rows", gather_kernel<T, T>, static_cast<unsigned>(n), kThreads, 0, data<T>(x),
-           x.row_stride(), x.size(0), data<std::int32_t>(indices), data<T>(y), width, context_.bad_index);
+           x.row_stride(), x.size(0), data<std::int32_t>(indices), data<T>(y), width, context_.step_fault);
   });
   check_indices("gather_rows");
   return y;
@@ -125,7 +125,7 @@ void CudaOps::scatter_rows(const Tensor& rows, const Tensor& indices, const Tens
     using T = decltype(value);
     launch(context_, "scatter_rows", scatter_kernel<T>, static_cast<unsigned>(indices.numel()), kThreads, 0,
            data<T>(rows), rows.row_stride(), data<std::int32_t>(indices), indices.numel(), data<T>(out),
-           out.row_stride(), out.size(0), out.columns(), context_.bad_index);
+           out.row_stride(), out.size(0), out.columns(), context_.step_fault);
   });
   check_indices("scatter_rows");
 }
@@ -153,7 +153,7 @@ void CudaOps::kv_write(const Tensor& k, const Tensor& v, KvStore& store, int lay
                                 .dim = s.head_dim,
                                 .page_size = s.page_size};
     launch(context_, "kv_write", kv_write_kernel<T>, static_cast<unsigned>(k.size(0)), kThreads, 0, a,
-           context_.bad_index);
+           context_.step_fault);
   });
 }
 

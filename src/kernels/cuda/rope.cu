@@ -125,14 +125,14 @@ struct RopeWriteArguments {
 // values to the slot of the row.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* bad_index) {
+    rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* step_fault) {
   constexpr int N = 4;  // pairs
   let_next_start();
   wait_for_previous();
   const std::int64_t row = blockIdx.x;
   std::int64_t slot = a.slots[row];
   if (slot < -1 || slot >= a.slot_count) {
-    *bad_index = 1;
+    *step_fault = kIndexOutside;
     slot = -1;
   }
   const int packs = a.dim / (2 * N), pairs = a.dim / 2;
@@ -256,7 +256,7 @@ Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v,
                                      .dim = s.head_dim,
                                      .page_size = s.page_size};
   launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, static_cast<unsigned>(n), kThreads, 0, a,
-         context_.bad_index);
+         context_.step_fault);
   return y;
 }
 
