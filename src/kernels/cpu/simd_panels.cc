@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/simd_finish.h"
 #include "kernels/cpu/simd_kernels.h"
 #include "kernels/cpu/simd_pairs.h"
 
@@ -51,75 +52,13 @@ GLMOCR_INLINE void multiply_some(int64_t rows, int64_t k, const Left<Stride, Ste
   }
 }
 
-// x / (1 + exp(-x)) within 4e-6 of its size, and within 1e-36. No step has a result below the smallest normal number,
-// which would take a hundred times as long.
-GLMOCR_INLINE F quick_silu(F x) {
-  const F power = max(set(-30), min(set(120), x * set(-1.44269504f)));  // in this order NaN stays NaN
-  const F below = set(1) + exp2_short(power), guess = _mm512_rcp14_ps(below);
-  return x * fma(fnma(below, guess, set(1)), guess, guess);
-}
+// Of a block [rows, kPairColumns].
+struct PanelSums {
+  static constexpr int64_t kHigh = kLanes;
+  const float* first;
 
-GLMOCR_INLINE F activated(Nonlinearity activation, F v) {
-  const F value = widen_bf16(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
-  return activation == Nonlinearity::silu ? quick_silu(value) : apply(activation, value);
-}
-
-// 32 values of two vectors.
-struct Wide {
-  F low, high;
+  const float* operator()(int64_t r) const { return first + r * kPairColumns; }
 };
-GLMOCR_INLINE Wide widen_words(I words) {
-  return {widen_bf16(_mm512_castsi512_si256(words)), widen_bf16(_mm512_extracti64x4_epi64(words, 1))};
-}
-GLMOCR_INLINE Wide load_wide(const Bf16* p, __mmask32 mask) {
-  return widen_words(_mm512_maskz_loadu_epi16(mask, p));
-}
-GLMOCR_INLINE Wide round_wide(const Wide& v) {
-  return widen_words(reinterpret_cast<I>(round_pairs(v.low, v.high)));
-}
-
-// What follows the sums [rows, kPairColumns] at (row, column).
-template <bool kActivated, bool kMore>
-void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t rows, int64_t column) {
-  const int64_t some = task.n - column;
-  const __mmask32 mask = some < kPairColumns ? (1u << some) - 1 : ~0u;
-  const float* bias = task.bias ? task.bias + column : nullptr;
-  const Wide more =
-      bias ? Wide{load_some(bias, some), some > kLanes ? load_some(bias + kLanes, some - kLanes) : zero()}
-           : Wide{zero(), zero()};
-  const auto at = [&](const ConstRows& other, int64_t r) {
-    return static_cast<const Bf16*>(other.data) + (row + r) * other.stride + column;
-  };
-  auto* out = static_cast<Bf16*>(task.out.data) + row * task.out.stride + column;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* from = sums + r * kPairColumns;
-    Wide v{load(from) + more.low, load(from + kLanes) + more.high};
-    if constexpr (kActivated) v = {activated(task.activation, v.low), activated(task.activation, v.high)};
-    if constexpr (kMore) {
-      if (task.residual.data) {
-        const Wide whole = round_wide(v), other = load_wide(at(task.residual, r), mask);
-        v = {whole.low + other.low, whole.high + other.high};
-      }
-      if (task.factor.data) {
-        const Wide whole = round_wide(v), other = load_wide(at(task.factor, r), mask);
-        v = {whole.low * other.low, whole.high * other.high};
-      }
-    }
-    _mm512_mask_storeu_epi16(out + r * task.out.stride, mask,
-                             reinterpret_cast<I>(round_pairs(v.low, v.high)));
-  }
-}
-
-void finish_block(const TilesTask& task, const float* sums, int64_t row, int64_t rows, int64_t column) {
-  const bool more = task.residual.data || task.factor.data;
-  if (task.activation != Nonlinearity::none) {
-    more ? finish_rows<true, true>(task, sums, row, rows, column)
-         : finish_rows<true, false>(task, sums, row, rows, column);
-  } else {
-    more ? finish_rows<false, true>(task, sums, row, rows, column)
-         : finish_rows<false, false>(task, sums, row, rows, column);
-  }
-}
 
 }  // namespace
 
@@ -142,7 +81,7 @@ void tiles_many(const TilesTask& task) {
       } else {
         multiply_rows<4, 0>(depth, left, panel, sums);
       }
-      finish_block(task, sums, row, rows, column);
+      finish_block(task, PanelSums{sums}, row, rows, column);
     }
   }
 }
@@ -155,7 +94,7 @@ void tiles_few(const TilesTask& task) {
   auto* sums = static_cast<float*>(task.work);
   for (int64_t column = 0; column < task.n; column += kPairColumns, panel += kPairColumns * depth) {
     multiply_some<kPairRows>(task.m, depth, left, panel, sums);
-    finish_block(task, sums, 0, task.m, column);
+    finish_block(task, PanelSums{sums}, 0, task.m, column);
   }
 }
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/simd_finish.h"
 #include "kernels/cpu/simd_kernels.h"
 #include "kernels/cpu/simd_pairs.h"
 
@@ -69,80 +70,13 @@ GLMOCR_INLINE void multiply_groups(int64_t depth, const Bf16* rows, const Bf16* 
   }
 }
 
-// x / (1 + exp(-x)) within 4e-6 of its size, and within 1e-36. No step has a result below the smallest normal number,
-// which would take a hundred times as long.
-GLMOCR_INLINE F silu_short(F x) {
-  const F power = max(set(-30), min(set(120), x * set(-1.44269504f)));  // in this order NaN stays NaN
-  const F below = set(1) + exp2_short(power), guess = _mm512_rcp14_ps(below);
-  return x * fma(fnma(below, guess, set(1)), guess, guess);
-}
+// Of a block of 32 × 32.
+struct TileSums {
+  static constexpr int64_t kHigh = kTileFloats;
+  const float* first;
 
-GLMOCR_INLINE F activated(Nonlinearity activation, F v) {
-  const F rounded = widen_bf16(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
-  return activation == Nonlinearity::silu ? silu_short(rounded) : apply(activation, rounded);
-}
-
-// 32 values of two vectors.
-struct Wide {
-  F low, high;
+  const float* operator()(int64_t r) const { return first + r / 16 * 2 * kTileFloats + r % 16 * 16; }
 };
-GLMOCR_INLINE Wide load_wide(const Bf16* p, __mmask32 mask) {
-  const I v = _mm512_maskz_loadu_epi16(mask, p);
-  return {widen_bf16(_mm512_castsi512_si256(v)), widen_bf16(_mm512_extracti64x4_epi64(v, 1))};
-}
-GLMOCR_INLINE Wide round_wide(const Wide& v) {
-  const I words = reinterpret_cast<I>(round_pairs(v.low, v.high));
-  return {widen_bf16(_mm512_castsi512_si256(words)), widen_bf16(_mm512_extracti64x4_epi64(words, 1))};
-}
-
-// What follows the sums of up to 32 × 32.
-template <bool kActivated, bool kMore>
-void finish_rows(const TilesTask& task, const float* sums, int64_t row, int64_t column) {
-  const int64_t rows = task.m - row < kPairRows ? task.m - row : kPairRows, some = task.n - column;
-  const __mmask32 mask = some < kPairColumns ? (1u << some) - 1 : ~0u;
-  const float* bias = task.bias ? task.bias + column : nullptr;
-  const Wide more =
-      bias ? Wide{load_some(bias, some), some > kLanes ? load_some(bias + kLanes, some - kLanes) : zero()}
-           : Wide{zero(), zero()};
-  const auto at = [&](const ConstRows& other, int64_t r) {
-    return static_cast<const Bf16*>(other.data) + (row + r) * other.stride + column;
-  };
-  // A group holds steps of kPairRows rows of kPairDepth values.
-  static_assert(kPairColumns == kPairDepth);
-  const int64_t out_stride = task.packs_out ? kPairDepth : task.out.stride;
-  auto* out = static_cast<Bf16*>(task.out.data) +
-              (task.packs_out ? row / kPairRows * task.out.stride + column * kPairRows
-                              : row * task.out.stride + column);
-  const __mmask32 stored = task.packs_out ? ~0u : mask;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* from = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
-    Wide v{load(from) + more.low, load(from + kTileFloats) + more.high};
-    if constexpr (kActivated) v = {activated(task.activation, v.low), activated(task.activation, v.high)};
-    if constexpr (kMore) {
-      if (task.residual.data) {
-        const Wide whole = round_wide(v), other = load_wide(at(task.residual, r), mask);
-        v = {whole.low + other.low, whole.high + other.high};
-      }
-      if (task.factor.data) {
-        const Wide whole = round_wide(v), other = load_wide(at(task.factor, r), mask);
-        v = {whole.low * other.low, whole.high * other.high};
-      }
-    }
-    const I words = reinterpret_cast<I>(round_pairs(v.low, v.high));
-    _mm512_mask_storeu_epi16(out + r * out_stride, stored, _mm512_maskz_mov_epi16(mask, words));
-  }
-}
-
-void finish_block(const TilesTask& task, const float* sums, int64_t row, int64_t column) {
-  const bool more = task.residual.data || task.factor.data;
-  if (task.activation != Nonlinearity::none) {
-    more ? finish_rows<true, true>(task, sums, row, column)
-         : finish_rows<true, false>(task, sums, row, column);
-  } else {
-    more ? finish_rows<false, true>(task, sums, row, column)
-         : finish_rows<false, false>(task, sums, row, column);
-  }
-}
 
 }  // namespace
 
@@ -171,7 +105,8 @@ void tiles_many(const TilesTask& task) {
           store_sums(sums);
         } else {
           store_sums(last);
-          finish_block(task, last, group * kPairRows, column);
+          const int64_t row = group * kPairRows, rows = task.m - row < kPairRows ? task.m - row : kPairRows;
+          finish_block(task, TileSums{last}, row, rows, column);
         }
       }
     }
@@ -207,7 +142,7 @@ void tiles_few(const TilesTask& task) {
       }
     }
     store_sums(sums);
-    finish_block(task, sums, 0, column);
+    finish_block(task, TileSums{sums}, 0, task.m, column);
   }
 }
 #endif
