@@ -91,12 +91,14 @@ class TemporaryFile {
   fail(ErrorCode::memory, cat(name, ": has more than ", size_text(most), ", the most that is read"));
 }
 
-// Grows in large steps: while the content is copied, little of it exists twice.
+// Grows in large steps, none of them from more than half of `most`: while the content is copied, little of it exists twice.
 void append(std::string& content, std::string_view block, const std::string& name, std::int64_t most) {
   const std::size_t size = content.size() + block.size();
   if (size > static_cast<std::size_t>(most)) refuse_length(name, most);
-  if (size > content.capacity())
-    content.reserve(std::max(size, std::min<std::size_t>(most, 4 * content.capacity())));
+  if (size > content.capacity()) {
+    const std::size_t larger = 4 * content.capacity();
+    content.reserve(std::max<std::size_t>(size, larger > static_cast<std::size_t>(most) / 2 ? most : larger));
+  }
   content += block;
 }
 
