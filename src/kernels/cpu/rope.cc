@@ -36,19 +36,41 @@ Tensor CpuOps::rotary_table(const Tensor& positions, const Tensor& inv_freq, con
   return table;
 }
 
-Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) {
-  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
+namespace {
+
+void check_turned(const Tensor& x, const Tensor& table) {
+  const std::int64_t n = x.size(0), dim = x.size(2), pairs = dim / 2;
   GLMOCR_CHECK(is_compute_type(x.dtype) && dim % 2 == 0 && x.strides[2] == 1);
   GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
   GLMOCR_CHECK(table.strides[1] == pairs && table.strides[2] == 1);
+}
+
+// Turns the heads of row `row`, `stride` apart, into y [n, heads, dim].
+RopeTask turning(const void* from, std::int64_t stride, const Tensor& table, RopeStyle style, const Tensor& y,
+                 std::int64_t row) {
+  const std::int64_t heads = y.size(1), dim = y.size(2), pairs = dim / 2;
+  const float* cos = table.as<float>() + row * pairs;
+  return {from,
+          stride,
+          heads,
+          dim,
+          cos,
+          cos + table.strides[0],
+          style == RopeStyle::interleaved,
+          at(y, row * heads * dim),
+          type_of(y.dtype)};
+}
+
+}  // namespace
+
+Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const Tensor& out) {
+  check_turned(x, table);
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2);
   const Tensor y = output(out, {n, heads, dim}, x.dtype);
   GLMOCR_CHECK(y.is_contiguous());
-  const float* cos = table.as<float>();
-  const float* sin = cos + table.strides[0];
   parallel(n, 8 * heads * dim, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      kernels_.rope({at(x, r * x.strides[0]), x.strides[1], heads, dim, cos + r * pairs, sin + r * pairs,
-                     style == RopeStyle::interleaved, at(y, r * heads * dim), type_of(x.dtype)});
+      kernels_.rope(turning(at(x, r * x.strides[0]), x.strides[1], table, style, y, r));
     }
   });
   return y;
@@ -57,14 +79,11 @@ Tensor CpuOps::rope(const Tensor& x, const Tensor& table, RopeStyle style, const
 // Row by row, so that what the norm gives is in the cache when it is turned.
 Tensor CpuOps::norm_rope(const Tensor& x, const Tensor& weight, float eps, const Tensor& table,
                          RopeStyle style, const Tensor& out) {
-  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2), pairs = dim / 2;
-  GLMOCR_CHECK(is_compute_type(x.dtype) && dim % 2 == 0 && x.strides[2] == 1 && weight.numel() == dim);
-  GLMOCR_CHECK(table.size(1) == n && table.size(2) == pairs);
-  GLMOCR_CHECK(table.strides[1] == pairs && table.strides[2] == 1);
+  check_turned(x, table);
+  const std::int64_t n = x.size(0), heads = x.size(1), dim = x.size(2);
+  GLMOCR_CHECK(weight.numel() == dim);
   const Tensor y = output(out, {n, heads, dim}, x.dtype);
   GLMOCR_CHECK(y.is_contiguous());
-  const float* cos = table.as<float>();
-  const float* sin = cos + table.strides[0];
   const Type type = type_of(x.dtype);
   parallel(n, 16 * heads * dim, [&](std::int64_t begin, std::int64_t end) {
     std::byte* normed = thread_scratch(heads * dim * size_of(x.dtype));
@@ -74,8 +93,7 @@ Tensor CpuOps::norm_rope(const Tensor& x, const Tensor& weight, float eps, const
     for (std::int64_t r = begin; r < end; ++r) {
       norm.x = {at(x, r * x.strides[0]), x.strides[1], type};
       kernels_.rms_norm(norm);
-      kernels_.rope({normed, dim, heads, dim, cos + r * pairs, sin + r * pairs,
-                     style == RopeStyle::interleaved, at(y, r * heads * dim), type});
+      kernels_.rope(turning(normed, dim, table, style, y, r));
     }
   });
   return y;
