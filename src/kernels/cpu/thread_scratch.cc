@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/thread_scratch.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdint>
 
 #include "base/error.h"
 #include "base/numbers.h"
+#include "kernels/host/huge_memory.h"
 
 namespace glmocr::cpu {
 namespace {
@@ -15,18 +13,6 @@ namespace {
 constexpr std::int64_t kLeastBlock = std::int64_t{4} << 20;
 
 }  // namespace
-
-void ask_for_huge_pages(void* data, std::int64_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
-  const auto first = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t begin = round_up(first, kPage), end = (first + bytes) / kPage * kPage;
-  if (begin < end) ::madvise(static_cast<std::byte*>(data) + (begin - first), end - begin, MADV_HUGEPAGE);
-#else
-  static_cast<void>(data);
-  static_cast<void>(bytes);
-#endif
-}
 
 std::byte* AlignedBlock::get(std::int64_t bytes) {
   if (bytes > bytes_) {

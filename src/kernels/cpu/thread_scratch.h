@@ -7,10 +7,6 @@
 
 namespace glmocr::cpu {
 
-// Asks for pages of 2 MiB where the system has them: memory that is used from end to end then misses the translation of few
-// addresses. A wish: without it that takes longer.
-void ask_for_huge_pages(void* data, std::int64_t bytes);
-
 // Memory that grows only, so that a step like an earlier one takes nothing from the system.
 class AlignedBlock {
  public:
