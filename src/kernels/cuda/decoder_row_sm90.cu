@@ -290,10 +290,8 @@ class DecoderRow {
       const int i = tid % kGroupThreads, feature = features.first + i;
       if (i < split.width && feature < features.end) {
         const auto sum_of = [&](int column) {
-          float sum = 0;
-#pragma unroll
-          for (int part = 0; part < kParts; ++part) sum += s.partial[buffer][group * kParts + part][column];
-          return sum;
+          return sum_of_parts<kParts>(
+              [&](int part) { return s.partial[buffer][group * kParts + part][column]; });
         };
         if constexpr (kGated) {
           to[feature] = from_float<bf16_t>(Bf16Product::gated(sum_of(i), sum_of(i + 8)));

@@ -2,6 +2,8 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <utility>
+
 #include "kernels/cuda/context.h"
 
 namespace glmocr::cuda {
@@ -22,11 +24,11 @@ __device__ __forceinline__ void let_next_start() {
 #endif
 }
 
-// kernel<<<grid, block, shared>>>(arguments...) on the context's stream. An empty grid does nothing. Throws
-// Error{device} naming the operation.
+// kernel<<<grid, block, shared>>>(arguments...) on the context's stream, in clusters of `cluster` blocks beside each other.
+// An empty grid does nothing. Throws Error{device} naming the operation.
 template <class... Parameters, class... Arguments>
-void launch(Context& context, const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            std::size_t shared, Arguments&&... arguments) {
+void launch_clusters(Context& context, const char* operation, void (*kernel)(Parameters...), int cluster,
+                     dim3 grid, dim3 block, std::size_t shared, Arguments&&... arguments) {
   context.run_delayed();
   if (std::size_t{grid.x} * grid.y * grid.z == 0) return;
   if (!context.recording) ++context.launches;
@@ -34,18 +36,33 @@ void launch(Context& context, const char* operation, void (*kernel)(Parameters..
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
           context.device, operation);
   }
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = context.stream;
-  config.attrs = &attribute;
-  config.numAttrs = context.programmatic ? 1 : 0;
+  config.attrs = attributes;
+  if (context.programmatic) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  }
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), context.device,
         operation);
+}
+
+// The same without clusters.
+template <class... Parameters, class... Arguments>
+void launch(Context& context, const char* operation, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            std::size_t shared, Arguments&&... arguments) {
+  launch_clusters(context, operation, kernel, 1, grid, block, shared, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace glmocr::cuda

@@ -119,10 +119,7 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
     __syncthreads();
   }
   const auto sum_of = [&](int row, int feature) {
-    float sum = 0;
-#pragma unroll
-    for (int other = 0; other < kWarps; ++other) sum += partial[other][row][feature];
-    return sum;
+    return sum_of_parts<kWarps>([&](int part) { return partial[part][row][feature]; });
   };
   for (int i = threadIdx.x; i < kRows * 8 * kColumns; i += kThreads) {
     const int column = i % kColumns, row = i / kColumns;
@@ -267,11 +264,8 @@ __global__ void __launch_bounds__(32 * kSharedWarps, 1)
     // The other buffer is free when all have come here again.
     asm volatile("bar.sync %0, %1;" ::"r"(1 + own), "n"(kGroupThreads) : "memory");
     const auto sum_of = [&](int row, int feature) {
-      float sum = 0;
-#pragma unroll
-      for (int other = 0; other < S::kParts; ++other)
-        sum += partial[(other * S::kRows * 8 + row) * 17 + feature];
-      return sum;
+      return sum_of_parts<S::kParts>(
+          [&](int other) { return partial[(other * S::kRows * 8 + row) * 17 + feature]; });
     };
     for (int i = threadIdx.x % kGroupThreads; i < S::kRows * 8 * S::kColumns; i += kGroupThreads) {
       const int column = i % S::kColumns, row = i / S::kColumns;
@@ -362,10 +356,7 @@ __global__ void __launch_bounds__(32 * S::kWarps, 1) long_rows_kernel(const __gr
   }
   __syncthreads();
   const auto sum_of = [&](int row, int feature) {
-    float sum = 0;
-#pragma unroll
-    for (int other = 0; other < S::kWarps; ++other) sum += partial[other][row][feature];
-    return sum;
+    return sum_of_parts<S::kWarps>([&](int other) { return partial[other][row][feature]; });
   };
   for (int i = threadIdx.x; i < S::kRows * 8 * S::kColumns; i += 32 * S::kWarps) {
     const int column = i % S::kColumns, row = i / S::kColumns;
@@ -440,6 +431,7 @@ int warps_of(const Bf16Product& p) { return p.in > 2048 ? 16 : p.out >= 16384 ? 
 template <bool kGated>
 void run_group(Context& context, const Group& group) {
   const int warps = warps_of(group.products[0]);
+  if (context.hopper && !group.normed && run_few_rows_sm90(context, group, warps)) return;
   if (warps == 4) return run_warps<4, kGated>(context, group);
   if (warps == 8) return run_warps<8, kGated>(context, group);
   run_warps<16, kGated>(context, group);

@@ -7,6 +7,21 @@ namespace glmocr::cuda {
 
 inline constexpr int kStep = 32;  // terms that a warp adds at once
 
+// The sums of so many parts are added in order, then what that gives, in order: sums of the parts of all features' terms.
+inline constexpr int kSummedParts = 4;
+template <int kParts, class Part>
+__device__ __forceinline__ float sum_of_parts(const Part& part) {
+  float sum = 0;
+#pragma unroll
+  for (int first = 0; first < kParts; first += kSummedParts) {
+    float some = 0;
+#pragma unroll
+    for (int i = 0; i < kSummedParts; ++i) some += part(first + i);
+    sum += some;
+  }
+  return sum;
+}
+
 // Sixteen bytes of weights, which no other block reads.
 __device__ __forceinline__ uint4 load_once(const void* address) {
   uint4 value;
@@ -27,5 +42,8 @@ struct Group {
   bool normed = false;
   std::int32_t* counter = nullptr;
 };
+
+// On Hopper (linear_few_sm90.cu), the terms in `parts`. False where the kernel does not fit; then nothing has run.
+bool run_few_rows_sm90(Context& context, const Group& group, int parts);
 
 }  // namespace glmocr::cuda

@@ -87,11 +87,11 @@ template <int kPacks>
 __global__ void __launch_bounds__(kAddNormThreads) add_norm_kernel(const AddNorm a) {
   using Row = AddedNorm<bf16_t, kAddNormThreads, 8, kPacks>;
   __shared__ float shared[32];
-  __shared__ __align__(32) float weights[2 * Row::kMostWidth];
   let_next_start();
   Row row;
   row.width = a.width;
-  row.fetch_weights(weights, a.weight, a.next);
+  typename Row::Weights weights;
+  row.load_weights(weights, a.weight, a.next);
   wait_for_previous();
   const int index = blockIdx.x;
   row.compute(a.y + index * a.y_stride, a.x + index * a.x_stride, weights, a.eps, shared);

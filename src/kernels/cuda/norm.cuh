@@ -63,19 +63,53 @@ struct AddedNorm {
     });
     commit_copies();
   }
+  // The same in registers, where shared memory has to stay free for other blocks.
+  using Weights = Pack<float, N>[2][kPacks];
+  __device__ __forceinline__ void load_weights(Weights& weights, const float* weight,
+                                               const float* next) const {
+    for_packs([&](int p) {
+      weights[0][p] = *reinterpret_cast<const Pack<float, N>*>(weight + column(p));
+      weights[1][p] = *reinterpret_cast<const Pack<float, N>*>(next + column(p));
+    });
+  }
   __device__ __forceinline__ void compute(const T* y, const T* x, const float* shared_weights, float eps,
                                           float* shared) {
     Pack<T, N> added[kPacks];
-    for_packs([&](int p) {
-      added[p] = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
-      sum[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
-    });
+    load_rows(added, y, x);
     compute<0>(added, shared_weights, eps, shared);
+  }
+  __device__ __forceinline__ void compute(const T* y, const T* x, const Weights& weights, float eps,
+                                          float* shared) {
+    Pack<T, N> added[kPacks];
+    load_rows(added, y, x);
+    compute(
+        added, eps, shared, [] {}, [&](int which, int p) { return weights[which][p]; });
   }
   // The same with x in `sum`. kPending: copies started after those of the weights.
   template <int kPending>
   __device__ __forceinline__ void compute(const Pack<T, N> (&y)[kPacks], const float* shared_weights,
                                           float eps, float* shared) {
+    compute(
+        y, eps, shared, [] { wait_for_copies<kPending>(); },
+        [&](int which, int p) {
+          return *reinterpret_cast<const Pack<float, N>*>(shared_weights + which * kMostWidth + column(p));
+        });
+  }
+  __device__ __forceinline__ void store(T* to, const Pack<T, N> (&packs)[kPacks]) const {
+    for_packs([&](int p) { *reinterpret_cast<Pack<T, N>*>(to + column(p)) = packs[p]; });
+  }
+
+ private:
+  __device__ __forceinline__ void load_rows(Pack<T, N> (&added)[kPacks], const T* y, const T* x) {
+    for_packs([&](int p) {
+      added[p] = *reinterpret_cast<const Pack<T, N>*>(y + column(p));
+      sum[p] = *reinterpret_cast<const Pack<T, N>*>(x + column(p));
+    });
+  }
+  // weight_of(0 for the first weight, 1 for `next`; p) behind wait_for_weights().
+  template <class Wait, class WeightOf>
+  __device__ __forceinline__ void compute(const Pack<T, N> (&y)[kPacks], float eps, float* shared,
+                                          const Wait& wait_for_weights, const WeightOf& weight_of) {
     float value[kPacks][N] = {};
     for_packs([&](int p) {
 #pragma unroll
@@ -91,9 +125,9 @@ struct AddedNorm {
       return 1 / sqrtf(row_sum<kThreads, kBarrier>(squares, shared) / width + eps);
     };
     const float first = scale_of();
-    wait_for_copies<kPending>();
+    wait_for_weights();
     for_packs([&](int p) {
-      const auto weight = *reinterpret_cast<const Pack<float, N>*>(shared_weights + column(p));
+      const Pack<float, N> weight = weight_of(0, p);
 #pragma unroll
       for (int k = 0; k < N; ++k) {
         const float normed = rounded<T>(weight.v[k] * rounded<T>(value[p][k] * first));
@@ -103,14 +137,11 @@ struct AddedNorm {
     });
     const float second = scale_of();
     for_packs([&](int p) {
-      const auto next = *reinterpret_cast<const Pack<float, N>*>(shared_weights + kMostWidth + column(p));
+      const Pack<float, N> next = weight_of(1, p);
 #pragma unroll
       for (int k = 0; k < N; ++k)
         result[p].v[k] = from_float<T>(next.v[k] * rounded<T>(value[p][k] * second));
     });
-  }
-  __device__ __forceinline__ void store(T* to, const Pack<T, N> (&packs)[kPacks]) const {
-    for_packs([&](int p) { *reinterpret_cast<Pack<T, N>*>(to + column(p)) = packs[p]; });
   }
 };
 

@@ -121,8 +121,8 @@ struct RopeWriteArguments {
   int q_heads, heads, dim, page_size;
 };
 
-// Bound by latency for few rows, else by memory: a block per row, packs of eight values. Queries go to `turned`, keys and
-// values to the slot of the row.
+// Bound by latency for few rows, else by memory: packs of eight values, one for each thread of a row's blocks, read
+// before the row's slot is known. Queries go to `turned`, keys and values to the slot.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* step_fault) {
@@ -130,29 +130,31 @@ __global__ void __launch_bounds__(kThreads)
   let_next_start();
   wait_for_previous();
   const std::int64_t row = blockIdx.x;
+  const int packs = a.dim / (2 * N), i = static_cast<int>(blockIdx.y) * kThreads + threadIdx.x;
+  const int head = i / packs, d = i % packs * 2 * N;
+  if (head >= a.q_heads + 2 * a.heads) return;
   std::int64_t slot = a.slots[row];
+  const bool is_query = head < a.q_heads, is_value = head >= a.q_heads + a.heads;
+  const int own = is_query ? head : head - a.q_heads - (is_value ? a.heads : 0);
+  const T* from = is_query   ? a.q + row * a.q_row + own * a.q_head
+                  : is_value ? a.v + row * a.v_row + own * a.v_head
+                             : a.k + row * a.k_row + own * a.k_head;
+  auto pack = *reinterpret_cast<const Pack<T, 2 * N>*>(from + d);
+  if (!is_value) {
+    const float* cosines = a.table + row * (a.dim / 2) + d / 2;
+    pack = turned(pack, *reinterpret_cast<const Pack<float, N>*>(cosines),
+                  *reinterpret_cast<const Pack<float, N>*>(cosines + a.sines_at));
+  }
   if (slot < -1 || slot >= a.slot_count) {
     *step_fault = kIndexOutside;
     slot = -1;
   }
-  const int packs = a.dim / (2 * N), pairs = a.dim / 2;
-  const std::int64_t page = slot / a.page_size, at = slot % a.page_size;
-  for (int i = threadIdx.x; i < (a.q_heads + 2 * a.heads) * packs; i += kThreads) {
-    const int head = i / packs, d = i % packs * 2 * N;
-    const bool is_query = head < a.q_heads, is_value = head >= a.q_heads + a.heads;
-    const int own = is_query ? head : (head - a.q_heads) % a.heads;
-    if (slot < 0 && !is_query) continue;
-    const T* from = is_query   ? a.q + row * a.q_row + own * a.q_head
-                    : is_value ? a.v + row * a.v_row + own * a.v_head
-                               : a.k + row * a.k_row + own * a.k_head;
-    const std::int64_t place = ((page * a.heads + own) * a.page_size + at) * a.dim;
-    T* to = is_query ? a.turned + (row * a.q_heads + own) * a.dim : (is_value ? a.values : a.keys) + place;
-    auto pack = *reinterpret_cast<const Pack<T, 2 * N>*>(from + d);
-    if (!is_value) {
-      const float* cosines = a.table + row * pairs + d / 2;
-      pack = turned(pack, *reinterpret_cast<const Pack<float, N>*>(cosines),
-                    *reinterpret_cast<const Pack<float, N>*>(cosines + a.sines_at));
-    }
+  if (is_query) {
+    *reinterpret_cast<Pack<T, 2 * N>*>(a.turned + (row * a.q_heads + own) * a.dim + d) = pack;
+  } else if (slot >= 0) {
+    const auto token = static_cast<std::uint32_t>(slot), page_size = static_cast<std::uint32_t>(a.page_size);
+    const std::int64_t page = token / page_size, at = token % page_size;
+    T* to = (is_value ? a.values : a.keys) + ((page * a.heads + own) * page_size + at) * a.dim;
     *reinterpret_cast<Pack<T, 2 * N>*>(to + d) = pack;
   }
 }
@@ -255,8 +257,9 @@ Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v,
                                      .heads = s.kv_heads,
                                      .dim = s.head_dim,
                                      .page_size = s.page_size};
-  launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, static_cast<unsigned>(n), kThreads, 0, a,
-         context_.step_fault);
+  const unsigned blocks = blocks_for((a.q_heads + 2 * a.heads) * a.dim / 8, kThreads);
+  launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, dim3(static_cast<unsigned>(n), blocks),
+         kThreads, 0, a, context_.step_fault);
   return y;
 }
 
