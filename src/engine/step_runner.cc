@@ -202,7 +202,9 @@ void StepRunner::run(const Pass& pass, const StepKey& key) {
     Ops& ops = model_.device().ops();
     const Tensor rows = run_decoder(pass, key, {});
     if (key.logit_rows == 0) return;
-    const Tensor logits = model_.decoder().logits(ops.gather_rows(rows, pass.tables.logit_rows(key)));
+    // Where every row is a sequence's next token, all rows have logits.
+    const Tensor last = key.advance ? rows : ops.gather_rows(rows, pass.tables.logit_rows(key));
+    const Tensor logits = model_.decoder().logits(last);
     ops.sample(logits, pass.tables.sampling(key));
     if (key.advance) ops.advance(pass.tables.decode(key), pass.tables.sampling(key));
   };

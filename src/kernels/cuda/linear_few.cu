@@ -458,6 +458,10 @@ void run_few_rows(Context& context, const Bf16Product& p) {
   const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
   const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in &&
                       !p.residual && warps_of(p) == kNormedWarps;
+  if (auto* before = static_cast<Group*>(context.delayed_group.get()); before && before->products[0].up) {
+    before->ahead = p.w;
+    before->ahead_bytes = std::int64_t{p.in} * p.out * 2;
+  }
   if (normed || !context.delayed_group || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
     const auto group = std::make_shared<Group>();
     if (normed) {
@@ -473,6 +477,34 @@ void run_few_rows(Context& context, const Bf16Product& p) {
   }
   Group& group = *static_cast<Group*>(context.delayed_group.get());
   group.products[group.count++] = p;
+}
+
+bool turn_few_rows(Context& context, const bf16_t* q, const bf16_t* k, const bf16_t* v, std::int64_t rows,
+                   const TurnedRows& to, const std::function<void()>& otherwise) {
+  const auto group = std::static_pointer_cast<Group>(context.delayed_group);
+  const bf16_t* results[] = {q, k, v};
+  const int widths[] = {to.q_heads * to.dim, to.heads * to.dim, to.heads * to.dim};
+  if (!context.hopper || !group || group->count != Group::kMost || group->normed || group->turned ||
+      to.dim % 16 != 0) {
+    return false;
+  }
+  for (int i = 0; i < Group::kMost; ++i) {
+    const Bf16Product& p = group->products[i];
+    if (p.y != results[i] || p.out != widths[i] || p.y_stride != p.out || p.rows != rows ||
+        p.activation != Activation::none) {
+      return false;
+    }
+  }
+  context.take_delayed();
+  context.delayed = [&context, group, to, otherwise] {
+    group->to = to;
+    group->turned = true;
+    if (run_few_rows_sm90(context, *group, warps_of(group->products[0]))) return;
+    group->turned = false;
+    run_group(context, *group);
+    otherwise();
+  };
+  return true;
 }
 
 }  // namespace glmocr::cuda

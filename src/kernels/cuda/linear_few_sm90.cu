@@ -31,10 +31,12 @@ struct FewSm90 {
 };
 
 // kRows: eights of rows. kGroups: of warps, each with a tile of its own.
-template <int kRows_, int kGroups_, bool kGated_>
+enum class Result { plain, gated, turned };
+template <int kRows_, int kGroups_, Result kResult_>
 struct Shape {
   static constexpr int kRows = kRows_, kGroups = kGroups_, kThreads = kGroups * kGroupThreads + 32;
-  static constexpr bool kGated = kGated_;
+  static constexpr Result kResult = kResult_;
+  static constexpr bool kGated = kResult == Result::gated;
   static constexpr int kColumns = kGated ? 8 : 16;
   // Floats of a group in shared memory.
   static constexpr int kPartial = kGroupWarps * kRows * 8 * kPartialStride;  // floats of a group
@@ -112,6 +114,7 @@ class FewRows {
     wait_for_previous();
     fetch_rows(lane);
     for (; tile < tiles; tile += tile_step) fill(tile);
+    fetch_ahead(lane);
   }
 
   __device__ __forceinline__ void compute() const {
@@ -158,6 +161,21 @@ class FewRows {
     for (int row = lane; row < count && bytes > 0; row += 32) {
       copy_bytes(shared_address(rows + row * a.stride()), p.x + (row0 + row) * p.x_stride + term0, bytes,
                  barrier);
+    }
+  }
+
+  // This block's share of the weights that are read next goes to the cache.
+  __device__ __forceinline__ void fetch_ahead(int lane) const {
+    constexpr std::int64_t kPiece = 4 << 10;
+    const std::int64_t blocks = std::int64_t{gridDim.x} * gridDim.y;
+    const std::int64_t block = blockIdx.y * gridDim.x + blockIdx.x;
+    for (std::int64_t at = (block * 32 + lane) * kPiece; at < a.group.ahead_bytes;
+         at += blocks * 32 * kPiece) {
+      const auto size = static_cast<int>(min(kPiece, a.group.ahead_bytes - at));
+      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(
+                       reinterpret_cast<const std::byte*>(a.group.ahead) + at),
+                   "r"(size)
+                   : "memory");
     }
   }
 
@@ -234,21 +252,43 @@ class FewRows {
     while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
     const Bf16Product& p = a.group.products[index];
     const int feature0 = (tile - a.group.blocks_before[index]) * kColumns;
-    for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < rows_here * kColumns;
-         i += kGroupThreads) {
-      const int column = i % kColumns, local = i / kColumns, row = row0 + rank * rows_here + local;
-      if (row >= p.rows || feature0 + column >= p.out) continue;
-      const auto sum_of = [&](int feature) {
-        float sum = 0;
-        for (int from = 0; from < a.cluster; ++from) sum += at(group, buffer, from, local)[feature];
-        return sum;
-      };
-      if constexpr (kGated) {
-        p.finish_gated(sum_of(column), sum_of(column + 8), row, feature0 + column);
+    const auto sum_of = [&](int local, int feature) {
+      float sum = 0;
+      for (int from = 0; from < a.cluster; ++from) sum += at(group, buffer, from, local)[feature];
+      return sum;
+    };
+    constexpr int kTogether = S::kResult == Result::turned ? 2 : 1, kItems = kColumns / kTogether;
+    for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < rows_here * kItems; i += kGroupThreads) {
+      const int column = i % kItems * kTogether, local = i / kItems, row = row0 + rank * rows_here + local;
+      const int feature = feature0 + column;
+      if (row >= p.rows || feature >= p.out) continue;
+      if constexpr (S::kResult == Result::gated) {
+        p.finish_gated(sum_of(local, column), sum_of(local, column + 8), row, feature);
+      } else if constexpr (S::kResult == Result::plain) {
+        p.finish(sum_of(local, column), row, feature);
       } else {
-        p.finish(sum_of(column), row, feature0 + column);
+        turn_pair(index, row, feature, p.sum_before(sum_of(local, column), feature),
+                  p.sum_before(sum_of(local, column + 1), feature + 1));
       }
     }
+  }
+
+  // Two neighbours of product `index`: queries, keys or values.
+  __device__ __forceinline__ void turn_pair(int index, int row, int feature, float one, float other) const {
+    const TurnedRows& to = a.group.to;
+    Pack<bf16_t, 2> pair{from_float<bf16_t>(one), from_float<bf16_t>(other)};
+    const int head = feature / to.dim, d = feature % to.dim;
+    if (index < 2) {
+      const float* cosine = to.table + std::int64_t{row} * (to.dim / 2) + d / 2;
+      pair = turned(pair, Pack<float, 1>{*cosine}, Pack<float, 1>{cosine[to.sines_at]});
+    }
+    bf16_t* place = to.turned + std::int64_t{row} * a.group.products[0].out + feature;
+    if (index > 0) {
+      const std::int64_t slot = to.slot_of(row);
+      if (slot < 0) return;
+      place = (index == 1 ? to.keys : to.values) + to.offset(slot, head) + d;
+    }
+    *reinterpret_cast<Pack<bf16_t, 2>*>(place) = pair;
   }
 };
 
@@ -326,19 +366,19 @@ bool run(Context& context, FewSm90 a) {
   return true;
 }
 
-template <int kRows, bool kGated>
+template <int kRows, Result kResult>
 bool run_groups(Context& context, const FewSm90& a) {
-  if (kRows <= 4 && run<Shape<kRows, 4, kGated>>(context, a)) return true;
-  return run<Shape<kRows, 2, kGated>>(context, a);
+  if (kRows <= 4 && run<Shape<kRows, 4, kResult>>(context, a)) return true;
+  return run<Shape<kRows, 2, kResult>>(context, a);
 }
 
-template <bool kGated>
+template <Result kResult>
 bool run_rows(Context& context, const FewSm90& a) {
   const int rows = a.group.products[0].rows;
-  if (rows <= 8) return run_groups<1, kGated>(context, a);
-  if (rows <= 16) return run_groups<2, kGated>(context, a);
-  if (rows > 32 && run_groups<8, kGated>(context, a)) return true;
-  return run_groups<4, kGated>(context, a);
+  if (rows <= 8) return run_groups<1, kResult>(context, a);
+  if (rows <= 16) return run_groups<2, kResult>(context, a);
+  if (rows > 32 && run_groups<8, kResult>(context, a)) return true;
+  return run_groups<4, kResult>(context, a);
 }
 
 }  // namespace
@@ -350,7 +390,8 @@ bool run_few_rows_sm90(Context& context, const Group& group, int parts) {
             .per_warp = divide_up(p.in / kStep, parts),
             .stages = 0,
             .cluster = parts / kSummedParts};
-  return p.up ? run_rows<true>(context, a) : run_rows<false>(context, a);
+  if (group.turned) return run_rows<Result::turned>(context, a);
+  return p.up ? run_rows<Result::gated>(context, a) : run_rows<Result::plain>(context, a);
 }
 
 }  // namespace glmocr::cuda
