@@ -385,7 +385,7 @@ void Sequences::run(bool samples, bool advances) {
     input.hidden = network_.decoder->embed(ids_.slice(0, 0, rows_));
     const Tensor rows = network_.decoder->forward(input);
     if (!samples) return;
-    ops.sample(network_.decoder->logits(ops.gather_rows(rows, last_rows_)), sampling());
+    ops.sample(network_.decoder->logits(advances ? rows : ops.gather_rows(rows, last_rows_)), sampling());
     if (!advances) return;
     const DecodeTables tables{.ids = ids_,
                               .positions = positions_,

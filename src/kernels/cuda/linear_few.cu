@@ -458,10 +458,6 @@ void run_few_rows(Context& context, const Bf16Product& p) {
   const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
   const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in &&
                       !p.residual && warps_of(p) == kNormedWarps;
-  if (auto* before = static_cast<Group*>(context.delayed_group.get()); before && before->products[0].up) {
-    before->ahead = p.w;
-    before->ahead_bytes = std::int64_t{p.in} * p.out * 2;
-  }
   if (normed || !context.delayed_group || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
     const auto group = std::make_shared<Group>();
     if (normed) {

@@ -47,9 +47,6 @@ struct Group {
   // Three products that are queries, keys and values, whose results go there instead of to `y`.
   TurnedRows to{};
   bool turned = false;
-  // Weights that the next launch reads: what may be fetched into the cache when these are on their way.
-  const bf16_t* ahead = nullptr;
-  std::int64_t ahead_bytes = 0;
 };
 
 // While a step is recorded: products of the same rows that wait and have given q, k and v [rows, heads · dim] hand their results

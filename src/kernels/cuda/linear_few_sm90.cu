@@ -114,7 +114,6 @@ class FewRows {
     wait_for_previous();
     fetch_rows(lane);
     for (; tile < tiles; tile += tile_step) fill(tile);
-    fetch_ahead(lane);
   }
 
   __device__ __forceinline__ void compute() const {
@@ -161,21 +160,6 @@ class FewRows {
     for (int row = lane; row < count && bytes > 0; row += 32) {
       copy_bytes(shared_address(rows + row * a.stride()), p.x + (row0 + row) * p.x_stride + term0, bytes,
                  barrier);
-    }
-  }
-
-  // This block's share of the weights that are read next goes to the cache.
-  __device__ __forceinline__ void fetch_ahead(int lane) const {
-    constexpr std::int64_t kPiece = 4 << 10;
-    const std::int64_t blocks = std::int64_t{gridDim.x} * gridDim.y;
-    const std::int64_t block = blockIdx.y * gridDim.x + blockIdx.x;
-    for (std::int64_t at = (block * 32 + lane) * kPiece; at < a.group.ahead_bytes;
-         at += blocks * 32 * kPiece) {
-      const auto size = static_cast<int>(min(kPiece, a.group.ahead_bytes - at));
-      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(
-                       reinterpret_cast<const std::byte*>(a.group.ahead) + at),
-                   "r"(size)
-                   : "memory");
     }
   }
 
