@@ -23,13 +23,10 @@ struct Product {
   const S* up = nullptr;
   const float* up_bias = nullptr;
 
-  // What the activation takes: the sum of a column and its bias.
-  __device__ __forceinline__ float sum_before(float sum, int column) const {
-    return rounded<T>(bias ? sum + bias[column] : sum);
-  }
   // The result at [row, column] from its sum: ops.h says where it is rounded.
   __device__ __forceinline__ void finish(float sum, int row, int column) const {
-    float value = sum_before(sum, column);
+    if (bias) sum += bias[column];
+    float value = rounded<T>(sum);
     if (activation != Activation::none) value = apply<T>(activation, value);
     if (residual) value = rounded<T>(value) + to_float(residual[row * residual_stride + column]);
     y[row * y_stride + column] = from_float<T>(value);

@@ -475,32 +475,4 @@ void run_few_rows(Context& context, const Bf16Product& p) {
   group.products[group.count++] = p;
 }
 
-bool turn_few_rows(Context& context, const bf16_t* q, const bf16_t* k, const bf16_t* v, std::int64_t rows,
-                   const TurnedRows& to, const std::function<void()>& otherwise) {
-  const auto group = std::static_pointer_cast<Group>(context.delayed_group);
-  const bf16_t* results[] = {q, k, v};
-  const int widths[] = {to.q_heads * to.dim, to.heads * to.dim, to.heads * to.dim};
-  if (!context.hopper || !group || group->count != Group::kMost || group->normed || group->turned ||
-      to.dim % 16 != 0) {
-    return false;
-  }
-  for (int i = 0; i < Group::kMost; ++i) {
-    const Bf16Product& p = group->products[i];
-    if (p.y != results[i] || p.out != widths[i] || p.y_stride != p.out || p.rows != rows ||
-        p.activation != Activation::none) {
-      return false;
-    }
-  }
-  context.take_delayed();
-  context.delayed = [&context, group, to, otherwise] {
-    group->to = to;
-    group->turned = true;
-    if (run_few_rows_sm90(context, *group, warps_of(group->products[0]))) return;
-    group->turned = false;
-    run_group(context, *group);
-    otherwise();
-  };
-  return true;
-}
-
 }  // namespace glmocr::cuda

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <functional>
-
 #include "kernels/cuda/linear.cuh"
-#include "kernels/cuda/rope.cuh"
 
 // What the kernels for products of few rows share.
 namespace glmocr::cuda {
@@ -44,15 +41,7 @@ struct Group {
   AddNorm norm{};
   bool normed = false;
   std::int32_t* counter = nullptr;
-  // Three products that are queries, keys and values, whose results go there instead of to `y`.
-  TurnedRows to{};
-  bool turned = false;
 };
-
-// While a step is recorded: products of the same rows that wait and have given q, k and v [rows, heads · dim] hand their results
-// on as `to` says, together with their launch, or call `otherwise` behind it. False where nothing like that waits.
-bool turn_few_rows(Context& context, const bf16_t* q, const bf16_t* k, const bf16_t* v, std::int64_t rows,
-                   const TurnedRows& to, const std::function<void()>& otherwise);
 
 // On Hopper (linear_few_sm90.cu), the terms in `parts`. False where the kernel does not fit; then nothing has run.
 bool run_few_rows_sm90(Context& context, const Group& group, int parts);

@@ -31,12 +31,10 @@ struct FewSm90 {
 };
 
 // kRows: eights of rows. kGroups: of warps, each with a tile of its own.
-enum class Result { plain, gated, turned };
-template <int kRows_, int kGroups_, Result kResult_>
+template <int kRows_, int kGroups_, bool kGated_>
 struct Shape {
   static constexpr int kRows = kRows_, kGroups = kGroups_, kThreads = kGroups * kGroupThreads + 32;
-  static constexpr Result kResult = kResult_;
-  static constexpr bool kGated = kResult == Result::gated;
+  static constexpr bool kGated = kGated_;
   static constexpr int kColumns = kGated ? 8 : 16;
   // Floats of a group in shared memory.
   static constexpr int kPartial = kGroupWarps * kRows * 8 * kPartialStride;  // floats of a group
@@ -236,43 +234,21 @@ class FewRows {
     while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
     const Bf16Product& p = a.group.products[index];
     const int feature0 = (tile - a.group.blocks_before[index]) * kColumns;
-    const auto sum_of = [&](int local, int feature) {
-      float sum = 0;
-      for (int from = 0; from < a.cluster; ++from) sum += at(group, buffer, from, local)[feature];
-      return sum;
-    };
-    constexpr int kTogether = S::kResult == Result::turned ? 2 : 1, kItems = kColumns / kTogether;
-    for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < rows_here * kItems; i += kGroupThreads) {
-      const int column = i % kItems * kTogether, local = i / kItems, row = row0 + rank * rows_here + local;
-      const int feature = feature0 + column;
-      if (row >= p.rows || feature >= p.out) continue;
-      if constexpr (S::kResult == Result::gated) {
-        p.finish_gated(sum_of(local, column), sum_of(local, column + 8), row, feature);
-      } else if constexpr (S::kResult == Result::plain) {
-        p.finish(sum_of(local, column), row, feature);
+    for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < rows_here * kColumns;
+         i += kGroupThreads) {
+      const int column = i % kColumns, local = i / kColumns, row = row0 + rank * rows_here + local;
+      if (row >= p.rows || feature0 + column >= p.out) continue;
+      const auto sum_of = [&](int feature) {
+        float sum = 0;
+        for (int from = 0; from < a.cluster; ++from) sum += at(group, buffer, from, local)[feature];
+        return sum;
+      };
+      if constexpr (kGated) {
+        p.finish_gated(sum_of(column), sum_of(column + 8), row, feature0 + column);
       } else {
-        turn_pair(index, row, feature, p.sum_before(sum_of(local, column), feature),
-                  p.sum_before(sum_of(local, column + 1), feature + 1));
+        p.finish(sum_of(column), row, feature0 + column);
       }
     }
-  }
-
-  // Two neighbours of product `index`: queries, keys or values.
-  __device__ __forceinline__ void turn_pair(int index, int row, int feature, float one, float other) const {
-    const TurnedRows& to = a.group.to;
-    Pack<bf16_t, 2> pair{from_float<bf16_t>(one), from_float<bf16_t>(other)};
-    const int head = feature / to.dim, d = feature % to.dim;
-    if (index < 2) {
-      const float* cosine = to.table + std::int64_t{row} * (to.dim / 2) + d / 2;
-      pair = turned(pair, Pack<float, 1>{*cosine}, Pack<float, 1>{cosine[to.sines_at]});
-    }
-    bf16_t* place = to.turned + std::int64_t{row} * a.group.products[0].out + feature;
-    if (index > 0) {
-      const std::int64_t slot = to.slot_of(row);
-      if (slot < 0) return;
-      place = (index == 1 ? to.keys : to.values) + to.offset(slot, head) + d;
-    }
-    *reinterpret_cast<Pack<bf16_t, 2>*>(place) = pair;
   }
 };
 
@@ -350,19 +326,19 @@ bool run(Context& context, FewSm90 a) {
   return true;
 }
 
-template <int kRows, Result kResult>
+template <int kRows, bool kGated>
 bool run_groups(Context& context, const FewSm90& a) {
-  if (kRows <= 4 && run<Shape<kRows, 4, kResult>>(context, a)) return true;
-  return run<Shape<kRows, 2, kResult>>(context, a);
+  if (kRows <= 4 && run<Shape<kRows, 4, kGated>>(context, a)) return true;
+  return run<Shape<kRows, 2, kGated>>(context, a);
 }
 
-template <Result kResult>
+template <bool kGated>
 bool run_rows(Context& context, const FewSm90& a) {
   const int rows = a.group.products[0].rows;
-  if (rows <= 8) return run_groups<1, kResult>(context, a);
-  if (rows <= 16) return run_groups<2, kResult>(context, a);
-  if (rows > 32 && run_groups<8, kResult>(context, a)) return true;
-  return run_groups<4, kResult>(context, a);
+  if (rows <= 8) return run_groups<1, kGated>(context, a);
+  if (rows <= 16) return run_groups<2, kGated>(context, a);
+  if (rows > 32 && run_groups<8, kGated>(context, a)) return true;
+  return run_groups<4, kGated>(context, a);
 }
 
 }  // namespace
@@ -374,8 +350,7 @@ bool run_few_rows_sm90(Context& context, const Group& group, int parts) {
             .per_warp = divide_up(p.in / kStep, parts),
             .stages = 0,
             .cluster = parts / kSummedParts};
-  if (group.turned) return run_rows<Result::turned>(context, a);
-  return p.up ? run_rows<Result::gated>(context, a) : run_rows<Result::plain>(context, a);
+  return p.up ? run_rows<true>(context, a) : run_rows<false>(context, a);
 }
 
 }  // namespace glmocr::cuda

@@ -2,7 +2,6 @@
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/linear_few.cuh"
 #include "kernels/cuda/rope.cuh"
 #include "kernels/cuda/values.cuh"
 
@@ -110,40 +109,53 @@ __global__ void __launch_bounds__(kThreads) norm_rope_kernel(const NormRopeArgum
   if (exists) *reinterpret_cast<Pack<bf16_t, N>*>(a.y + index * kDim + lane * N) = out;
 }
 
+template <class T>
 struct RopeWriteArguments {
-  const bf16_t *q, *k, *v;
+  const T *q, *k, *v;
   std::int64_t q_row, q_head, k_row, k_head, v_row, v_head;  // strides
-  TurnedRows to;
+  const float* table;
+  std::int64_t sines_at;
+  T *turned, *keys, *values;  // [n, q_heads, dim]; [pages, heads, page_size, dim]
+  const std::int32_t* slots;
+  std::int64_t slot_count;
+  int q_heads, heads, dim, page_size;
 };
 
 // Bound by latency for few rows, else by memory: packs of eight values, one for each thread of a row's blocks, read
-// before the row's slot is known.
-__global__ void __launch_bounds__(kThreads) rope_write_kernel(const RopeWriteArguments a) {
+// before the row's slot is known. Queries go to `turned`, keys and values to the slot.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    rope_write_kernel(const RopeWriteArguments<T> a, volatile std::int32_t* step_fault) {
   constexpr int N = 4;  // pairs
-  using Values = Pack<bf16_t, 2 * N>;
   let_next_start();
   wait_for_previous();
   const std::int64_t row = blockIdx.x;
-  const int packs = a.to.dim / (2 * N), i = static_cast<int>(blockIdx.y) * kThreads + threadIdx.x;
+  const int packs = a.dim / (2 * N), i = static_cast<int>(blockIdx.y) * kThreads + threadIdx.x;
   const int head = i / packs, d = i % packs * 2 * N;
-  if (head >= a.to.q_heads + 2 * a.to.heads) return;
-  const bool is_query = head < a.to.q_heads, is_value = head >= a.to.q_heads + a.to.heads;
-  const int own = is_query ? head : head - a.to.q_heads - (is_value ? a.to.heads : 0);
-  const bf16_t* from = is_query   ? a.q + row * a.q_row + own * a.q_head
-                       : is_value ? a.v + row * a.v_row + own * a.v_head
-                                  : a.k + row * a.k_row + own * a.k_head;
-  auto pack = *reinterpret_cast<const Values*>(from + d);
-  const std::int64_t slot = a.to.slot_of(row);
+  if (head >= a.q_heads + 2 * a.heads) return;
+  std::int64_t slot = a.slots[row];
+  const bool is_query = head < a.q_heads, is_value = head >= a.q_heads + a.heads;
+  const int own = is_query ? head : head - a.q_heads - (is_value ? a.heads : 0);
+  const T* from = is_query   ? a.q + row * a.q_row + own * a.q_head
+                  : is_value ? a.v + row * a.v_row + own * a.v_head
+                             : a.k + row * a.k_row + own * a.k_head;
+  auto pack = *reinterpret_cast<const Pack<T, 2 * N>*>(from + d);
   if (!is_value) {
-    const float* cosines = a.to.table + row * (a.to.dim / 2) + d / 2;
+    const float* cosines = a.table + row * (a.dim / 2) + d / 2;
     pack = turned(pack, *reinterpret_cast<const Pack<float, N>*>(cosines),
-                  *reinterpret_cast<const Pack<float, N>*>(cosines + a.to.sines_at));
+                  *reinterpret_cast<const Pack<float, N>*>(cosines + a.sines_at));
+  }
+  if (slot < -1 || slot >= a.slot_count) {
+    *step_fault = kIndexOutside;
+    slot = -1;
   }
   if (is_query) {
-    *reinterpret_cast<Values*>(a.to.turned + (row * a.to.q_heads + own) * a.to.dim + d) = pack;
+    *reinterpret_cast<Pack<T, 2 * N>*>(a.turned + (row * a.q_heads + own) * a.dim + d) = pack;
   } else if (slot >= 0) {
-    bf16_t* to = (is_value ? a.to.values : a.to.keys) + a.to.offset(slot, own);
-    *reinterpret_cast<Values*>(to + d) = pack;
+    const auto token = static_cast<std::uint32_t>(slot), page_size = static_cast<std::uint32_t>(a.page_size);
+    const std::int64_t page = token / page_size, at = token % page_size;
+    T* to = (is_value ? a.values : a.keys) + ((page * a.heads + own) * page_size + at) * a.dim;
+    *reinterpret_cast<Pack<T, 2 * N>*>(to + d) = pack;
   }
 }
 
@@ -225,33 +237,29 @@ Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v,
   GLMOCR_CHECK(v.shape == k.shape && dim == s.head_dim && target.slots.numel() >= n);
   GLMOCR_CHECK(table.size(1) == n && table.size(2) == dim / 2);
   const Tensor y = device_.scratch(q.shape, q.dtype);
-  const RopeWriteArguments a{.q = data<const bf16_t>(q),
-                             .k = data<const bf16_t>(k),
-                             .v = data<const bf16_t>(v),
-                             .q_row = q.strides[0],
-                             .q_head = q.strides[1],
-                             .k_row = k.strides[0],
-                             .k_head = k.strides[1],
-                             .v_row = v.strides[0],
-                             .v_head = v.strides[1],
-                             .to = {.table = data<const float>(table),
-                                    .sines_at = table.strides[0],
-                                    .turned = data<bf16_t>(y),
-                                    .keys = data<bf16_t>(own.keys(target.layer)),
-                                    .values = data<bf16_t>(own.values(target.layer)),
-                                    .slots = data<const std::int32_t>(target.slots),
-                                    .slot_count = s.pages * s.page_size,
-                                    .q_heads = static_cast<int>(q.size(1)),
-                                    .heads = s.kv_heads,
-                                    .dim = s.head_dim,
-                                    .page_size = s.page_size,
-                                    .step_fault = context_.step_fault}};
-  const auto run = [&context = context_, a, n] {
-    const unsigned blocks = blocks_for((a.to.q_heads + 2 * a.to.heads) * a.to.dim / 8, kThreads);
-    launch(context, "rope_kv_write", rope_write_kernel, dim3(static_cast<unsigned>(n), blocks), kThreads, 0,
-           a);
-  };
-  if (!turn_few_rows(context_, a.q, a.k, a.v, n, a.to, run)) run();
+  const RopeWriteArguments<bf16_t> a{.q = data<bf16_t>(q),
+                                     .k = data<bf16_t>(k),
+                                     .v = data<bf16_t>(v),
+                                     .q_row = q.strides[0],
+                                     .q_head = q.strides[1],
+                                     .k_row = k.strides[0],
+                                     .k_head = k.strides[1],
+                                     .v_row = v.strides[0],
+                                     .v_head = v.strides[1],
+                                     .table = data<const float>(table),
+                                     .sines_at = table.strides[0],
+                                     .turned = data<bf16_t>(y),
+                                     .keys = data<bf16_t>(own.keys(target.layer)),
+                                     .values = data<bf16_t>(own.values(target.layer)),
+                                     .slots = data<std::int32_t>(target.slots),
+                                     .slot_count = s.pages * s.page_size,
+                                     .q_heads = static_cast<int>(q.size(1)),
+                                     .heads = s.kv_heads,
+                                     .dim = s.head_dim,
+                                     .page_size = s.page_size};
+  const unsigned blocks = blocks_for((a.q_heads + 2 * a.heads) * a.dim / 8, kThreads);
+  launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, dim3(static_cast<unsigned>(n), blocks),
+         kThreads, 0, a, context_.step_fault);
   return y;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "kernels/cuda/context.h"
 #include "kernels/cuda/values.cuh"
 
 namespace glmocr::cuda {
@@ -20,30 +19,5 @@ __device__ __forceinline__ Pack<T, M> turned(const Pack<T, M>& both, const Pack<
   }
   return result;
 }
-
-// What rope_kv_write (ops.h) does with rows of queries, keys and values, bf16: queries go to `turned`, [rows, q_heads · dim],
-// keys and values to the slots of their rows in [pages, heads, page_size, dim].
-struct TurnedRows {
-  const float* table;  // cosines [rows, dim / 2]; the sines are `sines_at` further on
-  std::int64_t sines_at;
-  bf16_t *turned, *keys, *values;
-  const std::int32_t* slots;
-  std::int64_t slot_count;
-  int q_heads, heads, dim, page_size;
-  volatile std::int32_t* step_fault;
-
-  // The slot of a row; -1, which is not written, where it is none of the store's.
-  __device__ __forceinline__ std::int64_t slot_of(std::int64_t row) const {
-    const std::int64_t slot = slots[row];
-    if (slot >= -1 && slot < slot_count) return slot;
-    *step_fault = kIndexOutside;
-    return -1;
-  }
-  // Where the slot has the values of a head.
-  __device__ __forceinline__ std::int64_t offset(std::int64_t slot, int head) const {
-    const auto token = static_cast<std::uint32_t>(slot), size = static_cast<std::uint32_t>(page_size);
-    return ((std::int64_t{token / size} * heads + head) * size + token % size) * dim;
-  }
-};
 
 }  // namespace glmocr::cuda
