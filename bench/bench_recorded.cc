@@ -117,7 +117,7 @@ struct Bench {
     if (!wanted(what)) return;
     const auto before = owners.size();
     const std::int32_t pages = divide_up(context, kPage);
-    const int layers = sequences >= 16 ? 8 : 64;
+    const int layers = sequences >= 16 ? 8 : 64, calls = 64;
     const auto store = device->make_kv_store({layers, kKvHeads, kDim, pages * sequences, kPage, DType::bf16});
     std::vector<std::int32_t> table(pages * sequences), slots(table.size() * kPage), starts(sequences + 1);
     std::iota(table.begin(), table.end(), 0);
@@ -133,8 +133,8 @@ struct Bench {
     batch.max_context = pages * kPage;
     batch.rows = RowClass::few;
     const Tensor q = numbers({sequences, kHeads, kDim});
-    time(what, layers, 4.0 * sequences * context * kKvHeads * kDim, 4.0 * sequences * context * kHeads * kDim,
-         [&](int i) { device->ops().attention_paged(q, *store, i, batch, 0.09f); });
+    time(what, calls, 4.0 * sequences * context * kKvHeads * kDim, 4.0 * sequences * context * kHeads * kDim,
+         [&](int i) { device->ops().attention_paged(q, *store, i % layers, batch, 0.09f); });
     owners.resize(before);
   }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "tensor/kv_store.h"
@@ -375,6 +376,12 @@ class Ops {
   virtual Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas);
 };
 
+// Attention of the rows of a step, of q, k and v as they were projected: rope_kv_write and attention_paged, unless a device does
+// both at once.
+using AttendNext = std::function<Tensor(const Tensor& q, const Tensor& k, const Tensor& v, int layer)>;
+// A layer of what Ops::decoder_layers stands for.
+void decoder_layer_one_by_one(Ops& ops, const DecoderRows& rows, const DecoderBlock& block,
+                              const DecoderPlace& place, int layer, const AttendNext& attend);
 // What Ops::decoder_layers stands for, by the operations one after the other.
 void decoder_layers_one_by_one(Ops& ops, const DecoderRows& rows, std::span<const DecoderBlock> blocks,
                                const DecoderPlace& place);

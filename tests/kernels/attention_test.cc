@@ -166,7 +166,8 @@ class PagedAttentionTest : public KernelTest {
   // The last `rows` of `context` tokens, one of whose keys or values holds `bad`.
   Numbers run_spoilt(Device& device, RowClass row_class, std::int32_t rows, std::int32_t context,
                      const Numbers& q, Numbers kv, std::int64_t at, float bad) {
-    const std::int64_t dim = 32, page_size = 16, pages = (context + page_size - 1) / page_size;
+    const std::int64_t dim = std::ssize(q) / (2 * rows), page_size = 16,
+                       pages = (context + page_size - 1) / page_size;
     kv[at * dim + 5] = bad;
     const ArenaScope scope(device);
     const auto store =
@@ -303,17 +304,24 @@ TEST_P(PagedAttentionTest, LongContext) {
   run({{1, 2100}}, 16, 8, 128, 64);
 }
 
+// Two heads of 128 that share keys, as the published model has them: whole parts in a page, and parts of several.
+TEST_P(PagedAttentionTest, PairsOfHeads) {
+  for (const std::int64_t page_size : {64, 7}) {
+    run({{1, 40}, {3, 200}, {1, 1}, {2, 513}, {1, 64}}, 4, 2, 128, page_size);
+  }
+}
+
 // A NaN reaches every row that sees it and no other; the devices agree on it, and on infinity.
 TEST_P(PagedAttentionTest, WhatIsNotFiniteIsNotLost) {
   const std::int32_t rows = 3;
-  for (const std::int32_t context : {20, 150, 700}) {
-    const Numbers q = random(rows * 2 * 32), kv = random(context * 2 * 32);
+  for (const auto& [context, dim] : {std::pair{20, 32}, {150, 32}, {700, 32}, {20, 128}, {150, 128}}) {
+    const Numbers q = random(std::int64_t{rows} * 2 * dim), kv = random(std::int64_t{context} * 2 * dim);
     for (std::int64_t at = 0; at < 2 * context; at += context < 100 ? 1 : 37) {
       for (const float bad : {NAN, INFINITY}) {
         for (const RowClass row_class : {RowClass::few, RowClass::many}) {
           SCOPED_TRACE(std::to_string(bad) + (at % 2 == 0 ? " in key " : " in value ") +
-                       std::to_string(at / 2) + " of " + std::to_string(context) +
-                       (row_class == RowClass::few ? ", few" : ", many"));
+                       std::to_string(at / 2) + " of " + std::to_string(context) + ", head_dim " +
+                       std::to_string(dim) + (row_class == RowClass::few ? ", few" : ", many"));
           const auto actual = not_finite(run_spoilt(*tested_, row_class, rows, context, q, kv, at, bad));
           EXPECT_EQ(actual, not_finite(run_spoilt(*ref_, row_class, rows, context, q, kv, at, bad)));
           if (std::isnan(bad) && at % 2 == 0) {

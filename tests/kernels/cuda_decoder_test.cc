@@ -82,9 +82,9 @@ class CudaDecoderTest : public testing::Test {
     }
     kept_owners_ = owners_.size();
   }
-  std::unique_ptr<KvStore> make_store(const Sizes& sizes, std::int64_t pages) {
-    auto store = device_->make_kv_store({kLayers, sizes.kv_heads, kDim, pages, kPage, DType::bf16});
-    const std::int64_t slots = pages * kPage;
+  std::unique_ptr<KvStore> make_store(const Sizes& sizes, std::int64_t pages, int page = kPage) {
+    auto store = device_->make_kv_store({kLayers, sizes.kv_heads, kDim, pages, page, DType::bf16});
+    const std::int64_t slots = pages * page;
     std::vector<std::int32_t> all(slots);
     std::iota(all.begin(), all.end(), 0);
     const Tensor slot = ints(all, {slots});
@@ -101,7 +101,8 @@ class CudaDecoderTest : public testing::Test {
     const ArenaScope scope(*device_);
     std::vector<std::byte> all;
     random_ = 7;
-    const Tensor q = numbers({1, 2 * std::int64_t{store.spec().kv_heads}, kDim}, 1);
+    const std::int64_t rows = batch.context_lens.numel();
+    const Tensor q = numbers({rows, 2 * std::int64_t{store.spec().kv_heads}, kDim}, 1);
     for (int layer = 0; layer < kLayers; ++layer) {
       const auto one = bytes(device_->ops().attention_paged(q, store, layer, batch, 0.09f));
       all.insert(all.end(), one.begin(), one.end());
@@ -154,6 +155,90 @@ class CudaDecoderTest : public testing::Test {
     EXPECT_TRUE(h[0] == h[1]);
     EXPECT_TRUE(stored[0] == stored[1]);
   }
+
+  // Rows of sequences with these contexts, one below zero has ended; behind them a row that belongs to none. As the operations, at once
+  // and in a recorded step; that one goes on with the next tokens.
+  void compare_rows(const Sizes& sizes, const std::vector<int>& contexts, int page) {
+    SCOPED_TRACE(testing::Message() << "page " << page);
+    const auto count = static_cast<std::int32_t>(contexts.size()), rows = count + 1;
+    std::int32_t pages = 1;
+    for (const int context : contexts) pages = std::max(pages, divide_up(std::abs(context) + 1, page));
+    std::vector<std::int32_t> table(std::size_t{1} * count * pages), starts(count + 1), lengths(count),
+        slots(rows, -1);
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<std::int32_t>(table.size() - 1 - i);
+    std::iota(starts.begin(), starts.end(), 0);
+    PagedBatch batch;
+    batch.row_starts = ints(starts, {count + 1});
+    batch.context_lens = ints(lengths, {count});
+    batch.page_table = ints(table, {count, pages});
+    batch.max_rows = 1;
+    batch.max_context = std::int64_t{pages} * page;
+    batch.rows = RowClass::few;
+    const Tensor slot = ints(slots, {rows}), rotary = keep_angles(rows);
+    const DecoderRows both{numbers({rows, sizes.hidden}, 1), numbers({rows, sizes.hidden}, 1)};
+    const std::vector<std::byte> x = bytes(both.x), h = bytes(both.h);
+    // As it was before the first token, and which token comes next.
+    const auto begin = [&] {
+      device_->upload(x.data(), both.x);
+      device_->upload(h.data(), both.h);
+    };
+    const auto take_token = [&](int step) {
+      for (std::int32_t i = 0; i < count; ++i) {
+        const int last = std::abs(contexts[i]) + step - 1;
+        lengths[i] = last + 1;
+        if (contexts[i] > 0) slots[i] = table[i * pages + last / page] * page + last % page;
+      }
+      device_->upload(lengths.data(), batch.context_lens);
+      device_->upload(slots.data(), slot);
+    };
+    const auto store = [&] {
+      random_ = 1234;
+      return make_store(sizes, std::int64_t{count} * pages, page);
+    };
+    std::vector<std::vector<std::byte>> expected;
+    const auto results = [&](KvStore& of) {
+      return std::vector<std::vector<std::byte>>{bytes(both.x), bytes(both.h), kept(of, batch)};
+    };
+    for (const int way : {0, 1, 2}) {
+      SCOPED_TRACE(testing::Message() << "way " << way);
+      const auto own = store();
+      const DecoderPlace place{*own, slot, rotary, batch, 1e-5f, 0.0884f};
+      begin();
+      for (int step = 0; step < 2; ++step) {
+        take_token(step);
+        if (way == 0) {
+          const ArenaScope scope(*device_);
+          decoder_layers_one_by_one(device_->ops(), both, blocks_, place);
+        } else if (way == 1) {
+          const ArenaScope scope(*device_);
+          ASSERT_TRUE(device_->ops().decoder_layers(both, blocks_, place));
+        } else {
+          device_->run_step(StepKey{.rows = rows}, [&] {
+            const ArenaScope scope(*device_);
+            EXPECT_TRUE(device_->ops().decoder_layers(both, blocks_, place));
+          });
+        }
+        const auto found = results(*own);
+        if (way == 0) {
+          expected.insert(expected.end(), found.begin(), found.end());
+        } else {
+          for (int i = 0; i < 3; ++i) EXPECT_TRUE(found[i] == expected[3 * step + i]) << step << ", " << i;
+        }
+      }
+    }
+    device_->forget_steps();
+  }
+  // Of rows at different places.
+  Tensor keep_angles(std::int64_t rows) {
+    std::vector<float> values(2 * rows * (kDim / 2));
+    for (std::size_t i = 0; i < values.size() / 2; ++i) {
+      const float angle = next(0, 6);
+      values[i] = to_float(to_bf16(std::cos(angle)));
+      values[i + values.size() / 2] = to_float(to_bf16(std::sin(angle)));
+    }
+    return keep(values.data(), {2, rows, kDim / 2}, DType::f32);
+  }
+
   std::uint32_t random_ = 1;
   std::unique_ptr<Device> device_;
   std::deque<Buffer> owners_;
@@ -174,21 +259,70 @@ TEST_F(CudaDecoderTest, OtherSizes) {
   for (const int context : {1, 100, 3000}) compare(sizes, context);
 }
 
-TEST_F(CudaDecoderTest, OtherSizesAndSeveralRowsAreLeftToTheOperations) {
+TEST_F(CudaDecoderTest, SeveralRows) {
+  const Sizes sizes{512, 640, 2};
+  make_blocks(sizes);
+  for (const int page : {32, 64}) compare_rows(sizes, {1, 31, 32, 63, 64, 500, -70, 130}, page);
+  compare_rows(sizes, std::vector<int>(40, 190), 32);
+}
+
+// A step that writes keys and tables before attention reads them waits for that, however often it is replayed.
+TEST_F(CudaDecoderTest, WhatAStepWritesIsReadBehindIt) {
+  const Sizes sizes{512, 640, 2};
+  const auto store = make_store(sizes, 16);
+  const std::int64_t slots = 16 * kPage;
+  std::vector<std::int32_t> all(slots), table(16);
+  std::iota(all.begin(), all.end(), 0);
+  std::iota(table.begin(), table.end(), 0);
+  PagedBatch batch;
+  batch.row_starts = ints({0, 1}, {2});
+  batch.context_lens = ints({0}, {1});
+  batch.page_table = ints(table, {1, 16});
+  batch.max_rows = 1;
+  batch.max_context = slots;
+  batch.rows = RowClass::few;
+  const Tensor slot = ints(all, {slots}), length = ints({500}, {1});
+  const Tensor keys = numbers({slots, 2, kDim}, 1), q = numbers({1, 4, kDim}, 1),
+               y = numbers({1, 4 * kDim}, 1);
+  const auto body = [&] {
+    const ArenaScope scope(*device_);
+    device_->copy(length, batch.context_lens);
+    device_->ops().kv_write(keys, keys, *store, 0, slot);
+    device_->copy(device_->ops().attention_paged(q, *store, 0, batch, 0.09f), y);
+  };
+  for (int i = 0; i < 6; ++i) {
+    const std::int32_t tokens = 500 - 60 * i;
+    const auto own = bytes(numbers({slots, 2, kDim}, 1));
+    device_->upload(own.data(), keys);
+    device_->upload(&tokens, length);
+    body();
+    const auto expected = bytes(y);
+    const auto other = bytes(numbers({slots, 2, kDim}, 1));
+    device_->upload(other.data(), keys);
+    body();
+    device_->upload(own.data(), keys);
+    device_->run_step(StepKey{.rows = 1}, body);
+    EXPECT_TRUE(bytes(y) == expected) << i;
+  }
+  device_->forget_steps();
+}
+
+TEST_F(CudaDecoderTest, OtherSizesAndSeveralRowsInSmallPagesAreLeftToTheOperations) {
+  constexpr int kSmall = 16;
   for (const auto& [sizes, count] : {std::pair{Sizes{512, 2240, 2}, 1}, {Sizes{1120, 2240, 3}, 2}}) {
     blocks_.clear();
     make_blocks(sizes);
-    const auto store = make_store(sizes, count);
+    const auto store = make_store(sizes, count, kSmall);
     std::vector<std::int32_t> starts(count + 1), pages(count), slots(count);
     std::iota(starts.begin(), starts.end(), 0);
     std::iota(pages.begin(), pages.end(), 0);
-    for (int r = 0; r < count; ++r) slots[r] = r * kPage;
+    for (int r = 0; r < count; ++r) slots[r] = r * kSmall;
     PagedBatch batch;
     batch.row_starts = ints(starts, {count + 1});
     batch.context_lens = ints(std::vector<std::int32_t>(count, 1), {count});
     batch.page_table = ints(pages, {count, 1});
     batch.max_rows = 1;
-    batch.max_context = kPage;
+    batch.max_context = kSmall;
     batch.rows = RowClass::few;
     const DecoderRows rows{numbers({count, sizes.hidden}, 1), numbers({count, sizes.hidden}, 1)};
     const DecoderPlace place{*store, ints(slots, {count}), {}, batch, 1e-5f, 0.1f};

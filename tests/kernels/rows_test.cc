@@ -231,7 +231,7 @@ class AttentionRowsTest : public RowsTest {
 TEST_P(AttentionRowsTest, FewRowsInEveryGrouping) {
   const std::vector<std::int64_t> single(16, 1);
   for (const Sizes& s : {Sizes{4, 2, 64, 16}, Sizes{3, 1, 48, 1}, Sizes{18, 1, 128, 64}, Sizes{40, 2, 16, 7},
-                         Sizes{2, 2, 33, 512}}) {
+                         Sizes{2, 2, 33, 512}, Sizes{2, 1, 128, 64}}) {
     for (const std::int64_t first : {0, 1, 60, 500, 1017}) {
       SCOPED_TRACE(std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " heads of " +
                    std::to_string(s.dim) + ", page " + std::to_string(s.page_size) + ", after " +

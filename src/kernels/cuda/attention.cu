@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "base/numbers.h"
+#include "kernels/cuda/attention_few.cuh"
 #include "kernels/cuda/cuda_kv_store.h"
 #include "kernels/cuda/cuda_ops.h"
 
@@ -12,6 +13,32 @@ namespace glmocr::cuda {
 namespace {
 
 bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim && rows_are_aligned(t); }
+
+// What attention over pages is told, of rows of q, results in y.
+template <class T>
+PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const Tensor& keys, const Tensor& values,
+                           const PagedBatch& batch, float scale) {
+  const auto page_size = static_cast<unsigned>(keys.size(2));
+  return {.q = data<const T>(q),
+          .q_row = q.strides[0],
+          .q_head = q.strides[1],
+          .keys = data<const T>(keys),
+          .values = data<const T>(values),
+          .y = data<T>(y),
+          .row_starts = data<const std::int32_t>(batch.row_starts),
+          .context_lens = data<const std::int32_t>(batch.context_lens),
+          .page_table = data<const std::int32_t>(batch.page_table),
+          .table_row = batch.page_table.strides[0],
+          .rows = static_cast<int>(q.size(0)),
+          .sequences = static_cast<int>(batch.context_lens.numel()),
+          .pages = static_cast<int>(batch.page_table.size(1)),
+          .heads = static_cast<int>(q.size(1)),
+          .kv_heads = static_cast<int>(keys.size(1)),
+          .dim = static_cast<int>(q.size(2)),
+          .page_size = static_cast<int>(page_size),
+          .page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1,
+          .scale = scale};
+}
 
 }  // namespace
 
@@ -94,27 +121,8 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
   const ArenaScope scope(device_);
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
-    const PagedAttention<T> a{.q = data<const T>(q),
-                              .q_row = q.strides[0],
-                              .q_head = q.strides[1],
-                              .keys = data<const T>(keys),
-                              .values = data<const T>(values),
-                              .y = data<T>(y),
-                              .row_starts = data<const std::int32_t>(batch.row_starts),
-                              .context_lens = data<const std::int32_t>(batch.context_lens),
-                              .page_table = data<const std::int32_t>(batch.page_table),
-                              .table_row = batch.page_table.strides[0],
-                              .rows = static_cast<int>(rows),
-                              .sequences = static_cast<int>(batch.context_lens.numel()),
-                              .pages = static_cast<int>(batch.page_table.size(1)),
-                              .heads = static_cast<int>(heads),
-                              .kv_heads = s.kv_heads,
-                              .dim = static_cast<int>(dim),
-                              .page_size = s.page_size,
-                              .page_shift = std::has_single_bit(static_cast<unsigned>(s.page_size))
-                                                ? std::countr_zero(static_cast<unsigned>(s.page_size))
-                                                : -1,
-                              .scale = scale};
+    PagedAttention<T> a = paged_of<T>(q, y, keys, values, batch, scale);
+    a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
     if (batch.rows == RowClass::few) {
       const Tensor partial =
           device_.scratch({partial_floats(rows, heads, dim, batch.max_context)}, DType::f32);
@@ -127,6 +135,48 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
     }
     run_many_rows(context_, a);
   });
+  return y;
+}
+
+bool CudaOps::takes_next(const DecoderRows& rows, const DecoderBlock& block, const PagedBatch& batch,
+                         const KvSpec& spec) const {
+  return batch.rows == RowClass::few && batch.max_rows == 1 && rows.x.dtype == DType::bf16 &&
+         spec.dtype == DType::bf16 && spec.head_dim == kPairDim && pieces_are_paged(spec.page_size) &&
+         block.q->out_features == std::int64_t{kPairHeads} * spec.kv_heads * kPairDim;
+}
+
+Tensor CudaOps::attend_next(const Tensor& q, const Tensor& k, const Tensor& v, const DecoderPlace& place,
+                            int layer) {
+  const CudaKvStore& own = CudaKvStore::of(place.store, device_);
+  const KvSpec& s = own.spec();
+  const PagedBatch& batch = place.batch;
+  const Tensor keys = own.keys(layer), values = own.values(layer);
+  const std::int64_t n = q.size(0), pairs = kPairDim / 2;
+  GLMOCR_CHECK(rows_are_aligned(q) && rows_are_aligned(k) && rows_are_aligned(v));
+  GLMOCR_CHECK(k.size(1) == s.kv_heads && v.shape == k.shape && place.slots.numel() >= n);
+  GLMOCR_CHECK(place.table.size(1) >= n && place.table.size(2) == pairs && place.table.strides[1] == pairs);
+  const Tensor y = device_.scratch({n, q.size(1) * kPairDim}, DType::bf16);
+  const ArenaScope scope(device_);
+  const Tensor partial =
+      device_.scratch({partial_floats(n, q.size(1), kPairDim, batch.max_context)}, DType::f32);
+  PagedAttention<bf16_t> a = paged_of<bf16_t>(q, y, keys, values, batch, place.scale);
+  a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
+  const NextTokens next{.k = data<const bf16_t>(k),
+                        .v = data<const bf16_t>(v),
+                        .k_row = k.strides[0],
+                        .k_head = k.strides[1],
+                        .v_row = v.strides[0],
+                        .v_head = v.strides[1],
+                        .table = data<const float>(place.table),
+                        .sines_at = place.table.strides[0],
+                        .keys = data<bf16_t>(keys),
+                        .values = data<bf16_t>(values),
+                        .slots = data<const std::int32_t>(place.slots),
+                        .slot_count = s.pages * s.page_size,
+                        .step_fault = context_.step_fault};
+  run_pairs(context_, few_arguments(context_, a, batch.max_context, data<float>(partial)), &next);
+  writes(keys);
+  writes(values);
   return y;
 }
 

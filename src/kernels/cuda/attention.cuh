@@ -43,6 +43,8 @@ struct PagedAttention {
   int rows, sequences, pages, heads, kv_heads, dim, page_size;
   int page_shift;  // page_size is 1 << page_shift; -1 where it is no power of two
   float scale;
+  // No kernel that may still run writes the tables, or keys and values: they may be read before the kernel before has ended.
+  bool settled = false;
 
   // The page of a token, of those of its sequence. Divisions would cost more than the copies they are for.
   __device__ __forceinline__ int page_of(int token) const {

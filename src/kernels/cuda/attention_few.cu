@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "base/numbers.h"
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/attention_few.cuh"
@@ -40,14 +38,6 @@ constexpr bool kFetchesAhead = sizeof(T) == 2 && kPacked&& kHeads <= 2 && kPacks
 constexpr int kStages = 2;                                  // parts under way
 constexpr int kStageChunks = 2 * kKeysPerGroup * kThreads;  // of 16 bytes: keys, values
 
-template <class T>
-struct FewArguments {
-  PagedAttention<T> a;
-  float* partial;  // [rows, heads, parts, 2 + dim]: largest score, sum of the weights, weighted values
-  std::int32_t* counters;
-  int parts, per_block;  // the most parts of a row; of a block
-};
-
 // Bound by memory: reads the keys and values of some parts of a row's context once for kHeads query heads; those of the
 // next part while it computes. A block that has all parts of a row joins them; otherwise the last block of the row does.
 template <class T, int kHeads, int kPacks, bool kPacked>
@@ -72,7 +62,7 @@ __global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPa
 
   // Each group of lanes takes every kGroups-th key; all its keys and values are read at once. Mostly row i is the one row
   // of sequence i: what that needs is read at once too, without waiting for the search.
-  int sequence = min(row, a.sequences - 1), first_row, end_row, context, pages[kKeysPerGroup];
+  int sequence = 0, pages[kKeysPerGroup];
   const auto load_pages = [&](int part) {
 #pragma unroll
     for (int u = 0; u < kKeysPerGroup; ++u) {
@@ -80,30 +70,16 @@ __global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPa
       pages[u] = a.page_table[sequence * a.table_row + page];
     }
   };
-  const auto load_sequence = [&] {
-    first_row = a.row_starts[sequence];
-    end_row = a.row_starts[sequence + 1];
-    context = a.context_lens[sequence];
+  const RowOf place = row_of<kThreads>(a, row, &found, [&](int s) {
+    sequence = s;
     load_pages(first_part);
-  };
-  load_sequence();
+  });
   T* y = a.y + (std::int64_t{row} * a.heads + head0) * a.dim;
-  if (row < first_row || end_row <= row) {
-    if (tid == 0) found = a.sequences;
-    __syncthreads();
-    for (int s = tid; s < a.sequences; s += kThreads) {
-      if (a.row_starts[s] <= row && row < a.row_starts[s + 1]) found = s;
-    }
-    __syncthreads();
-    sequence = found;
-    if (sequence == a.sequences) {
-      for (int i = tid; first_part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
-      return;
-    }
-    load_sequence();
-    __syncthreads();  // `found` is used once more
+  if (place.sequence == a.sequences) {
+    for (int i = tid; first_part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
+    return;
   }
-  const int visible = context - end_row + row + 1, parts = (visible + kPart - 1) / kPart;
+  const int visible = place.context - place.end_row + row + 1, parts = (visible + kPart - 1) / kPart;
   if (first_part >= parts) return;
   const int end_part = min(first_part + args.per_block, parts);
   const bool whole = parts <= args.per_block;
@@ -276,23 +252,14 @@ __global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPa
       partial[(tid * args.parts + part) * record + 1] = total[slot][tid];
     }
   }
-  if (whole) return;
+  if (!whole) join_records<kThreads>(args, row, parts, heads * a.dim, partial, y, &found);
+}
 
-  // The last block of this row and these heads adds up.
-  __threadfence();
-  __syncthreads();
-  std::int32_t* counter = args.counters + row * gridDim.y + blockIdx.y;
-  const int blocks = (parts + args.per_block - 1) / args.per_block;
-  if (tid == 0) found = atomicAdd(counter, 1) == blocks - 1;
-  __syncthreads();
-  if (!found) return;
-  __threadfence();
-#pragma unroll 2
-  for (int i = tid; i < heads * a.dim; i += kThreads) {
-    const int h = i / a.dim, d = i % a.dim;
-    y[i] = from_float<T>(joined_records(partial + h * args.parts * record, record, parts, d));
-  }
-  if (tid == 0) *counter = 0;
+// Whether queries can be read 16 bytes at a time.
+template <class T>
+bool is_packed(const PagedAttention<T>& a) {
+  return a.dim % 8 == 0 && a.q_row % 8 == 0 && a.q_head % 8 == 0 &&
+         reinterpret_cast<std::uintptr_t>(a.q) % 16 == 0;
 }
 
 template <class T, int kHeads, int kPacks>
@@ -300,14 +267,11 @@ void run(Context& context, FewArguments<T> args) {
   const PagedAttention<T>& a = args.a;
   const int per_kv_head = a.heads / a.kv_heads;
   const unsigned head_blocks = a.kv_heads * blocks_for(per_kv_head, kHeads);
-  // More parts in a block where there are more than two for every processor.
-  constexpr int kMostParts = 16;
-  args.per_block = std::clamp(
-      divide_up(static_cast<int>(head_blocks) * a.rows * args.parts, 2 * context.processors), 1, kMostParts);
+  args.per_block =
+      parts_per_block(static_cast<int>(head_blocks) * a.rows, args.parts, 2 * context.processors);
   const dim3 grid(divide_up(args.parts, args.per_block), head_blocks, a.rows);
   GLMOCR_CHECK(std::int64_t{grid.y} * grid.z <= kCounters);
-  const bool packed = a.dim % 8 == 0 && a.q_row % 8 == 0 && a.q_head % 8 == 0 &&
-                      reinterpret_cast<std::uintptr_t>(a.q) % 16 == 0;
+  const bool packed = is_packed(a);
   const auto kernel =
       packed ? few_rows_kernel<T, kHeads, kPacks, true> : few_rows_kernel<T, kHeads, kPacks, false>;
   const std::size_t shared =
@@ -325,8 +289,11 @@ std::int64_t partial_floats(std::int64_t rows, std::int64_t heads, std::int64_t 
 
 template <class T>
 void run_few_rows(Context& context, const PagedAttention<T>& a, int max_context, float* partial) {
-  const FewArguments<T> args{a, partial, context.counters, std::max(1, part_count(max_context)), 1};
+  const FewArguments<T> args = few_arguments(context, a, max_context, partial);
   const int per_kv_head = a.heads / a.kv_heads;
+  if constexpr (std::is_same_v<T, bf16_t>) {
+    if (per_kv_head == kPairHeads && a.dim == kPairDim && is_packed(a)) return run_pairs(context, args);
+  }
   if (a.dim > 8 * kLanes) return run<T, 1, 2>(context, args);
   if (per_kv_head == 1) return run<T, 1, 1>(context, args);
   if (per_kv_head == 2) return run<T, 2, 1>(context, args);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <algorithm>
+#include <initializer_list>
+
 #include "kernels/cuda/context.h"
 #include "tensor/device.h"
 #include "tensor/ops.h"
@@ -77,6 +80,20 @@ class CudaOps final : public Ops {
   void writes(const Tensor& tensor) {
     if (context_.recording && tensor) context_.written.push_back(range_of(tensor));
   }
+  // Whether no kernel of the step that is being recorded writes these, so far: a step begins when all before it has ended.
+  bool are_settled(std::initializer_list<Tensor> tensors) const {
+    return context_.recording && std::none_of(tensors.begin(), tensors.end(), [&](const Tensor& tensor) {
+             return std::any_of(context_.written.begin(), context_.written.end(),
+                                [&](const Range& range) { return range.overlaps(range_of(tensor)); });
+           });
+  }
+  // decoder_layers of one row: decoder_row_sm90.cu.
+  bool layers_in_one_launch(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
+                            const DecoderPlace& place);
+  // attention_paged of rope_kv_write in one launch, for rows that are each the next token of a sequence. Where `takes_next`.
+  bool takes_next(const DecoderRows& rows, const DecoderBlock& block, const PagedBatch& batch,
+                  const KvSpec& spec) const;
+  Tensor attend_next(const Tensor& q, const Tensor& k, const Tensor& v, const DecoderPlace& place, int layer);
   // Throws Error{internal} where a kernel has found an index outside of its tensor. A recorded step cannot
   // wait for that: the error comes with the next result that is fetched.
   void check_indices(const char* operation);

@@ -95,10 +95,24 @@ PagedAttention<bf16_t> paged_of(const DecoderPlace& place, const KvSpec& spec) {
 
 bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
                              const DecoderPlace& place) {
+  if (blocks.empty()) return false;
+  if (layers_in_one_launch(rows, blocks, place)) return true;
+  if (!takes_next(rows, blocks[0], place.batch, place.store.spec())) return false;
+  const AttendNext attend = [&](const Tensor& q, const Tensor& k, const Tensor& v, int layer) {
+    return attend_next(q, k, v, place, layer);
+  };
+  for (int i = 0; i < static_cast<int>(std::ssize(blocks)); ++i) {
+    const ArenaScope scope(device_);
+    decoder_layer_one_by_one(*this, rows, blocks[i], place, i, attend);
+  }
+  return true;
+}
+
+bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
+                                   const DecoderPlace& place) {
   const CudaKvStore& store = CudaKvStore::of(place.store, device_);
   const KvSpec& spec = store.spec();
-  if (!context_.layers_at_once || blocks.empty() || decoder::shared_bytes() > context_.shared_memory)
-    return false;
+  if (!context_.layers_at_once || decoder::shared_bytes() > context_.shared_memory) return false;
   const Widths n{rows.x.columns(), blocks[0].q->out_features, std::int64_t{spec.kv_heads} * spec.head_dim,
                  blocks[0].gate->out_features};
   if (!fits(rows, blocks, place.batch, spec, n)) return false;
@@ -123,6 +137,10 @@ bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlo
   GLMOCR_CHECK(place.table.strides[1] == decoder::kDim / 2 && place.table.strides[2] == 1);
   writes(rows.x);
   writes(rows.h);
+  for (int i = 0; i < a.layer_count; ++i) {
+    writes(store.keys(i));
+    writes(store.values(i));
+  }
   const ArenaScope scope(device_);
   const auto scratch = [&](std::int64_t width) {
     return data<bf16_t>(device_.scratch({width}, DType::bf16));

@@ -24,7 +24,12 @@ inline constexpr int kRecord = 2 + kDim;      // of a part: largest score, sum o
 inline constexpr int kHalfBarrier = 1, kGroupBarrier = 2;
 
 using Norm = AddedNorm<bf16_t, kHalf, 8, 1, kHalfBarrier>;
-static_assert(kHalf == kAddNormThreads && kHalf == kPartThreads && kDim == 8 * kLanes);
+static_assert(kHalf == kAddNormThreads && kHeads == kPairHeads && kDim == kPairDim);
+// Of attention: warps that score keys, a tile each, before all of the half weigh values, a tile of dimensions each.
+inline constexpr int kScoreThreads = 32 * kTiles;
+static_assert(kHalf == 32 * kDimTiles && kHalf == 2 * kScoreThreads && kHalf == kHeads * kDim);
+inline constexpr int kRowChunks = kDim / 8,
+                     kThreadChunks = kPart * kRowChunks / kScoreThreads;  // of 16 bytes
 
 struct Layer {
   const bf16_t *q, *k, *v, *o, *gate, *up, *down;
@@ -79,87 +84,6 @@ __device__ __forceinline__ bool wait_for_count(const std::int32_t* counter, int 
     asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
     if (begin == 0) begin = now;
     if (now - begin > 2'000'000'000) return false;
-  }
-}
-
-// Scores of a part become weights: by a warp.
-__device__ __forceinline__ void weigh_part(float* scores, float* largest, float* total, int lane) {
-  float most = -INFINITY, weight[kPart / 32], sum = 0;
-#pragma unroll
-  for (int i = 0; i < kPart / 32; ++i) most = fmaxf(most, scores[lane + 32 * i]);
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, step));
-  const float base = most == -INFINITY ? 0 : most;
-#pragma unroll
-  for (int i = 0; i < kPart / 32; ++i) {
-    weight[i] = expf(scores[lane + 32 * i] - base);
-    scores[lane + 32 * i] = weight[i];
-    sum += weight[i];
-  }
-  sum = warp_sum(sum);
-  if (lane == 0) {
-    *largest = most;
-    *total = sum;
-  }
-}
-
-// --- attention over a part of a context. A group of kLanes lanes has the keys group, group + kGroups, … of the part, its lane l
-// the values 8 l to 8 l + 7 of each.
-
-__device__ __forceinline__ void load_queries(float (&q)[kHeads][8], const bf16_t* from, int l,
-                                             const Pack<float, 4>& cosines, const Pack<float, 4>& sines) {
-#pragma unroll
-  for (int h = 0; h < kHeads; ++h) {
-    const auto pack = turned(load_shared_pack<bf16_t, 8>(from + h * kDim + 8 * l), cosines, sines);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) q[h][i] = to_float(pack.v[i]);
-  }
-}
-
-// key_of(u, key): the lane's pack of the group's key number u.
-template <class KeyOf>
-__device__ __forceinline__ void score_keys(float (&scores)[kHeads][kPart], const float (&q)[kHeads][8],
-                                           int group, int l, int count, float scale, const KeyOf& key_of) {
-#pragma unroll
-  for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups;
-    const auto pack = key_of(u, key);
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      float dot = 0;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) dot = fmaf(q[h][i], to_float(pack.v[i]), dot);
-#pragma unroll
-      for (int step = kLanes / 2; step > 0; step /= 2) dot += __shfl_xor_sync(0xffffffffu, dot, step);
-      if (l == 0) scores[h][key] = key < count ? dot * scale : -INFINITY;
-    }
-  }
-}
-
-// The sums of a warp's values, weighted. value_of as key_of.
-template <class ValueOf>
-__device__ __forceinline__ void add_values(float (&sums)[kHeads][kDim], const float (&weights)[kHeads][kPart],
-                                           int group, int l, int count, const ValueOf& value_of) {
-  float acc[kHeads][8] = {};
-#pragma unroll
-  for (int u = 0; u < kKeysPerGroup; ++u) {
-    const int key = group + u * kGroups;
-    if (key >= count) break;
-    const auto pack = value_of(u, key);
-#pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      const float weight = weights[h][key];
-#pragma unroll
-      for (int i = 0; i < 8; ++i) acc[h][i] = fmaf(weight, to_float(pack.v[i]), acc[h][i]);
-    }
-  }
-#pragma unroll
-  for (int h = 0; h < kHeads; ++h) {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const float both = acc[h][i] + __shfl_xor_sync(0xffffffffu, acc[h][i], kLanes);
-      if (group % 2 == 0) sums[h][8 * l + i] = both;
-    }
   }
 }
 

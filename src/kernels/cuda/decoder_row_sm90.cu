@@ -13,12 +13,14 @@ namespace {
 
 struct Shared {
   alignas(128) std::byte ring[kStages][kStageBytes];
-  uint4 staged[2 * kKeysPerGroup * kHalf];  // keys and values, each thread its own
+  uint4 keys[kThreadChunks * kScoreThreads];      // each thread its own
+  alignas(128) uint4 values[kPart * kRowChunks];  // by rows, swizzled
   float norm_weights[2 * Norm::kMostWidth];
-  float sums[kHalf / 32][kHeads][kDim];
   float partial[2][kWarps][17];
-  float scores[kHeads][kPart], largest[kHeads], total[kHeads];
-  uint4 residual[kHalf];  // x, in every block, each thread its own
+  float2 scores[kPart];  // of both heads
+  uint4 queries[kHeads * kRowChunks];
+  alignas(16) float angles[kDim];  // cosines, then sines, of the row
+  uint4 residual[kHalf];           // x, in every block, each thread its own
   float reduced[32];
   int last;
   alignas(16) bf16_t row[kLongTerms];  // that of the product
@@ -155,10 +157,10 @@ class DecoderRow {
   Shared& s;
   const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
   Ring<kStages> ring;
-  int barriers = 0;  // that this block has arrived at
-  int visible = 0;   // keys that the row sees
-  int current = -1;  // the one whose key and value this step computes
-  std::int64_t slot = -1;
+  int barriers = 0;            // that this block has arrived at
+  int visible = 0;             // keys that the row sees
+  int current = -1;            // the one whose key and value this step computes
+  std::int64_t own_begin = 0;  // where its first head is in the store
   bool gave_up = false;
 
   // Of all threads that compute.
@@ -182,13 +184,18 @@ class DecoderRow {
   __device__ __forceinline__ void begin() {
     const int first = a.paged.row_starts[0], end = a.paged.row_starts[1];
     if (first <= 0 && end > 0) visible = a.paged.context_lens[0] - end + 1;
-    slot = a.slots[0];
+    std::int64_t slot = a.slots[0];
     if (slot < -1 || slot >= a.slot_count) {
       *a.step_fault = kIndexOutside;
       slot = -1;
     }
-    if (slot >= 0) current = visible - 1;
+    if (slot >= 0) {
+      current = visible - 1;
+      own_begin =
+          (slot / a.paged.page_size * a.paged.kv_heads * a.paged.page_size + slot % a.paged.page_size) * kDim;
+    }
     fetch_keys(a.layers[0], blockIdx.x);
+    if (tid < kDim) s.angles[tid] = tid < kDim / 2 ? a.table[tid] : a.table[a.sines_at + tid - kDim / 2];
     if (tid < kHalf && tid * 8 < a.hidden) {
       s.residual[tid] = *reinterpret_cast<const uint4*>(a.x + tid * 8);
     }
@@ -308,25 +315,35 @@ class DecoderRow {
   __device__ __forceinline__ int unit_count() const {
     return max((visible + kPart - 1) / kPart, 1) * a.paged.kv_heads;
   }
+  // Of a thread's copies: number u, those of keys as score_tile takes them (row u / 4, j = u % 4).
+  __device__ __forceinline__ int chunk_of(int u, bool keys) const {
+    if (keys) return (warp * kTileKeys + g + u / 4 * 8) * kRowChunks + u % 4 * 4 + t;
+    return u * kScoreThreads + tid - kScoreThreads;
+  }
+  __device__ __forceinline__ uint4* value_at(int key, int chunk) {
+    return s.values + swizzled<kRowChunks>(key, chunk) / sizeof(uint4);
+  }
+  // Where a key is in the store, of those that the row sees.
+  __device__ __forceinline__ std::int64_t place_of(int token, int kv_head) const {
+    const int of = a.paged.page_of(token), page = a.paged.page_table[min(of, a.paged.pages - 1)];
+    return a.paged.offset(page, kv_head, token - of * a.paged.page_size);
+  }
+  // The first warps of the half fetch keys, the others values. What this step computes is left out.
   __device__ __forceinline__ void fetch_keys(const Layer& layer, int unit) {
     if (tid >= kHalf) return;
     const int part = unit / a.paged.kv_heads, kv_head = unit % a.paged.kv_heads;
+    const bool keys = tid < kScoreThreads;
 #pragma unroll
-    for (int u = 0; u < kKeysPerGroup; ++u) {
-      const int token = part * kPart + tid / kLanes + u * kGroups;
-      const bool valid = token < visible && token != current;
-      std::int64_t from = 0;
-      if (valid) {
-        const int of = a.paged.page_of(token), page = a.paged.page_table[min(of, a.paged.pages - 1)];
-        from = a.paged.offset(page, kv_head, token - of * a.paged.page_size) + tid % kLanes * 8;
-      }
-      copy_16(shared_address(s.staged + u * kHalf + tid), layer.keys + from, valid);
-      copy_16(shared_address(s.staged + (kKeysPerGroup + u) * kHalf + tid), layer.values + from, valid);
+    for (int u = 0; u < kThreadChunks; ++u) {
+      const int i = chunk_of(u, keys), key = i / kRowChunks, chunk = i % kRowChunks,
+                token = part * kPart + key;
+      if (token == current) continue;
+      const bool valid = token < visible;
+      const std::int64_t from = valid ? place_of(token, kv_head) + 8 * chunk : 0;
+      copy_16(shared_address(keys ? s.keys + u * kScoreThreads + tid : value_at(key, chunk)),
+              (keys ? layer.keys : layer.values) + from, valid);
     }
     commit_copies();
-  }
-  __device__ __forceinline__ Pack<bf16_t, 8> fetched(int which, int u) const {
-    return *reinterpret_cast<const Pack<bf16_t, 8>*>(s.staged + (which * kKeysPerGroup + u) * kHalf + tid);
   }
   __device__ __forceinline__ void half_barrier() const { row_barrier<kHalf, kHalfBarrier>(); }
 
@@ -343,58 +360,106 @@ class DecoderRow {
     }
   }
 
+  // The key that this step computes, before it is turned; where it is kept, as its value.
+  __device__ __forceinline__ const bf16_t* own_key_at(int kv_head) const {
+    return a.projected + a.q_out + kv_head * kDim;
+  }
+  __device__ __forceinline__ std::int64_t own_place(int kv_head) const {
+    return own_begin + std::int64_t{kv_head} * a.paged.page_size * kDim;
+  }
+  // Where a thread of the warp that scores key `key` of the part keeps a chunk of it.
+  __device__ __forceinline__ uint4* key_at(int key, int chunk) {
+    const int row = key % kTileKeys, thread = key / kTileKeys * 32 + row % 8 * 4 + chunk % 4;
+    return s.keys + (row / 8 * 4 + chunk / 4) * kScoreThreads + thread;
+  }
+
+  // A chunk of the queries, of the key or of the value that this step computes, in the warps of the half in this order; queries and
+  // key are turned. own_key: that key of the part, or -1.
+  __device__ __forceinline__ void take_own(const Layer& layer, int kv_head, int own_key) {
+    const int head = tid / kRowChunks, chunk = tid % kRowChunks;
+    if (head > kHeads + 1 || (head >= kHeads && own_key < 0)) return;
+    const bf16_t* from = head < kHeads    ? a.projected + (kv_head * kHeads + head) * kDim
+                         : head == kHeads ? own_key_at(kv_head)
+                                          : own_key_at(kv_head) + a.kv_out;
+    auto pack = load_shared_pack<bf16_t, 8>(from + 8 * chunk);
+    if (head <= kHeads) {
+      pack = turned(pack, *reinterpret_cast<const Pack<float, 4>*>(s.angles + 4 * chunk),
+                    *reinterpret_cast<const Pack<float, 4>*>(s.angles + kDim / 2 + 4 * chunk));
+    }
+    uint4* to = head < kHeads    ? s.queries + tid
+                : head == kHeads ? key_at(own_key, chunk)
+                                 : value_at(own_key, chunk);
+    *reinterpret_cast<Pack<bf16_t, 8>*>(to) = pack;
+    if (head >= kHeads) {
+      bf16_t* kept = (head == kHeads ? layer.keys : layer.values) + own_place(kv_head) + 8 * chunk;
+      *reinterpret_cast<Pack<bf16_t, 8>*>(kept) = pack;
+    }
+  }
+  // Scores of the warp's tile of keys.
+  __device__ __forceinline__ void score() {
+    uint4 q[4], rows[2][4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) q[j] = s.queries[g % 2 * kRowChunks + 4 * j + t];
+#pragma unroll
+    for (int u = 0; u < kThreadChunks; ++u) rows[u / 4][u % 4] = s.keys[u * kScoreThreads + tid];
+    float scores[4];
+    score_tile(scores, rows[0], rows[1], q);
+    if (t == 0) {
+      s.scores[warp * kTileKeys + g] = {scores[0], scores[1]};
+      s.scores[warp * kTileKeys + g + 8] = {scores[2], scores[3]};
+    }
+  }
+
   __device__ __forceinline__ void attend(const Layer& layer, int unit) {
     const int part = unit / a.paged.kv_heads, kv_head = unit % a.paged.kv_heads, head0 = kv_head * kHeads;
     const int parts = (visible + kPart - 1) / kPart, count = min(visible - part * kPart, kPart);
-    const int l = tid % kLanes, group = tid / kLanes;
     bf16_t* attended = a.attended + head0 * kDim;
     if (visible <= 0) {
-      if (tid < kHeads * kDim) attended[tid] = from_float<bf16_t>(0);
+      attended[tid] = from_float<bf16_t>(0);
       return;
     }
-    const auto cosines = *reinterpret_cast<const Pack<float, 4>*>(a.table + 4 * l);
-    const auto sines = *reinterpret_cast<const Pack<float, 4>*>(a.table + a.sines_at + 4 * l);
-    float q[kHeads][8];
-    load_queries(q, a.projected + head0 * kDim, l, cosines, sines);
-    const bool own = current / kPart == part && current >= 0 && current % kGroups == group;
-    Pack<bf16_t, 8> own_key{}, own_value{};
-    if (own) {
-      const bf16_t* from = a.projected + a.q_out + kv_head * kDim + 8 * l;
-      own_key = turned(load_shared_pack<bf16_t, 8>(from), cosines, sines);
-      own_value = load_shared_pack<bf16_t, 8>(from + a.kv_out);
-      const std::int64_t page = slot / a.paged.page_size, at = slot % a.paged.page_size;
-      const std::int64_t place =
-          ((page * a.paged.kv_heads + kv_head) * a.paged.page_size + at) * kDim + 8 * l;
-      *reinterpret_cast<Pack<bf16_t, 8>*>(layer.keys + place) = own_key;
-      *reinterpret_cast<Pack<bf16_t, 8>*>(layer.values + place) = own_value;
-    }
-    const auto is_own = [&](int key) { return own && part * kPart + key == current; };
-    score_keys(s.scores, q, group, l, count, a.paged.scale,
-               [&](int u, int key) { return is_own(key) ? own_key : fetched(0, u); });
+    const bool has_current = current >= 0 && current / kPart == part;
+    take_own(layer, kv_head, has_current ? current % kPart : -1);
     half_barrier();
-    if (warp < kHeads) weigh_part(s.scores[warp], &s.largest[warp], &s.total[warp], lane);
+    if (warp < kTiles) score();
     half_barrier();
-    add_values(s.sums[warp], s.scores, group, l, count,
-               [&](int u, int key) { return is_own(key) ? own_value : fetched(1, u); });
-    half_barrier();
-    static_assert(kHeads * kDim == kHalf);
-    const int h = tid / kDim, d = tid % kDim;
-    float sum = 0;
+    float scores[kTiles][4];
 #pragma unroll
-    for (int i = 0; i < kHalf / 32; ++i) sum += s.sums[i][h][d];
+    for (int i = 0; i < kTiles; ++i) {
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const float2 both = s.scores[i * kTileKeys + 8 * r + g];
+        scores[i][2 * r] = both.x;
+        scores[i][2 * r + 1] = both.y;
+      }
+    }
+    const PartWeights w = weigh(scores, count, a.paged.scale, g, t);
+    float sums[4] = {};
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      std::uint32_t values[4];
+      load_matrices_transposed(values, shared_address(value_at(i * kTileKeys + lane / 16 * 8 + lane % 8,
+                                                               2 * warp + lane / 8 % 2)));
+      mma(sums, values, w.pieces[i][0], w.pieces[i][1]);
+    }
+    const float sum = sum_of_pieces(sums, t);
+    const int h = t % 2, d = warp * 16 + g + t / 2 * 8;
+    const float largest = h == 0 ? w.largest[0] : w.largest[1], total = h == 0 ? w.total[0] : w.total[1];
     if (parts == 1) {
       Joined joined;
-      joined.add([&](int p) { return p == 0 ? s.largest[h] : -INFINITY; },
-                 [&](int p) { return p == 0 ? s.total[h] : 0; }, [&](int p) { return p == 0 ? sum : 0; });
-      attended[tid] = from_float<bf16_t>(joined.result());
+      joined.add([&](int p) { return p == 0 ? largest : -INFINITY; },
+                 [&](int p) { return p == 0 ? total : 0; }, [&](int p) { return p == 0 ? sum : 0; });
+      attended[h * kDim + d] = from_float<bf16_t>(joined.result());
       return;
     }
-    float* records = a.partial + (std::int64_t{head0} + h) * a.parts * kRecord;
-    float* record = records + part * kRecord;
+    const auto records_of = [&](int head) {
+      return a.partial + (std::int64_t{head0} + head) * a.parts * kRecord;
+    };
+    float* record = records_of(h) + part * kRecord;
     record[2 + d] = sum;
     if (d == 0) {
-      record[0] = s.largest[h];
-      record[1] = s.total[h];
+      record[0] = largest;
+      record[1] = total;
     }
     // The last block of these heads adds up.
     __threadfence();
@@ -403,7 +468,7 @@ class DecoderRow {
     half_barrier();
     if (!s.last) return;
     __threadfence();
-    attended[tid] = from_float<bf16_t>(joined_records(records, kRecord, parts, d));
+    attended[tid] = from_float<bf16_t>(joined_records(records_of(tid / kDim), kRecord, parts, tid % kDim));
     if (tid == 0) a.counters[kv_head] = 0;
   }
 };

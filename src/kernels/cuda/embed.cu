@@ -155,6 +155,8 @@ void CudaOps::kv_write(const Tensor& k, const Tensor& v, KvStore& store, int lay
     launch(context_, "kv_write", kv_write_kernel<T>, static_cast<unsigned>(k.size(0)), kThreads, 0, a,
            context_.step_fault);
   });
+  writes(keys);
+  writes(values);
 }
 
 }  // namespace glmocr::cuda

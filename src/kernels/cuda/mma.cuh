@@ -35,6 +35,13 @@ __device__ __forceinline__ void load_matrices_transposed(std::uint32_t (&r)[4], 
                : "r"(address));
 }
 
+// An [8, 8] matrix of bf16, of which lane 4·g + t holds row g, columns 2t and 2t + 1, becomes its transpose.
+__device__ __forceinline__ std::uint32_t transposed(std::uint32_t pair) {
+  std::uint32_t result;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
+  return result;
+}
+
 // Starts a copy of 16 bytes to shared memory; zeros where not `valid`.
 __device__ __forceinline__ void copy_16(std::uint32_t shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(valid ? 16 : 0)

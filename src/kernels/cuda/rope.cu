@@ -260,6 +260,8 @@ Tensor CudaOps::rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v,
   const unsigned blocks = blocks_for((a.q_heads + 2 * a.heads) * a.dim / 8, kThreads);
   launch(context_, "rope_kv_write", rope_write_kernel<bf16_t>, dim3(static_cast<unsigned>(n), blocks),
          kThreads, 0, a, context_.step_fault);
+  writes(own.keys(target.layer));
+  writes(own.values(target.layer));
   return y;
 }
 
