@@ -107,7 +107,7 @@ TEST_P(LinearRowsTest, Few) {
        {Case{1, 1, DType::bf16, false}, Case{33, 17, DType::bf16, true}, Case{320, 67, DType::bf16, false},
         Case{513, 130, DType::bf16, true}, Case{2100, 42, DType::bf16, false},
         Case{4608, 21, DType::bf16, true}, Case{320, 67, DType::f32, true}, Case{2500, 30, DType::f16, false},
-        Case{513, 70, DType::bf16, true, true}}) {
+        Case{513, 70, DType::bf16, true, true}, Case{64, 16400, DType::bf16, false}}) {
     check(c, RowClass::few, 64, counts);
   }
 }
