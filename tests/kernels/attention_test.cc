@@ -120,6 +120,29 @@ TEST_P(AttentionTest, TheResultMayTakeThePlaceOfTheQueries) {
 // Weights near 0 and 1: the running maximum changes from block to block.
 TEST_P(AttentionTest, SharpScores) { segments({0, 300}, 1, 64, 8); }
 
+// Later keys have far larger scores, in base 2 by up to `rise`: whatever weights are relative to must move, also where they
+// would not be finite before it does.
+TEST_P(AttentionTest, ScoresThatRise) {
+  const std::int64_t n = 300, heads = 2, dim = 64;
+  const std::vector<std::int32_t> starts{0, static_cast<std::int32_t>(n)};
+  for (const float rise : {10.f, 100.f, 1000.f}) {
+    const Numbers q = random(n * heads * dim, 0.5f, 1), v = random(n * heads * dim);
+    Numbers k = random(n * heads * dim, 0.5f, 1);
+    for (std::int64_t i = 0; i < std::ssize(k); ++i) {
+      k[i] *= rise * static_cast<float>(i / (heads * dim)) / static_cast<float>(n);
+    }
+    Tolerance t = mean_of_values(dtype_, dim, n);
+    t.absolute *= rise;
+    if (dtype_ == DType::bf16) allow_rounded_weights(t, 1);
+    compare(
+        [&](Device& device) {
+          const auto rows = [&](const Numbers& x) { return make(device, x, {n, heads, dim}, dtype_); };
+          return device.ops().attention(rows(q), rows(k), rows(v), {.scale = 1.f / dim, .segments = starts});
+        },
+        t, "rise " + std::to_string(rise));
+  }
+}
+
 TEST_P(AttentionTest, OutGoesWhereAsked) {
   const std::int64_t n = 12, dim = 16;
   Device& device = *tested_;

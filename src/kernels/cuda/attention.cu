@@ -36,6 +36,7 @@ PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const Tensor& keys,
           .kv_heads = static_cast<int>(keys.size(1)),
           .dim = static_cast<int>(q.size(2)),
           .page_size = static_cast<int>(page_size),
+          .all_pages = static_cast<int>(keys.size(0)),
           .page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1,
           .scale = scale};
 }

@@ -41,6 +41,7 @@ struct PagedAttention {
   const std::int32_t *row_starts, *context_lens, *page_table;
   std::int64_t table_row;  // stride
   int rows, sequences, pages, heads, kv_heads, dim, page_size;
+  int all_pages;   // of the store
   int page_shift;  // page_size is 1 << page_shift; -1 where it is no power of two
   float scale;
   // No kernel that may still run writes the tables, or keys and values: they may be read before the kernel before has ended.

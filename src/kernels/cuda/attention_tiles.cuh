@@ -45,6 +45,11 @@ struct SegmentTiles {
   __device__ __forceinline__ const bf16_t* value(const Tile& tile, int token) const {
     return a.v + (tile.first_key + token) * a.v_row + tile.head * a.v_head;
   }
+  // Where the keys and values of a token are in matrices of the rows of all of them.
+  __device__ __forceinline__ int box_row(const Tile& tile, int token) const {
+    return static_cast<int>(tile.first_key) + token;
+  }
+  __device__ __forceinline__ int box_column(const Tile& tile) const { return tile.head * a.dim; }
   __device__ __forceinline__ bf16_t* result(const Tile& tile, int row) const {
     return a.y + std::int64_t{tile.row0 + row} * a.y_row + tile.head * a.dim;
   }
@@ -84,6 +89,12 @@ struct PagedTiles {
   __device__ __forceinline__ const bf16_t* value(const Tile& tile, int token) const {
     return a.values + a.offset(tile.table, tile.kv_head, token);
   }
+  // Where the keys and values of a token are in matrices of the rows of the store.
+  __device__ __forceinline__ int box_row(const Tile& tile, int token) const {
+    const int page = a.page_of(token);
+    return (tile.table[page] * a.kv_heads + tile.kv_head) * a.page_size + (token - page * a.page_size);
+  }
+  __device__ __forceinline__ int box_column(const Tile&) const { return 0; }
   __device__ __forceinline__ bf16_t* result(const Tile& tile, int row) const {
     return a.y + (std::int64_t{tile.row0 + row} * a.heads + tile.head) * a.dim;
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <array>
+
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/values.cuh"
 
@@ -102,5 +104,7 @@ using Bf16Product = Product<bf16_t, bf16_t>;
 void run_few_rows(Context& context, const Bf16Product& product);
 void run_many_rows(Context& context, const Bf16Product& product);
 void run_many_rows_sm90(Context& context, const Bf16Product& product);
+// Three products of the same rows in one launch; false where that does not suit them.
+bool run_three_sm90(Context& context, const std::array<Bf16Product, 3>& products);
 
 }  // namespace glmocr::cuda

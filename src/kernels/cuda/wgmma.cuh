@@ -45,7 +45,64 @@ __device__ __forceinline__ void pin(std::uint32_t (&a)[kTiles][4]) {
   }
 }
 
-// d (+)= a · b. a is [64, 16]: warp w of the group holds rows 16w … 16w + 15 as mma() does. b is [16, 64] from
+// The descriptors of places in a tile, whose address is below 2^18.
+struct TileDescriptor {
+  std::uint32_t low;
+
+  __device__ __forceinline__ explicit TileDescriptor(std::uint32_t address)
+      : low((address & 0x3FFFFu) >> 4 | 0x10000u) {}
+  // `bytes` behind its beginning, a multiple of 16: one addition.
+  __device__ __forceinline__ std::uint64_t at(std::uint32_t bytes) const {
+    constexpr std::uint32_t kHigh = 1u << 30 | 1024 >> 4;  // swizzled, eight rows
+    std::uint64_t descriptor;
+    asm("mov.b64 %0, {%1, %2};" : "=l"(descriptor) : "r"(low + (bytes >> 4)), "r"(kHigh));
+    return descriptor;
+  }
+};
+
+// Names and operands of results in assembly: ten registers from 10t on, four columns of eight.
+#define GLMOCR_TEN(t) \
+  "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9"
+#define GLMOCR_EIGHT(j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])
+#define GLMOCR_COLUMNS(j) GLMOCR_EIGHT(j), GLMOCR_EIGHT(j + 1), GLMOCR_EIGHT(j + 2), GLMOCR_EIGHT(j + 3)
+
+// d (+)= a · b with a [64, 16] and b [16, 8n] from tiles whose rows are those of a and the columns of b. d is [64, 8n]:
+// warp w of the group holds rows 16w … 16w + 15 as mma() does, d[j] columns 8j … 8j + 7.
+__device__ __forceinline__ void wgmma(float (&d)[8][4], std::uint64_t a, std::uint64_t b, bool add) {
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" GLMOCR_TEN() "," GLMOCR_TEN(1) "," GLMOCR_TEN(
+          2) ",%30,%31}, %32, %33, p, 1, 1, 0, 0;}\n"
+      : GLMOCR_COLUMNS(0), GLMOCR_COLUMNS(4)
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+__device__ __forceinline__ void add_wgmma(float (&d)[16][4], std::uint64_t a, std::uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" GLMOCR_TEN() "," GLMOCR_TEN(1) "," GLMOCR_TEN(
+          2) "," GLMOCR_TEN(3) "," GLMOCR_TEN(4) "," GLMOCR_TEN(5) ",%60,%61,%62,%63}, %64, %65, 1, 1, 1, 0, 0;\n"
+      : GLMOCR_COLUMNS(0), GLMOCR_COLUMNS(4), GLMOCR_COLUMNS(8), GLMOCR_COLUMNS(12)
+      : "l"(a), "l"(b));
+}
+__device__ __forceinline__ void add_wgmma(float (&d)[20][4], std::uint64_t a, std::uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n160k16.f32.bf16.bf16 {" GLMOCR_TEN() "," GLMOCR_TEN(1) "," GLMOCR_TEN(
+          2) "," GLMOCR_TEN(3) "," GLMOCR_TEN(4) "," GLMOCR_TEN(5) "," GLMOCR_TEN(6) "," GLMOCR_TEN(
+          7) "}, %80, %81, 1, 1, 1, 0, 0;\n"
+      : GLMOCR_COLUMNS(0), GLMOCR_COLUMNS(4), GLMOCR_COLUMNS(8), GLMOCR_COLUMNS(12), GLMOCR_COLUMNS(16)
+      : "l"(a), "l"(b));
+}
+__device__ __forceinline__ void add_wgmma(float (&d)[32][4], std::uint64_t a, std::uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" GLMOCR_TEN() "," GLMOCR_TEN(1) "," GLMOCR_TEN(
+          2) "," GLMOCR_TEN(3) "," GLMOCR_TEN(4) "," GLMOCR_TEN(5) "," GLMOCR_TEN(6) "," GLMOCR_TEN(7) "," GLMOCR_TEN(
+          8) "," GLMOCR_TEN(9) "," GLMOCR_TEN(10) "," GLMOCR_TEN(11) ",%120,%121,%122,%123,%124,%125,%126,%127}, "
+      "%128, %129, 1, 1, 1, 0, 0;\n"
+      : GLMOCR_COLUMNS(0), GLMOCR_COLUMNS(4), GLMOCR_COLUMNS(8), GLMOCR_COLUMNS(12), GLMOCR_COLUMNS(16),
+        GLMOCR_COLUMNS(20), GLMOCR_COLUMNS(24), GLMOCR_COLUMNS(28)
+      : "l"(a), "l"(b));
+}
+
+// The same with a from registers. a is [64, 16]: warp w of the group holds rows 16w … 16w + 15 as mma() does. b is [16, 64] from
 // shared memory: kTransposed names a tile whose rows are those of b, otherwise its rows are b's columns. d is
 // [64, 64]: d[j] holds columns 8j … 8j + 7 as mma() does.
 template <bool kTransposed>
@@ -53,42 +110,16 @@ __device__ __forceinline__ void wgmma(float (&d)[8][4], const std::uint32_t (&a)
                                       bool add) {
   asm volatile(
       "{.reg .pred p; setp.ne.b32 p, %37, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
-      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, "
-      "{%32,%33,%34,%35}, %36, p, 1, 1, %38;}\n"
-      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
-        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
-        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
-        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
-        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
-        "+f"(d[7][2]), "+f"(d[7][3])
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" GLMOCR_TEN() "," GLMOCR_TEN(1) "," GLMOCR_TEN(
+          2) ",%30,%31}, {%32,%33,%34,%35}, %36, p, 1, 1, %38;}\n"
+      : GLMOCR_COLUMNS(0), GLMOCR_COLUMNS(4)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)),
         "n"(kTransposed ? 1 : 0));
 }
 
-// d += a · b with a [64, 16] and b [16, 128] from tiles whose rows are those of a and the columns of b.
-__device__ __forceinline__ void wgmma_128(float (&d)[16][4], std::uint64_t a, std::uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
-      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
-      "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, "
-      "%64, %65, 1, 1, 1, 0, 0;\n"
-      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
-        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
-        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
-        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
-        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
-        "+f"(d[7][2]), "+f"(d[7][3]), "+f"(d[8][0]), "+f"(d[8][1]), "+f"(d[8][2]), "+f"(d[8][3]),
-        "+f"(d[9][0]), "+f"(d[9][1]), "+f"(d[9][2]), "+f"(d[9][3]), "+f"(d[10][0]), "+f"(d[10][1]),
-        "+f"(d[10][2]), "+f"(d[10][3]), "+f"(d[11][0]), "+f"(d[11][1]), "+f"(d[11][2]), "+f"(d[11][3]),
-        "+f"(d[12][0]), "+f"(d[12][1]), "+f"(d[12][2]), "+f"(d[12][3]), "+f"(d[13][0]), "+f"(d[13][1]),
-        "+f"(d[13][2]), "+f"(d[13][3]), "+f"(d[14][0]), "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]),
-        "+f"(d[15][0]), "+f"(d[15][1]), "+f"(d[15][2]), "+f"(d[15][3])
-      : "l"(a), "l"(b));
-}
+#undef GLMOCR_TEN
+#undef GLMOCR_EIGHT
+#undef GLMOCR_COLUMNS
 
 // A warpgroup gives registers back, or takes them: kCount for each of its threads.
 template <int kCount>
