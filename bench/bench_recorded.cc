@@ -21,7 +21,7 @@
 namespace glmocr {
 namespace {
 
-constexpr int kHeads = 16, kKvHeads = 8, kDim = 128, kPage = 64;
+constexpr int kHeads = 16, kKvHeads = 8, kDim = 128, kPage = 32;
 
 struct Bench {
   std::unique_ptr<Device> device;
@@ -111,6 +111,20 @@ struct Bench {
     owners.resize(before);
   }
 
+  // Queries, keys and values.
+  void three(std::int64_t rows, std::int64_t in, std::int64_t out) {
+    const std::string what =
+        "linear " + std::to_string(rows) + " × " + std::to_string(in) + " → 3 × " + std::to_string(out);
+    if (!wanted(what)) return;
+    const auto before = owners.size();
+    const auto all = weights(in, out, 24);
+    const Tensor x = numbers({rows, in});
+    time(what, 8, 2.0 * rows * in, 6.0 * rows * in * out, [&](int i) {
+      device->ops().linear_three(x, {&all[3 * i], &all[3 * i + 1], &all[3 * i + 2]}, RowClass::many);
+    });
+    owners.resize(before);
+  }
+
   void attention_paged(std::int32_t sequences, std::int32_t context) {
     const std::string what =
         "attention_paged " + std::to_string(sequences) + " of " + std::to_string(context);
@@ -191,6 +205,22 @@ struct Bench {
     }
     owners.resize(before);
   }
+  // What else a block of the vision tower does.
+  void vision_rows(std::int64_t rows) {
+    const auto before = owners.size();
+    const Tensor x = numbers({rows, 1024}), w = numbers({1024}, DType::f32);
+    const std::string norm = "rms_norm " + std::to_string(rows) + " × 1024";
+    if (wanted(norm))
+      time(norm, 16, 4.0 * rows * 1024, 0, [&](int) { device->ops().rms_norm(x, w, {.eps = 1e-5f}); });
+    const std::string turn = "norm_rope " + std::to_string(rows) + " × 16 × 64";
+    if (wanted(turn)) {
+      const Tensor table = numbers({2, rows, 32}, DType::f32), part = numbers({64}, DType::f32);
+      time(turn, 16, 4.0 * rows * 1024, 0, [&](int) {
+        device->ops().norm_rope(x.reshape({rows, 16, 64}), part, 1e-5f, table, RopeStyle::half_split, {});
+      });
+    }
+    owners.resize(before);
+  }
 };
 
 void run(Bench& bench) {
@@ -207,12 +237,19 @@ void run(Bench& bench) {
   bench.small(1);
   bench.small(32);
   bench.prefill(4832);
+  bench.vision_rows(1600);
+  bench.vision_rows(19276);
   bench.segments(19276, 1);
   bench.segments(1600, 1);
   bench.segments(1600, 8);
-  for (const auto& [in, out] : {std::pair{1024, 1024}, {1024, 3072}, {4096, 1024}})
-    bench.linear(19276, in, out, RowClass::many);
-  bench.linear(19276, 1024, 4096, RowClass::many, true);
+  for (const int rows : {1600, 19276}) {
+    for (const auto& [in, out] : {std::pair{1024, 1024}, {4096, 1024}})
+      bench.linear(rows, in, out, RowClass::many);
+    bench.linear(rows, 1024, 4096, RowClass::many, true);
+    bench.three(rows, 1024, 1024);
+  }
+  bench.linear(4832, 1536, 4608, RowClass::many, true);
+  bench.linear(4832, 4608, 1536, RowClass::many);
 }
 
 }  // namespace

@@ -142,8 +142,18 @@ TEST_P(LinearTest, Gated) {
 // What a device may fuse is what it gives one by one, bit for bit.
 TEST_P(LinearTest, ThreeAtOnceAreThoseOfThreeCalls) {
   Device& device = *tested_;
+  struct Size {
+    std::int64_t rows, widths[3];
+  };
+  std::vector<Size> sizes;
   for (const std::int64_t rows : {1, 17, 70, 300}) {
-    const std::int64_t in = 104, widths[] = {200, 13, 64};
+    sizes.push_back({rows, {200, 13, 64}});
+    sizes.push_back({rows, {192, 32, 64}});
+  }
+  // More tiles than a card has multiprocessors.
+  if (device.name().starts_with("cuda")) sizes.push_back({5200, {256, 128, 128}});
+  for (const auto& [rows, widths] : sizes) {
+    const std::int64_t in = 104;
     const ArenaScope scope(device);
     const Tensor x = make(device, random(rows * in), {rows, in}, dtype_, 8);
     Weight weights[3];

@@ -21,6 +21,8 @@ class CudaOps final : public Ops {
   // linear.cu; its kernels are in linear_*.cu
   Tensor linear(const Tensor& x, const Weight& weight, const LinearOptions& options) override;
   Tensor gated_linear(const Tensor& x, const Weight& gate, const Weight& up, RowClass rows) override;
+  std::array<Tensor, 3> linear_three(const Tensor& x, const std::array<const Weight*, 3>& weights,
+                                     RowClass rows, const std::array<Tensor, 3>& out) override;
   // activation.cu
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor activate(const Tensor& x, Activation activation) override;

@@ -143,6 +143,36 @@ void convolve_rows(Ops& ops, const Tensor& x, const Weight& weight, const Linear
 
 }  // namespace
 
+std::array<Tensor, 3> CudaOps::linear_three(const Tensor& x, const std::array<const Weight*, 3>& weights,
+                                            RowClass row_class, const std::array<Tensor, 3>& out) {
+  // Few rows are joined when they are launched (linear_few.cu).
+  bool fused = row_class == RowClass::many && context_.hopper && x.dtype == DType::bf16 && x.rows() > 0 &&
+               rows_are_aligned(x);
+  for (const Weight* weight : weights) {
+    fused = fused && weight->layout == WeightLayout::rows && weight->data.dtype == DType::bf16 &&
+            rows_are_aligned(weight->data) && weight->in_features == x.columns();
+  }
+  if (!fused) return Ops::linear_three(x, weights, row_class, out);
+  std::array<Tensor, 3> y;
+  std::array<Bf16Product, 3> products;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    y[i] = output(out[i], {x.rows(), weights[i]->out_features}, x.dtype);
+    products[i] = {.x = data<const bf16_t>(x),
+                   .x_stride = x.row_stride(),
+                   .w = data<const bf16_t>(weights[i]->data),
+                   .rows = static_cast<int>(x.rows()),
+                   .in = static_cast<int>(x.columns()),
+                   .out = static_cast<int>(weights[i]->out_features),
+                   .bias = data<const float>(weights[i]->bias),
+                   .activation = Activation::none,
+                   .residual = nullptr,
+                   .residual_stride = 0,
+                   .y = data<bf16_t>(y[i]),
+                   .y_stride = y[i].row_stride()};
+  }
+  return run_three_sm90(context_, products) ? y : Ops::linear_three(x, weights, row_class, y);
+}
+
 Tensor CudaOps::linear(const Tensor& x, const Weight& weight, const LinearOptions& options) {
   const std::int64_t rows = x.rows(), in = x.columns(), out = weight.out_features;
   GLMOCR_CHECK(weight.in_features == in && weight.use == WeightUse::linear &&
