@@ -11,10 +11,9 @@ constexpr double kUnseen = 0.5;     // the width of a unit of markup alone
 constexpr double kSignWidth = 0.1;  // beyond what Extent::width counts, where signs are no markup
 constexpr double kNoBound = 1e15;   // repeats
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 bool is_number(std::string_view bytes) {
-  return !bytes.empty() && std::all_of(bytes.begin(), bytes.end(), is_digit);
+  return !bytes.empty() &&
+         std::all_of(bytes.begin(), bytes.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ using TextView = std::u32string_view;
 Text to_text(std::string_view utf8);
 std::string to_utf8(TextView text);
 
+inline bool is_ascii_letter(char32_t c) { return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z'); }
+
 // Without the blanks (is_space) at the beginning, at the end, at both.
 TextView left_stripped(TextView text);
 TextView right_stripped(TextView text);

@@ -15,7 +15,7 @@ constexpr int kSeparated = 6;           // steps between two groups of heights: 
 constexpr double kWithoutDescenders =
     0.88;                         // of the height with them: between tight boxes and those with a margin
 constexpr double kSpacing = 1.2;  // from line to line, in heights of letters
-constexpr int kDeepest = 6;
+constexpr int kDeepestLevel = 6;
 
 // How high letters with descenders were in a line of this height.
 double full_height(double height, std::string_view text) {
@@ -74,7 +74,7 @@ int HeadingLevels::level(const Region& region, const DocumentPage& page) const {
   if (region.label == RegionLabel::doc_title) return 1;
   if (region.label != RegionLabel::paragraph_title) return 0;
   const int depth = numbered_ ? number_depth(region.content.value_or("")) : 0;
-  if (depth > 0) return std::min(1 + depth, kDeepest);
+  if (depth > 0) return std::min(1 + depth, kDeepestLevel);
   return relative_height(region, page) < second_level_ ? 3 : 2;
 }
 

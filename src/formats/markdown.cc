@@ -13,8 +13,6 @@
 namespace glmocr::formats {
 namespace {
 
-bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 // Text that no reader of Markdown takes for HTML, but for bare inline tags.
 std::string without_html(std::string_view text) {
   std::string out;
@@ -74,7 +72,7 @@ std::string code(const Block& block) {
   return fence + language + "\n" + block.text + "\n" + fence;
 }
 
-std::string table(const Block& block) {
+std::string table_markdown(const Block& block) {
   const Table table = parse_table(block.text);
   return table.rows.empty() ? without_html(table.caption) : table_html(table);
 }
@@ -89,7 +87,7 @@ std::string comment(const std::string& text) {
   return out + " -->";
 }
 
-std::string furniture(const Block& block, const FormatOptions& options) {
+std::string furniture_markdown(const Block& block, const FormatOptions& options) {
   if (!block.picture.empty())
     return options.picture_folder.empty() ? "" : "![](" + picture_link(block, options) + ")";
   if (!block.apart) return inline_markdown(block.text);
@@ -144,7 +142,7 @@ std::string block_markdown(const Block& block, const FormatOptions& options) {
     case BlockKind::formula:
       return formula(block);
     case BlockKind::table:
-      return table(block);
+      return table_markdown(block);
     case BlockKind::code:
       return code(block);
     case BlockKind::picture:
@@ -153,7 +151,7 @@ std::string block_markdown(const Block& block, const FormatOptions& options) {
     case BlockKind::footnote:
       return (block.notes.empty() ? "" : cat("[^", block.notes[0], "]: ")) + inline_markdown(block.text);
     case BlockKind::furniture:
-      return furniture(block, options);
+      return furniture_markdown(block, options);
     case BlockKind::page_break:
       return cat("<!-- page ", shown_number(block.page), " -->");
   }

@@ -16,12 +16,10 @@
 namespace glmocr::formats {
 namespace {
 
-constexpr std::size_t kNone = TextView::npos;
+constexpr std::size_t kNowhere = TextView::npos;
 constexpr std::size_t kDeepestHeading = 6;
 constexpr std::size_t kLongestListNumber = 3;  // digits: "2024. gada" is no list item
 constexpr std::size_t kShortestColumn = 24;    // characters of the longest line, for lines to be wrapped
-
-bool is_ascii_letter(char32_t c) { return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z'); }
 
 // sdk_clean without its losses: \theta keeps its head, long texts their repeats.
 Text cleaned(TextView text) {
@@ -77,7 +75,7 @@ Text formula_text(TextView text) {
     const bool opens = text.starts_with(open), closes = text.ends_with(close);
     if (opens && closes && text.size() >= open.size() + close.size()) {
       text = text.substr(open.size(), text.size() - open.size() - close.size());
-    } else if (opens && text.find(close, open.size()) == kNone) {
+    } else if (opens && text.find(close, open.size()) == kNowhere) {
       text = text.substr(open.size());
     } else if (closes && text.find(open) >= text.size() - close.size()) {
       text = text.substr(0, text.size() - close.size());
@@ -128,8 +126,8 @@ std::size_t full_length(const std::vector<TextView>& lines) {
 
 // Whether a title may begin behind a full line: a short line with a capital in front and no stop at the end.
 bool begins_title(TextView line, TextView next, std::size_t full) {
-  if (line.empty() || next.empty() || TextView(U",;-").find(line.back()) != kNone) return false;
-  return is_upper(next[0]) && next.size() * 5 < full * 3 && TextView(U".,;:!?").find(next.back()) == kNone;
+  if (line.empty() || next.empty() || TextView(U",;-").find(line.back()) != kNowhere) return false;
+  return is_upper(next[0]) && next.size() * 5 < full * 3 && TextView(U".,;:!?").find(next.back()) == kNowhere;
 }
 
 // Cuts a text into paragraphs, headings, list items, formulas, tables and code.
@@ -138,7 +136,7 @@ class Splitter {
   Splitter(Block base, Wrapped wrapped) : base_(std::move(base)), wrapped_(wrapped) {}
 
   std::vector<Block> split_text(TextView text) {
-    last_bracket_ = text.rfind(U"\\]") == kNone ? nullptr : text.data() + text.rfind(U"\\]");
+    last_bracket_ = text.rfind(U"\\]") == kNowhere ? nullptr : text.data() + text.rfind(U"\\]");
     while (!text.empty()) {
       const TextView line = first_line(text);
       const TextView begin = left_stripped(line);
@@ -171,7 +169,7 @@ class Splitter {
     const bool at_once = text.starts_with(U"```");
     const std::size_t end = at_once ? 0 : text.find(U"\n```");
     add(BlockKind::code, right_stripped(text.substr(0, end)), to_utf8(stripped(language)));
-    text = end == kNone ? TextView() : text.substr(end + (at_once ? 3 : 4));
+    text = end == kNowhere ? TextView() : text.substr(end + (at_once ? 3 : 4));
   }
 
   // The text up to its first newline, which is looked for once, however many formulas and tables stand in front of it.
@@ -193,7 +191,7 @@ class Splitter {
 
   // A line of a paragraph, or a table with what stands in front of it.
   void take_line(TextView& text, TextView line) {
-    if (line.find(U"<table") != kNone) {
+    if (line.find(U"<table") != kNowhere) {
       take_table(text);
       return;
     }
@@ -209,7 +207,7 @@ class Splitter {
   bool take_formula(TextView& text, TextView close) {
     const TextView inside = left_stripped(text).substr(2);
     const std::size_t end = inside.find(close);
-    if (end == kNone) return false;
+    if (end == kNowhere) return false;
     end_paragraph();
     add(BlockKind::formula, formula_text(inside.substr(0, end)));
     text = inside.substr(end + close.size());
@@ -221,9 +219,9 @@ class Splitter {
     lines_.push_back(text.substr(0, begin));
     end_paragraph();
     const std::size_t end = text.find(U"</table>", begin);
-    const std::size_t length = end == kNone ? kNone : end + 8 - begin;
+    const std::size_t length = end == kNowhere ? kNowhere : end + 8 - begin;
     add(BlockKind::table, text.substr(begin, length));
-    text = end == kNone ? TextView() : text.substr(end + 8);
+    text = end == kNowhere ? TextView() : text.substr(end + 8);
   }
 
   // Whether a line goes on in the next one.
@@ -288,7 +286,7 @@ Text without_blank_ends(TextView text) {
   const TextView inner = left_stripped(text);
   const std::size_t before = text.size() - inner.size();
   const std::size_t newline = text.substr(0, before).rfind(U'\n');
-  return Text(newline == kNone ? text : text.substr(newline + 1));
+  return Text(newline == kNowhere ? text : text.substr(newline + 1));
 }
 
 Text title_text(TextView text) {

@@ -13,8 +13,6 @@ namespace {
 constexpr std::size_t kLongText = 2048;  // from this length on repeats are looked for
 constexpr char32_t kMiddleDot = 0xB7, kBulletDot = 0x2022, kWideOpen = 0xFF08, kWideClose = 0xFF09;
 
-bool is_ascii_letter(char32_t c) { return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z'); }
-
 // (unit){4,} becomes three units.
 Text shorten_runs(TextView text, TextView unit) {
   constexpr std::size_t kKept = 3;
@@ -40,7 +38,7 @@ std::size_t symbol_length(TextView text) {
   return length;
 }
 
-bool on_one_line(TextView text) { return text.find(U'\n') == TextView::npos; }
+bool is_one_line(TextView text) { return text.find(U'\n') == TextView::npos; }
 
 bool closes(char32_t c) { return c == U')' || c == kWideClose; }
 
@@ -117,7 +115,7 @@ bool is_bullet(TextView text) {
 }
 
 bool parenthesised_marker(TextView text, ListMarker& found) {
-  if (!(text.starts_with(U'(') || text.starts_with(kWideOpen)) || !on_one_line(text)) return false;
+  if (!(text.starts_with(U'(') || text.starts_with(kWideOpen)) || !is_one_line(text)) return false;
   const std::size_t length = symbol_length(text.substr(1));
   if (length == 0 || length + 1 >= text.size() || !closes(text[length + 1])) return false;
   found = {U'(' + Text(text.substr(1, length)) + U')', left_stripped(text.substr(length + 2))};
@@ -126,7 +124,7 @@ bool parenthesised_marker(TextView text, ListMarker& found) {
 
 bool plain_marker(TextView text, ListMarker& found) {
   const std::size_t length = symbol_length(text);
-  if (length == 0 || length >= text.size() || !on_one_line(text)) return false;
+  if (length == 0 || length >= text.size() || !is_one_line(text)) return false;
   if (text[length] != U'.' && !closes(text[length])) return false;
   found = {Text(text.substr(0, length)) + (text[length] == U'.' ? U'.' : U')'),
            left_stripped(text.substr(length + 1))};

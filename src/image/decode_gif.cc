@@ -12,7 +12,7 @@
 namespace glmocr {
 namespace {
 
-constexpr std::int64_t kState = 64 << 10;  // of giflib
+constexpr std::int64_t kGifState = 64 << 10;  // of giflib
 
 struct Input {
   const Source& source;
@@ -102,7 +102,7 @@ Raster decode_gif(const Source& source) {
   const int height = std::max(gif->SHeight, frame.Top + frame.Height);
   const bool has_alpha = transparent != NO_TRANSPARENT_COLOR;
   const std::int64_t area = std::int64_t{width} * height;
-  source.begin_picture(width, height, (kRgb + (has_alpha ? 1 : 0)) * area + kState + width);
+  source.begin_picture(width, height, (kRgb + (has_alpha ? 1 : 0)) * area + kGifState + width);
 
   // Outside of the frame: the transparent index if there is one, else 0. As in Pillow, the background index
   // is ignored.

@@ -24,8 +24,8 @@ namespace {
 // A progressive file may have any number of scans, each of which costs a pass over all coefficients.
 constexpr int kMaxScans = 500;
 // Bytes of libjpeg's rows per pixel of the width, at the largest sampling factors.
-constexpr std::int64_t kRows = 256;
-constexpr std::int64_t kState = 128 << 10;  // of libjpeg
+constexpr std::int64_t kJpegRows = 256;
+constexpr std::int64_t kJpegState = 128 << 10;  // of libjpeg
 constexpr std::int64_t kBlockBytes = DCTSIZE2 * sizeof(JCOEF);
 
 class JpegReader {
@@ -154,8 +154,8 @@ Raster decode_jpeg(const Source& source) {
   if (!reader.read_header()) source.reject(reader.error());
   const std::int64_t pixels = std::int64_t{reader.width()} * reader.height();
   source.begin_picture(reader.width(), reader.height(),
-                       kState + reader.marker_bytes() + reader.coefficient_bytes() + kRows * reader.width() +
-                           (kRgb + turning(reader.orientation())) * pixels);
+                       kJpegState + reader.marker_bytes() + reader.coefficient_bytes() +
+                           kJpegRows * reader.width() + (kRgb + turning(reader.orientation())) * pixels);
   const int components = reader.components();
   if (components != 1 && components != 3 && components != 4) {
     source.reject(cat(components, " components, expected 1, 3 or 4"));

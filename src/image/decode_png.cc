@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::size_t kLargestState = 1 << 20;  // no state of libpng or zlib is as large
 // Of libpng and zlib, and of one chunk, for which libpng takes what its header says.
-constexpr std::int64_t kState = (128 << 10) + kLargestState;
-constexpr std::int64_t kRows = 2 * 8;  // bytes per pixel of libpng's two rows
+constexpr std::int64_t kPngState = (128 << 10) + kLargestState;
+constexpr std::int64_t kPngRows = 2 * 8;  // bytes per pixel of libpng's two rows
 
 class PngReader {
  public:
@@ -130,7 +130,8 @@ Raster decode_png(const Source& source) {
   const std::int64_t width = reader.width(), height = reader.height();
   source.check_size(width, height);  // products of larger sizes overflow
   // With alpha: RGBA, and alpha that is split off.
-  const std::int64_t decoding = (reader.has_alpha() ? 5 : kRgb) * width * height + kRows * width + kState;
+  const std::int64_t decoding =
+      (reader.has_alpha() ? 5 : kRgb) * width * height + kPngRows * width + kPngState;
   const int early_orientation = reader.orientation();
   source.begin_picture(width, height, decoding + turning(early_orientation) * width * height);
   if (!reader.start()) source.reject(reader.error());

@@ -21,18 +21,18 @@
 namespace glmocr {
 namespace {
 
-constexpr std::int64_t kState = 1 << 20;  // of libtiff and its codecs
-constexpr std::int64_t kRows = 256;       // bytes per pixel of a block's width: libjpeg's rows
+constexpr std::int64_t kTiffState = 1 << 20;  // of libtiff and its codecs
+constexpr std::int64_t kTiffRows = 256;       // bytes per pixel of a block's width: libjpeg's rows
 
 // What libtiff's callbacks get: the bytes, the position in them, and room for the first error message.
-struct Input {
+struct OpenFile {
   const Source& source;
   std::size_t position = 0;
   char error[256] = "";
 };
 
 tmsize_t on_read(thandle_t handle, void* out, tmsize_t size) {
-  auto& input = *static_cast<Input*>(handle);
+  auto& input = *static_cast<OpenFile*>(handle);
   const std::size_t left = input.source.size() - std::min(input.position, input.source.size());
   const std::size_t count = std::min<std::size_t>(std::max<tmsize_t>(size, 0), left);
   if (count > 0) std::memcpy(out, input.source.data() + input.position, count);
@@ -41,14 +41,14 @@ tmsize_t on_read(thandle_t handle, void* out, tmsize_t size) {
 }
 tmsize_t on_write(thandle_t, void*, tmsize_t) { return 0; }
 toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
-  auto& input = *static_cast<Input*>(handle);
+  auto& input = *static_cast<OpenFile*>(handle);
   const toff_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? input.position : input.source.size();
   return input.position = base + offset;
 }
 int on_close(thandle_t) { return 0; }
-toff_t on_size(thandle_t handle) { return static_cast<Input*>(handle)->source.size(); }
+toff_t on_size(thandle_t handle) { return static_cast<OpenFile*>(handle)->source.size(); }
 int on_error(TIFF*, void* user, const char*, const char* format, std::va_list arguments) {
-  auto& input = *static_cast<Input*>(user);
+  auto& input = *static_cast<OpenFile*>(user);
   if (input.error[0] == 0) std::vsnprintf(input.error, sizeof input.error, format, arguments);
   return 1;  // handled: nothing is printed
 }
@@ -59,7 +59,7 @@ struct TiffCloser {
 };
 using Tiff = std::unique_ptr<TIFF, TiffCloser>;
 
-Tiff open_tiff(Input& input) {
+Tiff open_tiff(OpenFile& input) {
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
   if (options == nullptr) throw std::bad_alloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &input);
@@ -73,7 +73,7 @@ Tiff open_tiff(Input& input) {
   return Tiff(tiff);
 }
 
-[[noreturn]] void reject(const Input& input, const char* otherwise) {
+[[noreturn]] void reject(const OpenFile& input, const char* otherwise) {
   input.source.reject(input.error[0] != 0 ? input.error : otherwise);
 }
 
@@ -197,7 +197,7 @@ struct Blocks {
 
 // Rejects files whose strips and tiles unpack to far more than the picture holds: they may all lie in the
 // same few bytes. An ordinary picture has at most 8 bytes per pixel; its tiles reach beyond its edges.
-void check_blocks(TIFF* tiff, const Layout& layout, const Input& input) {
+void check_blocks(TIFF* tiff, const Layout& layout, const OpenFile& input) {
   constexpr std::uint64_t kSlack = 128 << 20;
   const bool tiled = TIFFIsTiled(tiff) != 0;
   const std::uint64_t bytes = tiled ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
@@ -222,11 +222,11 @@ void begin_picture(TIFF* tiff, const Layout& layout, bool direct, int orientatio
   const std::int64_t width = std::max<std::int64_t>(
       layout.width, TIFFIsTiled(tiff) != 0 ? field<std::uint32_t>(tiff, TIFFTAG_TILEWIDTH) : 0);
   const std::int64_t codec =
-      block * (direct ? 1 : 2) + kRows * std::min(width, block) + std::ssize(source.bytes) + kState;
+      block * (direct ? 1 : 2) + kTiffRows * std::min(width, block) + std::ssize(source.bytes) + kTiffState;
   source.begin_picture(layout.width, layout.height, codec + (pixel_bytes + turning(orientation)) * pixels);
 }
 
-Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
+Blocks read_blocks(TIFF* tiff, const Layout& layout, OpenFile& input) {
   Blocks blocks{};
   blocks.tiled = TIFFIsTiled(tiff) != 0;
   if (blocks.tiled) {
@@ -249,7 +249,7 @@ Blocks read_blocks(TIFF* tiff, const Layout& layout, Input& input) {
 }
 
 // All kept samples, 8 bits each: [height, width, kept].
-std::vector<std::uint8_t> read_samples(TIFF* tiff, const Layout& layout, Input& input) {
+std::vector<std::uint8_t> read_samples(TIFF* tiff, const Layout& layout, OpenFile& input) {
   const Blocks blocks = read_blocks(tiff, layout, input);
   const int kept = layout.kept();
   const int planes = layout.planar ? kept : 1;
@@ -322,7 +322,7 @@ void to_rgb(TIFF* tiff, const Layout& layout, std::vector<std::uint8_t> samples,
 }
 
 // libtiff's own conversion, for the colour spaces that is_direct excludes.
-void convert_by_libtiff(TIFF* tiff, const Layout& layout, Raster& raster, Input& input) {
+void convert_by_libtiff(TIFF* tiff, const Layout& layout, Raster& raster, OpenFile& input) {
   char why[1024] = "";
   if (TIFFRGBAImageOK(tiff, why) != 1) input.source.reject(why);
   std::vector<std::uint32_t> packed(std::size_t{layout.width} * layout.height);  // ABGR
@@ -342,7 +342,7 @@ void convert_by_libtiff(TIFF* tiff, const Layout& layout, Raster& raster, Input&
 }  // namespace
 
 Raster decode_tiff(const Source& source) {
-  Input input{source};
+  OpenFile input{source};
   const Tiff tiff = open_tiff(input);
   if (tiff == nullptr) reject(input, "broken header");
   if (source.tiff_page != 0 && TIFFSetSubDirectory(tiff.get(), source.tiff_page) != 1)
@@ -373,7 +373,7 @@ TiffPages tiff_pages(std::span<const std::byte> bytes, const std::string& name) 
   const char* format = sniff_format(bytes);
   if (format == nullptr || std::string_view(format) != "TIFF") return pages;
   const Source source{bytes, name, format, ImageOptions().max_pixels, ImageOptions().picture_memory, {}};
-  Input input{source};
+  OpenFile input{source};
   const Tiff tiff = open_tiff(input);
   if (tiff == nullptr) return pages;
   std::int64_t directories = 0;

@@ -12,7 +12,7 @@ constexpr int kShort = 3;  // the TIFF type of 16-bit values
 constexpr std::uint8_t kPrefix[] = {'E', 'x', 'i', 'f', 0, 0};
 
 // Reads integers of either byte order; past the end they are 0.
-struct Reader {
+struct BlockReader {
   std::span<const std::uint8_t> block;
   bool big_endian;
 
@@ -30,7 +30,7 @@ struct Reader {
 int exif_orientation(std::span<const std::uint8_t> block) {
   if (block.size() >= 6 && std::equal(kPrefix, kPrefix + 6, block.begin())) block = block.subspan(6);
   if (block.size() < 8 || block[0] != block[1] || (block[0] != 'I' && block[0] != 'M')) return 1;
-  const Reader reader{block, block[0] == 'M'};
+  const BlockReader reader{block, block[0] == 'M'};
   const std::size_t directory = reader.u32(4);
   const std::uint32_t entries = reader.u16(directory);
   for (std::uint32_t i = 0; i < entries; ++i) {

@@ -13,7 +13,7 @@ namespace glmocr {
 namespace {
 
 constexpr int kWindow = 12;  // the surroundings extend this many pixels to each side
-constexpr int kLeastContrast = 12;
+constexpr int kLeastInkContrast = 12;
 constexpr int kLongestStroke = 64;  // longer ones are rules
 constexpr int kFewestStrokes = 20;
 constexpr int kLongOfMedianStroke = 3;   // at most, on pages of letters of one height
@@ -85,7 +85,7 @@ enum class Strokes { all, thick };
 // ones none that is thin where it is half over.
 std::array<std::int64_t, kLongestStroke + 1> strokes_of(const Bytes& contrast, int height, int width,
                                                         Strokes kind) {
-  const int threshold = std::max(kLeastContrast, 3 * quantile(histogram_of(contrast), 0.99) / 10);
+  const int threshold = std::max(kLeastInkContrast, 3 * quantile(histogram_of(contrast), 0.99) / 10);
   std::array<std::int64_t, kLongestStroke + 1> strokes{};
   std::vector<int> length(width);
   const auto is_ink = [&](int x, int y) { return contrast[std::int64_t{y} * width + x] > threshold; };

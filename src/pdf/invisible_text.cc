@@ -24,7 +24,7 @@ namespace {
 constexpr double kWordGap = 0.22;      // between words: readers of PDF files take less for none
 constexpr double kLeastAdvance = 0.2;  // from letter to letter
 constexpr double kSameLine = 0.6;      // between base lines, at most
-constexpr double kDescent = 0.2;       // of the base line above the lower edge of a line
+constexpr double kBaseLine = 0.2;      // of the base line above the lower edge of a line
 constexpr double kLineHeight = 1.2;    // of text of which only the box of all its lines is known
 
 constexpr std::size_t kFewLetters = 2;
@@ -106,10 +106,10 @@ class LineWriter {
           (word.end - word.begin) /
           (size * kGlyphWidth * static_cast<double>(std::max<std::size_t>(text.size(), 1)));
       if (down_) {
-        show(text, Matrix{0, -size, size, 0, box_.x0 + kDescent * size, page_height_ - box_.y0 - word.begin},
+        show(text, Matrix{0, -size, size, 0, box_.x0 + kBaseLine * size, page_height_ - box_.y0 - word.begin},
              stretch);
       } else {
-        show(text, Matrix{size, 0, 0, size, box_.x0 + word.begin, page_height_ - box_.y1 + kDescent * size},
+        show(text, Matrix{size, 0, 0, size, box_.x0 + word.begin, page_height_ - box_.y1 + kBaseLine * size},
              stretch);
       }
     }
@@ -253,7 +253,7 @@ class TextWriter {
 
   void write(LineWriter& writer, const Box& box, bool down) {
     const double height = box.y1 - box.y0,
-                 apart = (box.y1 - kDescent * height) - (next_.y1 - kDescent * (next_.y1 - next_.y0));
+                 apart = (box.y1 - kBaseLine * height) - (next_.y1 - kBaseLine * (next_.y1 - next_.y0));
     const bool beside = next_.x0 > (box.x0 + box.x1) / 2 && std::abs(apart) < kSameLine * height;
     if (beside && !down) writer.end_before(next_.x0);
     writer.write([this](const std::u32string& text, const Matrix& matrix, double stretch) {

@@ -11,11 +11,11 @@ namespace glmocr::pdf {
 namespace {
 
 // In sizes of the font.
-constexpr double kBaseLineShift = 0.5;  // of indices and exponents, at most
-constexpr double kWordGap = 0.12;       // where the renderer supposes a space
-constexpr double kColumnGap = 2;        // what is further away is another column
-constexpr double kBackwards = 0.3;      // letters may overlap so far
-constexpr double kMinTallness = 1.1;    // of a tall letter against a low one
+constexpr double kBaseLineShift = 0.5;   // of indices and exponents, at most
+constexpr double kSupposedSpace = 0.12;  // where the renderer supposes a space
+constexpr double kColumnGap = 2;         // what is further away is another column
+constexpr double kBackwards = 0.3;       // letters may overlap so far
+constexpr double kMinTallness = 1.1;     // of a tall letter against a low one
 constexpr std::string_view kTall = "bdfhkltABCDEFGHIJKLMNOPRSTUVWXYZ", kLow = "acemnorsuvwxz";
 
 bool is_space(std::uint32_t c) {
@@ -76,7 +76,7 @@ class Grouper {
     if (is_space(c.code_point) || !lies_on_page(c)) return;
     count(c);
     if (starts_line(c)) start_line(c);
-    if (space_supposed_ && gap(c) > kWordGap * std::min(last_.size, c.size)) in_word_ = false;
+    if (space_supposed_ && gap(c) > kSupposedSpace * std::min(last_.size, c.size)) in_word_ = false;
     space_supposed_ = false;
     if (!in_word_) layer_.lines.back().words.push_back({box_of(c), "", {}});
     in_word_ = true;

@@ -125,23 +125,23 @@ class Labeller {
 };
 
 // A straight piece of ink: the row (or column) it is on, and its ends.
-struct Piece {
+struct RulePiece {
   int line, from, to;
 };
 
-void add_piece(std::vector<Piece>& pieces, const Piece& piece, int shortest) {
+void add_piece(std::vector<RulePiece>& pieces, const RulePiece& piece, int shortest) {
   if (piece.to - piece.from >= shortest) pieces.push_back(piece);
 }
 
-std::vector<Piece> horizontal_pieces(const Plane& ink, int shortest) {
+std::vector<RulePiece> horizontal_pieces(const Plane& ink, int shortest) {
   // Letters stand close together too, and their serifs on one line: only longer runs are joined.
   const int least = shortest / 6;
-  std::vector<Piece> pieces;
+  std::vector<RulePiece> pieces;
   std::vector<Run> runs;
   for (int y = 0; y < ink.height; ++y) {
     runs_of(ink.row(y), 0, ink.width, runs);
     if (runs.empty()) continue;
-    Piece piece{y, runs[0].x0, runs[0].x1};
+    RulePiece piece{y, runs[0].x0, runs[0].x1};
     for (const Run& run : runs) {
       const bool is_short = run.x1 - run.x0 < least || piece.to - piece.from < least;
       if (run.x0 > piece.to + (is_short ? 0 : kRuleGap)) {
@@ -155,8 +155,8 @@ std::vector<Piece> horizontal_pieces(const Plane& ink, int shortest) {
   return pieces;
 }
 
-std::vector<Piece> vertical_pieces(const Plane& ink, int shortest) {
-  std::vector<Piece> pieces;
+std::vector<RulePiece> vertical_pieces(const Plane& ink, int shortest) {
+  std::vector<RulePiece> pieces;
   std::vector<int> from(ink.width, 0), to(ink.width, -kRuleGap - 1);
   std::vector<Run> runs;
   for (int y = 0; y < ink.height; ++y) {
@@ -173,7 +173,7 @@ std::vector<Piece> vertical_pieces(const Plane& ink, int shortest) {
   }
   for (int x = 0; x < ink.width; ++x) add_piece(pieces, {x, from[x], to[x]}, shortest);
   std::stable_sort(pieces.begin(), pieces.end(),
-                   [](const Piece& a, const Piece& b) { return a.line < b.line; });
+                   [](const RulePiece& a, const RulePiece& b) { return a.line < b.line; });
   return pieces;
 }
 
@@ -181,7 +181,7 @@ std::vector<Piece> vertical_pieces(const Plane& ink, int shortest) {
 struct Bundle {
   int first_line, last_line, from, to;
   std::int64_t ink;
-  std::vector<Piece> pieces;
+  std::vector<RulePiece> pieces;
 };
 
 // Ends in `done` what does not reach this line. The pieces of a bundle that has become too thick are not kept.
@@ -203,10 +203,10 @@ void end_bundles(std::vector<Bundle>& open, std::vector<Bundle>& done, int line,
   open.erase(open.begin() + static_cast<std::ptrdiff_t>(kept), open.end());
 }
 
-std::vector<Bundle> bundles_of(const std::vector<Piece>& pieces, int thickest) {
+std::vector<Bundle> bundles_of(const std::vector<RulePiece>& pieces, int thickest) {
   std::vector<Bundle> open, done;
   int line = -1;
-  for (const Piece& piece : pieces) {
+  for (const RulePiece& piece : pieces) {
     if (piece.line != line) end_bundles(open, done, line = piece.line, thickest);
     Bundle* home = nullptr;
     for (Bundle& bundle : open)
@@ -274,12 +274,12 @@ std::vector<Rule> take_rules(Plane& ink, int shortest, int thickest) {
   keep_sides(down, across, ink.height, shortest, thickest);
   for (const Bundle& bundle : across) {
     rules.push_back({{bundle.from, bundle.first_line, bundle.to, bundle.last_line + 1}, true});
-    for (const Piece& piece : bundle.pieces)
+    for (const RulePiece& piece : bundle.pieces)
       std::fill(ink.row(piece.line) + piece.from, ink.row(piece.line) + piece.to, std::uint8_t{0});
   }
   for (const Bundle& bundle : down) {
     rules.push_back({{bundle.first_line, bundle.from, bundle.last_line + 1, bundle.to}, false});
-    for (const Piece& piece : bundle.pieces)
+    for (const RulePiece& piece : bundle.pieces)
       for (int y = piece.from; y < piece.to; ++y) ink.row(y)[piece.line] = 0;
   }
   return rules;

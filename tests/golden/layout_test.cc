@@ -19,11 +19,11 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-struct Seen {
+struct Kept {
   std::vector<std::int64_t> shape;
   std::vector<float> values;
 };
-using Tensors = std::map<std::string, Seen>;
+using Tensors = std::map<std::string, Kept>;
 
 Image picture(const Json& test) {
   return load_image((fs::path(GLMOCR_SOURCE_DIR) / test.at("picture").get<std::string>()).string());
@@ -43,7 +43,7 @@ class LayoutGolden : public testing::TestWithParam<const char*> {
 };
 
 // s_ij of the pairs i < j, row after row.
-std::vector<float> order_logits(const Seen& points) {
+std::vector<float> order_logits(const Kept& points) {
   const std::int64_t n = points.shape[0], head = points.shape[1] / 2;
   std::vector<float> all;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -59,7 +59,7 @@ std::vector<float> order_logits(const Seen& points) {
 }
 
 // Every step-th of the masks' logits: there are too many for plain loops.
-std::vector<float> mask_logits(const Seen& queries, const Seen& map, std::int64_t step) {
+std::vector<float> mask_logits(const Kept& queries, const Kept& map, std::int64_t step) {
   const std::int64_t width = queries.shape[1], pixels = std::ssize(map.values) / width;
   std::vector<float> some;
   for (std::int64_t i = 0; i < queries.shape[0] * pixels; i += step) {

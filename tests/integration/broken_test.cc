@@ -21,8 +21,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-const std::string kWord = picture("word_112x56.png");
-
 std::vector<std::string> broken_pictures() {
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(data("broken"))) {

@@ -19,8 +19,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-const std::string kWord = picture("word_112x56.png");
-
 struct UsageCase {
   std::vector<std::string> arguments;
   std::string message;  // part of it

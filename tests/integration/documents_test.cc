@@ -7,6 +7,7 @@
 
 #include <fstream>
 
+#include "integration/fake_renderer.h"
 #include "integration/program.h"
 #include "support/pdf_writer.h"
 #include "support/tiff_writer.h"
@@ -22,19 +23,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-const std::string kWord = picture("word_56x56.png");
-
 std::string three_pages() {
   return pdf_of({{pdf_text("First page")}, {pdf_text("Second page")}, {pdf_text("Third page")}});
 }
 
 // The library that does what a renderer must not, in place of PDFium.
-ProcessOptions fake_renderer() {
-  ProcessOptions options;
-  options.environment = {{"GLMOCR_PDFIUM", GLMOCR_FAKE_PDFIUM}};
-  return options;
-}
-
 // By each renderer of this machine: "" is PDFium, "poppler" what is used without it.
 class Pdf : public testing::TestWithParam<const char*> {
  protected:
@@ -63,7 +56,7 @@ TEST_P(Pdf, PagesAreTextsBetweenFormFeeds) {
 }
 
 TEST_P(Pdf, JsonHasAnObjectPerPage) {
-  const std::vector<json> lines = json_lines(run({"-f", "jsonl", file_, kWord}, options_).out);
+  const std::vector<json> lines = json_lines(run({"-f", "jsonl", file_, kSmallWord}, options_).out);
   ASSERT_EQ(lines.size(), 4u);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(lines[i]["file"], file_);
@@ -79,7 +72,7 @@ TEST_P(Pdf, JsonHasAnObjectPerPage) {
 
 TEST_P(Pdf, AFolderGetsOneFilePerInput) {
   const TemporaryFolder out;
-  const ProcessResult result = run({"-o", out.path().string(), file_, kWord, file_}, options_);
+  const ProcessResult result = run({"-o", out.path().string(), file_, kSmallWord, file_}, options_);
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(out.names(), ElementsAre("three.pdf.2.text", "three.pdf.text", "word_56x56.png.text"));
   EXPECT_EQ(read_all(out / "three.pdf.text"), "First page\n\fSecond page\n\fThird page\n");
@@ -109,7 +102,7 @@ TEST_P(Pdf, Passwords) {
   write_all(folder_ / "password", "reader\r\nmore\n");
   EXPECT_EQ(run({"--password-file", folder_ / "password", locked}, options_).out, "Secret text\n");
   write_all(folder_ / "password", "guess");
-  EXPECT_THAT(run({"--password-file", folder_ / "password", locked, kWord}, options_).err,
+  EXPECT_THAT(run({"--password-file", folder_ / "password", locked, kSmallWord}, options_).err,
               HasSubstr("the password is wrong"));
 }
 
@@ -120,7 +113,7 @@ TEST(PdfPages, OneThatBreaksTheRendererIsAFailureOfItself) {
   const TemporaryFolder folder, out;
   const std::string file = folder / "bad.pdf";
   write_all(file, "%PDF-\n100 50 say a\n100 50 crash\n100 50 say c\n");
-  const ProcessResult result = run({"-f", "jsonl", file, kWord}, fake_renderer());
+  const ProcessResult result = run({"-f", "jsonl", file, kSmallWord}, fake_renderer());
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(lines_of(result.err),
               ElementsAre(HasSubstr("bad.pdf: page 2: the renderer ended by signal 11")));
@@ -150,12 +143,13 @@ TEST(PdfPages, WhatIsMissingIsSaidOnce) {
 }
 
 TEST(PdfPages, OptionsOutOfRange) {
-  EXPECT_EQ(run({"--pages", "0", kWord}).exit_code, 2);
-  EXPECT_THAT(run({"--pages", "x", kWord}).err, HasSubstr("--pages: \"x\" is no page number"));
-  EXPECT_EQ(run({"--dpi", "0", kWord}).exit_code, 2);
-  EXPECT_THAT(run({"--password-file", "/nowhere/p", kWord}).err, HasSubstr("/nowhere/p: cannot be opened"));
-  EXPECT_EQ(run({"--pages", "1", kWord}).exit_code, 0);
-  EXPECT_EQ(run({"--pages", "2", kWord}).exit_code, 3);
+  EXPECT_EQ(run({"--pages", "0", kSmallWord}).exit_code, 2);
+  EXPECT_THAT(run({"--pages", "x", kSmallWord}).err, HasSubstr("--pages: \"x\" is no page number"));
+  EXPECT_EQ(run({"--dpi", "0", kSmallWord}).exit_code, 2);
+  EXPECT_THAT(run({"--password-file", "/nowhere/p", kSmallWord}).err,
+              HasSubstr("/nowhere/p: cannot be opened"));
+  EXPECT_EQ(run({"--pages", "1", kSmallWord}).exit_code, 0);
+  EXPECT_EQ(run({"--pages", "2", kSmallWord}).exit_code, 3);
 }
 
 // The workers of a process: its children of that name.

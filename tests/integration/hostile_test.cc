@@ -24,9 +24,6 @@ namespace fs = std::filesystem;
 using namespace std::string_literals;
 using testing::HasSubstr;
 
-const std::string kWord = picture("word_56x56.png");
-const std::string kPage = picture("page_900x700.png");
-
 constexpr double kMostSeconds = 20;
 std::int64_t most_memory() {  // 512 MiB over the weights of the embedded model
   std::int64_t weights = 0;
@@ -247,7 +244,7 @@ void add_places(std::vector<Case>& cases) {
                    5,
                    {"/dev/zero: has more than 256.0 MiB"},
                    [](const TemporaryFolder&, ProcessOptions&) {
-                     return Arguments{"--task", "extract", "--schema", "/dev/zero", kWord};
+                     return Arguments{"--task", "extract", "--schema", "/dev/zero", kSmallWord};
                    }});
   cases.push_back(
       {"schema nested deeply",
@@ -255,7 +252,7 @@ void add_places(std::vector<Case>& cases) {
        {"schema: ", "nested deeper than 64 levels"},
        [](const TemporaryFolder& folder, ProcessOptions&) {
          const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
-         return Arguments{"--task", "extract", "--schema", folder.write("schema", deep).string(), kWord};
+         return Arguments{"--task", "extract", "--schema", folder.write("schema", deep).string(), kSmallWord};
        }});
   cases.push_back({"text that is no UTF-8",
                    3,
@@ -269,51 +266,52 @@ void add_command_lines(std::vector<Case>& cases) {
   const auto bad = [&](const Arguments& messages, const Arguments& arguments) {
     cases.push_back(line(2, messages, arguments));
   };
-  bad({"--max-tokens: 0 is out of range, expected 1 to 2147483647"}, {"--max-tokens", "0", kWord});
-  bad({"--max-tokens: 99999999999 is out of range"}, {"--max-tokens", "99999999999", kWord});
-  bad({"--max-tokens: \"ten\" is not a number"}, {"--max-tokens", "ten", kWord});
-  bad({"--temperature: \"nan\" is not a number"}, {"--temperature", "nan", kWord});
-  bad({"--temperature: inf is out of range"}, {"--temperature", "inf", kWord});
-  bad({"--top-p: 2 is out of range, expected 0 to 1"}, {"--top-p", "2", kWord});
-  bad({"--min-p: -0.1 is out of range"}, {"--min-p", "-0.1", kWord});
-  bad({"--repetition-penalty: 0 is out of range"}, {"--repetition-penalty", "0", kWord});
-  bad({"--seed: -1 is out of range"}, {"--seed", "-1", kWord});
-  bad({"--seed"}, {"--seed", "1e30", kWord});
-  bad({"--memory", "\"12X\" is not a size"}, {"--memory", "12X", kWord});
-  bad({"--memory", "\"-5\" is not a size"}, {"--memory", "-5", kWord});
-  bad({"--memory", "\"0\" is not a size"}, {"--memory", "0", kWord});
-  bad({"--picture-memory", "\"much\" is not a size"}, {"--picture-memory", "much", kWord});
-  bad({"--max-pixels: 0 is out of range"}, {"--max-pixels", "0", kWord});
-  bad({"--threads: 0 is out of range, expected 1 to 1024"}, {"--threads", "0", kWord});
-  bad({"--batch: 1025 is out of range"}, {"--batch", "1025", kWord});
-  bad({"--time-limit: 0 is out of range"}, {"--time-limit", "0", kWord});
-  bad({"--logprobs: 101 is out of range"}, {"-f", "json", "--logprobs", "101", kWord});
-  bad({"--format", "\"xml\" is none of text|json|jsonl"}, {"--format", "xml", kWord});
-  bad({"--dtype", "\"int8\" is none of auto|fp32|bf16"}, {"--dtype", "int8", kWord});
-  bad({"--background", "\"pink\" is not a colour"}, {"--background", "pink", kWord});
-  bad({"--stream needs --format text"}, {"--stream", "-f", "json", kWord});
-  bad({"--logprobs needs --format json"}, {"--logprobs", "1", kWord});
-  bad({"--schema needs --task extract"}, {"--schema", "x", kWord});
-  bad({"--task extract needs --schema"}, {"--task", "extract", kWord});
-  bad({"--task", "\"poem\" is none of"}, {"--task", "poem", kWord});
-  bad({"--outptu: no such option; did you mean --output?"}, {"--outptu", "x", kWord});
+  bad({"--max-tokens: 0 is out of range, expected 1 to 2147483647"}, {"--max-tokens", "0", kSmallWord});
+  bad({"--max-tokens: 99999999999 is out of range"}, {"--max-tokens", "99999999999", kSmallWord});
+  bad({"--max-tokens: \"ten\" is not a number"}, {"--max-tokens", "ten", kSmallWord});
+  bad({"--temperature: \"nan\" is not a number"}, {"--temperature", "nan", kSmallWord});
+  bad({"--temperature: inf is out of range"}, {"--temperature", "inf", kSmallWord});
+  bad({"--top-p: 2 is out of range, expected 0 to 1"}, {"--top-p", "2", kSmallWord});
+  bad({"--min-p: -0.1 is out of range"}, {"--min-p", "-0.1", kSmallWord});
+  bad({"--repetition-penalty: 0 is out of range"}, {"--repetition-penalty", "0", kSmallWord});
+  bad({"--seed: -1 is out of range"}, {"--seed", "-1", kSmallWord});
+  bad({"--seed"}, {"--seed", "1e30", kSmallWord});
+  bad({"--memory", "\"12X\" is not a size"}, {"--memory", "12X", kSmallWord});
+  bad({"--memory", "\"-5\" is not a size"}, {"--memory", "-5", kSmallWord});
+  bad({"--memory", "\"0\" is not a size"}, {"--memory", "0", kSmallWord});
+  bad({"--picture-memory", "\"much\" is not a size"}, {"--picture-memory", "much", kSmallWord});
+  bad({"--max-pixels: 0 is out of range"}, {"--max-pixels", "0", kSmallWord});
+  bad({"--threads: 0 is out of range, expected 1 to 1024"}, {"--threads", "0", kSmallWord});
+  bad({"--batch: 1025 is out of range"}, {"--batch", "1025", kSmallWord});
+  bad({"--time-limit: 0 is out of range"}, {"--time-limit", "0", kSmallWord});
+  bad({"--logprobs: 101 is out of range"}, {"-f", "json", "--logprobs", "101", kSmallWord});
+  bad({"--format", "\"xml\" is none of text|json|jsonl"}, {"--format", "xml", kSmallWord});
+  bad({"--dtype", "\"int8\" is none of auto|fp32|bf16"}, {"--dtype", "int8", kSmallWord});
+  bad({"--background", "\"pink\" is not a colour"}, {"--background", "pink", kSmallWord});
+  bad({"--stream needs --format text"}, {"--stream", "-f", "json", kSmallWord});
+  bad({"--logprobs needs --format json"}, {"--logprobs", "1", kSmallWord});
+  bad({"--schema needs --task extract"}, {"--schema", "x", kSmallWord});
+  bad({"--task extract needs --schema"}, {"--task", "extract", kSmallWord});
+  bad({"--task", "\"poem\" is none of"}, {"--task", "poem", kSmallWord});
+  bad({"--outptu: no such option; did you mean --output?"}, {"--outptu", "x", kSmallWord});
   bad({"no such file or command; did you mean \"forward\"?"}, {"forwrd"});
   bad({"no picture given"}, {});
-  bad({"--prompt", "--task"}, {"--prompt", "x", "--task", "text", kWord});
+  bad({"--prompt", "--task"}, {"--prompt", "x", "--task", "text", kSmallWord});
   bad({"nothing to tokenize"}, {"tokenize"});
   bad({"--image"}, {"forward"});
-  bad({"--top: 2000000 is out of range"}, {"forward", "--top", "2000000", "--image", kWord});
-  cases.push_back(line(6, {"warp"}, {"--device", "warp", kWord}));
-  cases.push_back(line(6, {"\"z80\" is not available"}, {"--device", "cpu:z80", kWord}));
-  cases.push_back(line(3, {"not UTF-8"}, {"--prompt", "a\xff", kWord}));
-  cases.push_back(line(5, {"the prompt has ", "tokens"}, {"--prompt", std::string(100'000, 'x'), kWord}));
+  bad({"--top: 2000000 is out of range"}, {"forward", "--top", "2000000", "--image", kSmallWord});
+  cases.push_back(line(6, {"warp"}, {"--device", "warp", kSmallWord}));
+  cases.push_back(line(6, {"\"z80\" is not available"}, {"--device", "cpu:z80", kSmallWord}));
+  cases.push_back(line(3, {"not UTF-8"}, {"--prompt", "a\xff", kSmallWord}));
+  cases.push_back(
+      line(5, {"the prompt has ", "tokens"}, {"--prompt", std::string(100'000, 'x'), kSmallWord}));
   cases.push_back(line(3, {"not UTF-8 at byte 0"}, {"tokenize", "\xc0\x80"}));
   cases.push_back(line(5, {"the memory limit of 1.0 MiB is too small: ", " MiB is the least"},
-                       {"--memory", "1M", kWord}));
+                       {"--memory", "1M", kSmallWord}));
   cases.push_back(line(5, {"the memory limit of 1.0 MiB is too small: ", " MiB is the least"},
                        {"info", "--memory", "1M"}));
   cases.push_back(line(5, {"the memory limit of 1.0 MiB is too small: ", " MiB is the least"},
-                       {"forward", "--memory", "1M", "--image", kWord}));
+                       {"forward", "--memory", "1M", "--image", kSmallWord}));
   cases.push_back(line(5, {"the memory limit of 6.0 MiB is too small: ", " MiB is the least"},
                        {"forward", "--dtype", "fp32", "--memory", "6M", "--image", kPage}));
   cases.push_back(line(5, {"the memory limit of 100.0 KiB is too small: ", " MiB is the least"},
@@ -327,7 +325,7 @@ Case snapshot(const std::string& name, const Arguments& messages,
               fs::copy_file(entry.path(), folder / entry.path().filename().string());
             }
             spoil(folder);
-            return Arguments{"--model", folder.path().string(), "--max-tokens", "3", kWord};
+            return Arguments{"--model", folder.path().string(), "--max-tokens", "3", kSmallWord};
           }};
 }
 
@@ -361,27 +359,31 @@ void add_snapshots(std::vector<Case>& cases) {
         std::fill(bytes.end() - static_cast<std::ptrdiff_t>(bytes.size() / 2), bytes.end(), '\xff');
         write_all(folder / "model.safetensors", bytes);
       }));
-  cases.push_back(line(4, {"org/nothing", "hf download org/nothing"}, {"--model", "org/nothing", kWord}));
-  cases.push_back(line(4, {kWord}, {"--model", kWord, kWord}));
+  cases.push_back(
+      line(4, {"org/nothing", "hf download org/nothing"}, {"--model", "org/nothing", kSmallWord}));
+  cases.push_back(line(4, {kSmallWord}, {"--model", kSmallWord, kSmallWord}));
   cases.push_back({"GLMOCR_MODEL names nothing",
                    4,
                    {"/nonexistent: no such folder"},
                    [](const TemporaryFolder&, ProcessOptions& options) {
                      options.environment = {{"GLMOCR_MODEL", "/nonexistent"}};
-                     return Arguments{kWord};
+                     return Arguments{kSmallWord};
                    }});
   cases.push_back({"GLMOCR_CPU_ISA names nothing",
                    6,
                    {"\"sse9\" is not available"},
                    [](const TemporaryFolder&, ProcessOptions& options) {
                      options.environment = {{"GLMOCR_CPU_ISA", "sse9"}};
-                     return Arguments{kWord};
+                     return Arguments{kSmallWord};
                    }});
 }
 
 void add_outputs(std::vector<Case>& cases) {
-  for (const Arguments& command :
-       {Arguments{"info"}, {"tokenize", "x"}, {"forward", "--image", kWord}, {"--help"}, {"--version"}}) {
+  for (const Arguments& command : {Arguments{"info"},
+                                   {"tokenize", "x"},
+                                   {"forward", "--image", kSmallWord},
+                                   {"--help"},
+                                   {"--version"}}) {
     cases.push_back(
         {"closed output of " + command[0], 0, {}, [command](const TemporaryFolder&, ProcessOptions& options) {
            options.closed_output = true;
@@ -403,24 +405,24 @@ void add_outputs(std::vector<Case>& cases) {
                    2,
                    {"--output", "missing"},
                    [](const TemporaryFolder& folder, ProcessOptions&) {
-                     return Arguments{"-o", folder / "missing/text", kWord};
+                     return Arguments{"-o", folder / "missing/text", kSmallWord};
                    }});
   cases.push_back({"output onto the picture",
                    2,
                    {"this is one of the pictures to read"},
                    [](const TemporaryFolder& folder, ProcessOptions&) {
-                     fs::copy_file(kWord, folder / "a.png");
+                     fs::copy_file(kSmallWord, folder / "a.png");
                      return Arguments{"-o", folder / "a.png", folder / "a.png"};
                    }});
   cases.push_back({"dump into a file", 2, {"--dump"}, [](const TemporaryFolder& folder, ProcessOptions&) {
-                     return Arguments{"forward", "--image", kWord, "--dump",
+                     return Arguments{"forward", "--image", kSmallWord, "--dump",
                                       folder.write("file", "x").string() + "/below"};
                    }});
   cases.push_back({"output of 300 bytes",
                    1,
                    {"cannot be written: File name too long"},
                    [](const TemporaryFolder& folder, ProcessOptions&) {
-                     return Arguments{"-o", folder / std::string(300, 'n'), kWord};
+                     return Arguments{"-o", folder / std::string(300, 'n'), kSmallWord};
                    }});
 }
 
@@ -465,13 +467,13 @@ TEST_P(HostileInputs, EndAsDocumented) {
   EXPECT_EQ(folder.names(), before) << "a file was left behind";
 }
 
-std::string case_name(const testing::TestParamInfo<std::size_t>& info) {
+std::string hostile_name(const testing::TestParamInfo<std::size_t>& info) {
   std::string name = std::to_string(info.param) + "_" + cases()[info.param].name.substr(0, 60);
   for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, HostileInputs, testing::Range(std::size_t{0}, cases().size()), case_name);
+INSTANTIATE_TEST_SUITE_P(Kinds, HostileInputs, testing::Range(std::size_t{0}, cases().size()), hostile_name);
 
 // The largest picture that is read by default.
 TEST(Hostile, TheLargestPictureStaysBelowTheBar) {
@@ -517,9 +519,9 @@ TEST(Hostile, AFullDiskLeavesNothingBehind) {
   fs::create_directory(folder / "disk");
   if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", 0, "size=16k") != 0)
     GTEST_SKIP() << "tmpfs needs privileges";
-  const ProcessResult whole = run({"-o", folder / "disk", kWord});
+  const ProcessResult whole = run({"-o", folder / "disk", kSmallWord});
   std::ofstream(folder / "disk/filler") << std::string(64 << 10, 'x');
-  const ProcessResult full = run({"-f", "json", "-o", folder / "disk", kWord, kWord});
+  const ProcessResult full = run({"-f", "json", "-o", folder / "disk", kSmallWord, kSmallWord});
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder / "disk"))
     names.insert(entry.path().filename().string());
@@ -566,7 +568,7 @@ TEST(HostileSignals, KillNineLeavesWholeOutputs) {
   Arguments arguments = {"--max-tokens", "12", "--batch", "4", "-q"};
   for (int i = 0; i < kPictures; ++i) {
     const std::string name = pictures / (std::to_string(i) + ".png");
-    fs::create_symlink(i % 3 == 0 ? picture("word_112x56.png") : kWord, name);
+    fs::create_symlink(i % 3 == 0 ? picture("word_112x56.png") : kSmallWord, name);
     arguments.push_back(name);
   }
   const auto into = [&](const TemporaryFolder& folder) {

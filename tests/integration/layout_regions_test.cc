@@ -19,12 +19,10 @@ using testing::StartsWith;
 
 using Arguments = std::vector<std::string>;
 
-const std::string kWord = picture("word_112x56.png");
-const std::string kLine = picture("line_300x40.png");
-const std::string kBroken = data("broken/truncated.png");
+const std::string kLongLine = picture("line_300x40.png");
 const std::string kPng = "\x89PNG";
 
-ProcessResult layout(const Arguments& arguments) {
+ProcessResult layout_of(const Arguments& arguments) {
   Arguments all = {"layout", "--layout-model", data("layout-small")};
   all.insert(all.end(), arguments.begin(), arguments.end());
   return run(all);
@@ -67,7 +65,7 @@ TEST_F(LayoutRegions, TheEmbeddedModelFindsTheTextOfAPage) {
 }
 
 TEST_F(LayoutRegions, EveryRegionHasAPolygonAlsoWhereItsEdgesWereMoved) {
-  const ProcessResult result = layout({picture("invoice_401x237.png"), kWord});
+  const ProcessResult result = layout_of({picture("invoice_401x237.png"), kWord});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const std::vector<json> pages = json_lines(result.out);
   ASSERT_EQ(pages.size(), 2u);
@@ -79,52 +77,52 @@ TEST_F(LayoutRegions, EveryRegionHasAPolygonAlsoWhereItsEdgesWereMoved) {
 
 TEST_F(LayoutRegions, RawGivesWhatTheThresholdLeaves) {
   const auto count = [](const Arguments& arguments) {
-    return json_lines(layout(arguments).out).at(0)["regions"].size();
+    return json_lines(layout_of(arguments).out).at(0)["regions"].size();
   };
-  const std::size_t many = count({"--raw", "--threshold", "0.3", kLine});
-  const std::size_t few = count({"--raw", "--threshold", "0.9", kLine});
+  const std::size_t many = count({"--raw", "--threshold", "0.3", kLongLine});
+  const std::size_t few = count({"--raw", "--threshold", "0.9", kLongLine});
   EXPECT_GT(many, few);
-  EXPECT_GT(many, count({"--threshold", "0.3", kLine}));  // without duplicates
+  EXPECT_GT(many, count({"--threshold", "0.3", kLongLine}));  // without duplicates
 }
 
 TEST_F(LayoutRegions, ABrokenPageIsAnObjectWithAnErrorAndDoesNotStopTheOthers) {
-  const ProcessResult both = layout({kBroken, kWord});
+  const ProcessResult both = layout_of({kBroken, kWord});
   EXPECT_EQ(both.exit_code, 1);
   EXPECT_THAT(lines_of(both.err), ElementsAre(StartsWith("glm-ocr: " + kBroken)));
   const std::vector<json> pages = json_lines(both.out);
   ASSERT_EQ(pages.size(), 2u);
   EXPECT_EQ(pages[0]["error"]["code"], "input");
   EXPECT_EQ(pages[1]["file"], kWord);
-  EXPECT_EQ(layout({kBroken}).exit_code, 3);
+  EXPECT_EQ(layout_of({kBroken}).exit_code, 3);
 }
 
 TEST_F(LayoutRegions, PagesHaveNumbersAndCanBeChosen) {
   write_all(path("two.tiff"), tiff_of({{30, 20, 255}, {40, 20, 255}}));
-  const std::vector<json> pages = json_lines(layout({path("two.tiff")}).out);
+  const std::vector<json> pages = json_lines(layout_of({path("two.tiff")}).out);
   ASSERT_EQ(pages.size(), 2u);
   EXPECT_EQ(pages[0]["page"], 1);
   EXPECT_EQ(pages[1]["page"], 2);
   EXPECT_EQ(pages[1]["width"], 40);
-  const std::vector<json> second = json_lines(layout({"--pages", "2", path("two.tiff")}).out);
+  const std::vector<json> second = json_lines(layout_of({"--pages", "2", path("two.tiff")}).out);
   ASSERT_EQ(second.size(), 1u);
   EXPECT_EQ(second[0]["page"], 2);
 }
 
 TEST_F(LayoutRegions, PicturesGoToStandardOutputAFileOrAFolder) {
-  EXPECT_THAT(layout({"--format", "png", kWord}).out, StartsWith(kPng));
-  const ProcessResult file = layout({"--format", "png", "-o", path("one.png"), kWord});
+  EXPECT_THAT(layout_of({"--format", "png", kWord}).out, StartsWith(kPng));
+  const ProcessResult file = layout_of({"--format", "png", "-o", path("one.png"), kWord});
   EXPECT_EQ(file.exit_code, 0) << file.err;
   EXPECT_THAT(file.out, IsEmpty());
   EXPECT_THAT(read_all(path("one.png")), StartsWith(kPng));
 
   write_all(path("two.tiff"), tiff_of({{30, 20, 255}, {40, 20, 255}}));
-  EXPECT_EQ(layout({"--format", "png", "-o", path("all"), kWord, path("two.tiff")}).exit_code, 0);
+  EXPECT_EQ(layout_of({"--format", "png", "-o", path("all"), kWord, path("two.tiff")}).exit_code, 0);
   for (const char* name : {"word_112x56.png", "two.tiff-1", "two.tiff-2"})
     EXPECT_THAT(read_all(path("all/" + std::string(name) + ".layout.png")), StartsWith(kPng)) << name;
 }
 
 TEST_F(LayoutRegions, DumpWritesTheTensorsOfEachPage) {
-  ASSERT_EQ(layout({"--dump", path("dump"), kWord, kLine}).exit_code, 0);
+  ASSERT_EQ(layout_of({"--dump", path("dump"), kWord, kLongLine}).exit_code, 0);
   for (const char* page : {"word_112x56.png", "line_300x40.png"}) {
     for (const char* tensor :
          {"pixel_values", "backbone.stages.3", "encoder.masks", "decoder.selected", "logits"})
@@ -134,7 +132,7 @@ TEST_F(LayoutRegions, DumpWritesTheTensorsOfEachPage) {
 }
 
 TEST_F(LayoutRegions, MistakesEndWithTwoAndAModelThatIsNoneWithFour) {
-  EXPECT_THAT(layout({"--threshold", "2", kWord}), testing::Field(&ProcessResult::exit_code, 2));
+  EXPECT_THAT(layout_of({"--threshold", "2", kWord}), testing::Field(&ProcessResult::exit_code, 2));
   EXPECT_THAT(run({"layout"}), testing::Field(&ProcessResult::exit_code, 2));
   const ProcessResult reader = run({"layout", "--layout-model", data("narrow"), kWord});
   EXPECT_EQ(reader.exit_code, 4);

@@ -15,7 +15,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::string kModel = data("layout-small");
-const std::string kWord = picture("word_56x56.png");
 
 ProcessResult layout(std::vector<std::string> arguments, const ProcessOptions& options = {}) {
   arguments.insert(arguments.begin(), {"layout", "--layout-model", kModel});
@@ -26,7 +25,7 @@ TEST(Layout, PicturesOfTheSameNameDoNotReplaceEachOther) {
   const TemporaryFolder folder, out, dumps;
   for (const char* name : {"a", "b"}) {
     fs::create_directory(folder / name);
-    fs::copy_file(kWord, fs::path(folder / name) / "page.png");
+    fs::copy_file(kSmallWord, fs::path(folder / name) / "page.png");
   }
   const std::string a = folder / "a" + "/page.png", b = folder / "b" + "/page.png";
   const ProcessResult result = layout({"--format", "png", "-o", out.path().string(), a, b});
@@ -39,28 +38,28 @@ TEST(Layout, PicturesOfTheSameNameDoNotReplaceEachOther) {
 
 TEST(Layout, AnInputIsNeverTheOutput) {
   const TemporaryFolder folder;
-  fs::copy_file(kWord, folder / "page.png");
+  fs::copy_file(kSmallWord, folder / "page.png");
   for (const char* format : {"json", "png"}) {
     const ProcessResult result = layout({"--format", format, "-o", folder / "page.png", folder / "page.png"});
     EXPECT_EQ(result.exit_code, 2) << format;
     EXPECT_THAT(result.err, HasSubstr("one of the pictures")) << format;
   }
-  EXPECT_EQ(read_all(folder / "page.png"), read_all(kWord));
+  EXPECT_EQ(read_all(folder / "page.png"), read_all(kSmallWord));
 }
 
 TEST(Layout, PlacesThatCannotBeWrittenAreRefusedBeforeTheWork) {
   const TemporaryFolder folder;
-  EXPECT_THAT(layout({"-o", folder.path().string(), kWord}).err, HasSubstr("is a folder"));
-  EXPECT_EQ(layout({"-o", folder / "none/x.json", kWord}).exit_code, 2);
+  EXPECT_THAT(layout({"-o", folder.path().string(), kSmallWord}).err, HasSubstr("is a folder"));
+  EXPECT_EQ(layout({"-o", folder / "none/x.json", kSmallWord}).exit_code, 2);
   EXPECT_EQ(layout({"-", "-"}).exit_code, 2);
-  const ProcessResult several = layout({"--format", "png", kWord, kWord});
+  const ProcessResult several = layout({"--format", "png", kSmallWord, kSmallWord});
   EXPECT_EQ(several.exit_code, 2);
   EXPECT_EQ(several.out, "");
   EXPECT_THAT(several.err, HasSubstr("several pages as PNG need a folder"));
 }
 
 TEST(Layout, ADashIsStandardOutput) {
-  const ProcessResult result = layout({"-o", "-", kWord});
+  const ProcessResult result = layout({"-o", "-", kSmallWord});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(json_lines(result.out).size(), 1u);
 }
@@ -68,7 +67,7 @@ TEST(Layout, ADashIsStandardOutput) {
 TEST(Layout, AFileIsReplacedAsAWhole) {
   const TemporaryFolder folder;
   write_all(folder / "old.json", "old");
-  const ProcessResult result = layout({"-o", folder / "old.json", "nowhere.png", kWord});
+  const ProcessResult result = layout({"-o", folder / "old.json", "nowhere.png", kSmallWord});
   EXPECT_EQ(result.exit_code, 1);
   const std::vector<json> lines = json_lines(read_all(folder / "old.json"));
   ASSERT_EQ(lines.size(), 2u);
@@ -79,9 +78,9 @@ TEST(Layout, AFileIsReplacedAsAWhole) {
 TEST(Layout, EveryFailureNamesItsPage) {
   ProcessOptions options;
   options.environment = {{"GLMOCR_CPU_ISA", "baseline"}};  // others take more for weights
-  const ProcessResult result = layout({"--memory", "1M", kWord}, options);
+  const ProcessResult result = layout({"--memory", "1M", kSmallWord}, options);
   EXPECT_EQ(result.exit_code, 5);
-  EXPECT_THAT(result.err, HasSubstr(kWord + ": "));
+  EXPECT_THAT(result.err, HasSubstr(kSmallWord + ": "));
 }
 
 TEST(LayoutSignals, AnInterruptedRunKeepsThePagesBefore) {
@@ -90,7 +89,7 @@ TEST(LayoutSignals, AnInterruptedRunKeepsThePagesBefore) {
     ProcessOptions options;
     options.open_input = true;  // the run waits for its second page
     Process process({"layout", "--layout-model", kModel, "--dump", folder / "dump", "-o",
-                     folder / "pages.json", kWord, "-"},
+                     folder / "pages.json", kSmallWord, "-"},
                     options);
     while (!fs::exists(folder / "dump/word_56x56.png/pred_boxes.npy") && process.running()) ::usleep(1000);
     ::usleep(300'000);  // until the page is added

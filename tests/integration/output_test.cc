@@ -15,14 +15,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const std::string kWord = picture("word_56x56.png");
-const std::string kPage = picture("page_900x700.png");
-
 TEST(Outputs, ANameThatIsTooLongIsAFailureOfItsPage) {
   const TemporaryFolder folder, out;
   const std::string longest = std::string(248, 'n') + ".png";  // with ".text" longer than 255
-  fs::copy_file(kWord, folder / longest);
-  fs::copy_file(kWord, folder / "short.png");
+  fs::copy_file(kSmallWord, folder / longest);
+  fs::copy_file(kSmallWord, folder / "short.png");
   const ProcessResult result = run({"-o", out.path().string(), folder / longest, folder / "short.png"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr(longest + ".text: cannot be written: File name too long"));
@@ -34,8 +31,8 @@ TEST(Outputs, ANameThatIsTooLongIsAFailureOfItsPage) {
 
 TEST(Outputs, AnUnwritableOneIsAFailureOfItsPage) {
   const TemporaryFolder folder, out;
-  fs::copy_file(kWord, folder / "a.png");
-  fs::copy_file(kWord, folder / "b.png");
+  fs::copy_file(kSmallWord, folder / "a.png");
+  fs::copy_file(kSmallWord, folder / "b.png");
   fs::create_directory(out / "a.png.text");
   const ProcessResult result = run({"-o", out.path().string(), folder / "a.png", folder / "b.png"});
   EXPECT_EQ(result.exit_code, 1);
@@ -49,7 +46,7 @@ TEST(Outputs, AFailureDoesNotWaitForInputs) {
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   ProcessOptions options;
   options.output_file = "/dev/full";
-  Process process({kWord, folder / "pipe"}, options);
+  Process process({kSmallWord, folder / "pipe"}, options);
   ASSERT_TRUE(process.ends_within(60));
   const ProcessResult result = process.wait();
   EXPECT_EQ(result.exit_code, 1);
@@ -60,7 +57,7 @@ TEST(Outputs, AFileThatExistsKeepsItsMode) {
   const TemporaryFolder folder;
   write_all(folder / "private.txt", "old");
   ::chmod((folder / "private.txt").c_str(), 0600);
-  EXPECT_EQ(run({"-o", folder / "private.txt", kWord}).exit_code, 0);
+  EXPECT_EQ(run({"-o", folder / "private.txt", kSmallWord}).exit_code, 0);
   struct stat info {};
   ASSERT_EQ(::stat((folder / "private.txt").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
@@ -77,7 +74,7 @@ TEST(Outputs, TheFileBehindStandardOutputIsNotReplaced) {
     ASSERT_EQ(::stat((folder / "log").c_str(), &before), 0);
     ProcessOptions options;
     options.output_file = folder / "log";
-    EXPECT_EQ(run({command, "-o", "/dev/stdout", kWord}, options).exit_code, 0) << command;
+    EXPECT_EQ(run({command, "-o", "/dev/stdout", kSmallWord}, options).exit_code, 0) << command;
     ASSERT_EQ(::stat((folder / "log").c_str(), &after), 0);
     EXPECT_EQ(before.st_ino, after.st_ino) << command;
     EXPECT_GT(after.st_size, 0) << command;
@@ -108,7 +105,7 @@ TEST(LostWeights, EndTheRunWithAMessageAndKeepWhatIsFinished) {
     std::vector<std::string> arguments = {
         "--model", snapshot.path().string(), "--stats", "--batch", "1",   "--format",
         "jsonl",   "--max-tokens",           "200",     "-o",      target};
-    arguments.insert(arguments.end(), 200, kWord);
+    arguments.insert(arguments.end(), 200, kSmallWord);
     Process process(arguments);
     process.read_until_error("tok/s");
     fs::resize_file(snapshot / "model.safetensors", 4096);
@@ -120,7 +117,7 @@ TEST(LostWeights, EndTheRunWithAMessageAndKeepWhatIsFinished) {
     ASSERT_FALSE(out.names().empty());
     const std::vector<json> pages = json_lines(read_all(out / out.names()[0]));
     ASSERT_GE(pages.size(), 1u);
-    EXPECT_EQ(pages[0]["file"], kWord);
+    EXPECT_EQ(pages[0]["file"], kSmallWord);
   }
 }
 

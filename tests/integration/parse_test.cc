@@ -14,6 +14,7 @@
 #include <random>
 #include <regex>
 
+#include "integration/fake_renderer.h"
 #include "integration/program.h"
 #include "support/pdf_writer.h"
 #include "support/tiff_writer.h"
@@ -30,14 +31,6 @@ using testing::IsEmpty;
 using testing::Not;
 
 using Arguments = std::vector<std::string>;
-
-const std::string kWord = picture("word_56x56.png");
-
-ProcessOptions fake_renderer() {
-  ProcessOptions options;
-  options.environment = {{"GLMOCR_PDFIUM", GLMOCR_FAKE_PDFIUM}};
-  return options;
-}
 
 Arguments command(const Arguments& arguments) {
   Arguments all = {"parse", "--model", data("narrow"), "--regions", "page", "--max-tokens", "4"};
@@ -133,7 +126,7 @@ TEST_F(Parse, OneDocumentGoesToStandardOutput) {
 TEST_F(Parse, EveryFormatGoesToAFolder) {
   write("in/sub/a.pdf", numbered_pdf(2));
   write("in/b.tiff", tiff_of({{60, 30, 255}, {90, 30, 255}}));
-  fs::copy(kWord, out("in/c.png"));
+  fs::copy(kSmallWord, out("in/c.png"));
   write("in/notes.txt", "no document");
   const ProcessResult result =
       parse({"-f", "md,json,jsonl,html,txt,hocr,alto,pdf,layout", "-o", out(), out("in")});
@@ -157,7 +150,7 @@ TEST_F(Parse, EveryFormatGoesToAFolder) {
 TEST_F(Parse, WhatIsNoJobIsAUsageError) {
   const std::string a = write("a.pdf", numbered_pdf(1)), b = write("b.pdf", numbered_pdf(1));
   const std::string other = write("more/a.pdf", numbered_pdf(1));
-  fs::copy(kWord, out("a.png"));
+  fs::copy(kSmallWord, out("a.png"));
   const std::vector<std::pair<Arguments, std::string>> cases = {
       {{a, b}, "several inputs (2) need a folder: --output DIR"},
       {{folder_.path().string()}, "need a folder: --output DIR"},
@@ -412,7 +405,7 @@ TEST_F(Parse, TwoRunsIntoOneFolderAreRefused) {
 
 TEST_F(Parse, FoldersAreReadWholeToo) {
   write("in/a.pdf", numbered_pdf(2));
-  fs::copy(kWord, out("in/b.png"));
+  fs::copy(kSmallWord, out("in/b.png"));
   write("in/notes.txt", "no document");
   const ProcessResult result =
       run({"--model", data("narrow"), "--max-tokens", "4", "-f", "jsonl", out("in")}, fake_renderer());
@@ -470,7 +463,7 @@ class ParseSignals : public Parse {
   void SetUp() override {
     int page = 0;
     for (const int pages : {30, 1, 45}) write("in/" + std::to_string(pages) + ".pdf", sized_pdf(pages, page));
-    fs::copy(kWord, out("in/word.png"));
+    fs::copy(kSmallWord, out("in/word.png"));
     write("in/sub/scan.tiff", tiff_of({{60, 30, 255}, {90, 30, 255}, {70, 60, 255}}));
     whole_ = run(arguments("whole"), fake_renderer());
     ASSERT_EQ(whole_.exit_code, 0) << whole_.err;

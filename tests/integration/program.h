@@ -69,6 +69,8 @@ ProcessResult run(const std::vector<std::string>& arguments, const ProcessOption
 // A file of tests/data.
 std::string data(const std::string& name);
 std::string picture(const std::string& name);
+inline const std::string kWord = picture("word_112x56.png"), kSmallWord = picture("word_56x56.png");
+inline const std::string kPage = picture("page_900x700.png"), kBroken = data("broken/truncated.png");
 
 std::string read_all(const std::filesystem::path& path);
 void write_all(const std::filesystem::path& path, const std::string& content);

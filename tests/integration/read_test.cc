@@ -17,10 +17,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
-const std::string kWord = picture("word_112x56.png");
 const std::string kLine = picture("line_308x84.png");
 const std::string kOther = picture("line_300x40.png");
-const std::string kBroken = data("broken/truncated.png");
 
 std::vector<std::string> keys_of(const std::string& line) {
   std::vector<std::string> keys;

@@ -13,12 +13,9 @@ using nlohmann::json;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const std::string kWord = picture("word_56x56.png");
-const std::string kPage = picture("page_900x700.png");
-
 // More work than can end before a signal arrives: a short page, then many long ones.
 std::vector<std::string> long_run(std::vector<std::string> options) {
-  options.insert(options.end(), {"--format", "jsonl", "--batch", "2", kWord});
+  options.insert(options.end(), {"--format", "jsonl", "--batch", "2", kSmallWord});
   options.insert(options.end(), 200, kPage);
   return options;
 }
@@ -34,7 +31,7 @@ TEST(Signals, TheFirstCtrlCEndsTheRunAndKeepsWhatIsFinished) {
     const std::vector<json> pages = json_lines(result.out);
     ASSERT_GE(pages.size(), 1u);
     EXPECT_LT(pages.size(), 201u);
-    EXPECT_EQ(pages[0]["file"], kWord);
+    EXPECT_EQ(pages[0]["file"], kSmallWord);
     for (const json& page : pages) EXPECT_NE(page["finish_reason"], "cancelled");
   }
 }
@@ -62,14 +59,14 @@ TEST(Signals, AnInterruptedRunWritesTheFinishedPagesToItsFile) {
   const std::vector<json> pages = json_lines(read_all(folder / "pages.jsonl"));
   ASSERT_GE(pages.size(), 1u);
   EXPECT_LT(pages.size(), 201u);
-  EXPECT_EQ(pages[0]["file"], kWord);
+  EXPECT_EQ(pages[0]["file"], kSmallWord);
 }
 
 TEST(Signals, CtrlCEndsARunThatWaitsForItsInput) {
   const TemporaryFolder folder;
   ProcessOptions options;
   options.open_input = true;
-  Process process({"--format", "jsonl", kWord, "-"}, options);
+  Process process({"--format", "jsonl", kSmallWord, "-"}, options);
   process.read_until_line();
   process.send(SIGINT);
   const ProcessResult result = process.wait();
@@ -113,7 +110,7 @@ TEST(Pipes, TheSameWhereTheSignalIsIgnored) {
 TEST(Pipes, NoStandardOutputAtAll) {
   ProcessOptions options;
   options.closed_output = true;
-  const ProcessResult result = run({kWord}, options);
+  const ProcessResult result = run({kSmallWord}, options);
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.err, IsEmpty());
 }
@@ -122,14 +119,16 @@ TEST(Pipes, AFullDiskIsAnError) {
   ProcessOptions options;
   options.output_file = "/dev/full";
   for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{kWord}, {"info"}, {"--help"}, {"tokenize", "x"}}) {
+       {std::vector<std::string>{kSmallWord}, {"info"}, {"--help"}, {"tokenize", "x"}}) {
     const ProcessResult result = run(arguments, options);
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_THAT(result.err, HasSubstr("standard output: cannot be written"));
   }
 }
 
-TEST(Progress, NoBarWhereStandardErrorIsNoTerminal) { EXPECT_THAT(run({kWord, kWord}).err, IsEmpty()); }
+TEST(Progress, NoBarWhereStandardErrorIsNoTerminal) {
+  EXPECT_THAT(run({kSmallWord, kSmallWord}).err, IsEmpty());
+}
 
 }  // namespace
 }  // namespace glmocr::integration

@@ -99,7 +99,7 @@ Mask enlarged(const Mask& mask, int width, int height) {
   return large;
 }
 
-constexpr int kMostSide = 1 << 15;  // of a mask in pixels of the page; larger boxes stay rectangles
+constexpr int kMostMaskSide = 1 << 15;  // of a mask in pixels of the page; larger boxes stay rectangles
 
 std::vector<Point> polygon(const PageOutputs& page, const LayoutConfig& config, int query,
                            const std::array<float, 4>& box, int page_width, int page_height,
@@ -109,7 +109,7 @@ std::vector<Point> polygon(const PageOutputs& page, const LayoutConfig& config, 
   std::vector<Point> rectangle{
       {1.0 * x0, 1.0 * y0}, {1.0 * x1, 1.0 * y0}, {1.0 * x1, 1.0 * y1}, {1.0 * x0, 1.0 * y1}};
   const int width = x1 - x0, height = y1 - y0;
-  if (width <= 0 || height <= 0 || width > kMostSide || height > kMostSide) return rectangle;
+  if (width <= 0 || height <= 0 || width > kMostMaskSide || height > kMostMaskSide) return rectangle;
   const Range x = cells(x0, x1, config.width, page_width, page.mask_width);
   const Range y = cells(y0, y1, config.height, page_height, page.mask_height);
   if (x.begin >= x.end || y.begin >= y.end) return rectangle;

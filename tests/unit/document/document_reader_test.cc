@@ -17,6 +17,7 @@
 #include "support/refuse_memory.h"
 #include "support/temporary_folder.h"
 #include "support/tiff_writer.h"
+#include "unit/document/test_inputs.h"
 #include "unit/regions/drawn_page.h"
 
 namespace glmocr {
@@ -25,15 +26,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-const Model& model() {
-  static const Model model = [] {
-    LoadOptions options;
-    options.dtype = ComputeType::fp32;
-    return Model::load(std::string(GLMOCR_SOURCE_DIR) + "/tests/data/narrow", options);
-  }();
-  return model;
-}
 
 Region part(Box box, RegionLabel label = RegionLabel::text) {
   Region region;
@@ -63,7 +55,7 @@ std::vector<ReadPage> read_all(DocumentReader& reader) {
 }
 
 std::vector<ReadPage> read_all(const std::vector<std::string>& files, const DocumentReaderOptions& options) {
-  Engine engine(model());
+  Engine engine(narrow_model());
   DocumentReader reader(engine, files, options);
   return read_all(reader);
 }
@@ -150,7 +142,7 @@ TEST_F(Regions, ThatMayBeReadTwiceEndWhenTheirPageIsTaken) {
   for (const bool twice : {false, true}) {
     DocumentReaderOptions options = short_texts(always({part({0, 0, 60, 60})}));
     options.second_look = twice;
-    Engine engine(model());
+    Engine engine(narrow_model());
     DocumentReader reader(engine, {word_}, options);
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (engine.stats().finished == 0 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
@@ -174,7 +166,7 @@ TEST_F(Regions, WithoutMemoryForASecondLookKeepTheirText) {
   options.read.stop = {"e", "a", "i", "o"};
   std::vector<ReadPage> pages;
   {
-    Engine engine(model());
+    Engine engine(narrow_model());
     DocumentReader reader(engine, {file, file}, options);
     const RefuseMemory refuse(16 << 10);
     pages = read_all(reader);
@@ -212,7 +204,7 @@ TEST_F(Regions, ManyMoreThanTheEngineTakesAtOnceAreAllRead) {
   DocumentReaderOptions options = short_texts(always(regions));
   options.read.max_tokens = 1;
   options.pages_ahead = 2;
-  Engine engine(model(), {.max_sequences = 2, .max_waiting = 3});
+  Engine engine(narrow_model(), {.max_sequences = 2, .max_waiting = 3});
   DocumentReader reader(engine, {tiff(3)}, options);
   const std::vector<ReadPage> pages = read_all(reader);
   ASSERT_EQ(pages.size(), 3u);
@@ -323,7 +315,7 @@ TEST_F(Regions, OfPagesThatAreLeftOutAreNotLookedFor) {
 
 TEST_F(Regions, CancelEndsPagesInEveryState) {
   for (const int milliseconds : {0, 1, 5, 20, 60}) {
-    Engine engine(model(), {.max_sequences = 2, .max_waiting = 2});
+    Engine engine(narrow_model(), {.max_sequences = 2, .max_waiting = 2});
     DocumentReaderOptions options = short_texts(always(std::vector<Region>(6, part({0, 0, 112, 56}))));
     options.read.max_tokens = 40;
     options.pages_ahead = 3;
@@ -351,7 +343,7 @@ TEST_F(Regions, CancelEndsPagesInEveryState) {
 }
 
 TEST_F(Regions, AReaderMayEndBeforeItsPages) {
-  Engine engine(model(), {.max_sequences = 2, .max_waiting = 2});
+  Engine engine(narrow_model(), {.max_sequences = 2, .max_waiting = 2});
   for (int pages = 0; pages < 3; ++pages) {
     DocumentReader reader(engine, {tiff(6)},
                           short_texts(always(std::vector<Region>(3, part({0, 0, 60, 60})))));
@@ -368,7 +360,7 @@ TEST_F(Regions, ImagesThatAreKeptAreFew) {
   });
   options.keep_images = true;
   options.pages_ahead = 3;
-  Engine engine(model());
+  Engine engine(narrow_model());
   DocumentReader reader(engine, {tiff(30, 300)}, options);
   for (int taken = 0; taken < 30; ++taken) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -382,7 +374,7 @@ TEST_F(Regions, ImagesThatAreKeptAreFew) {
 }
 
 TEST_F(Regions, OptionsOutOfRangeAreRefused) {
-  Engine engine(model());
+  Engine engine(narrow_model());
   DocumentReaderOptions options;
   options.pages_ahead = 0;
   expect_error(ErrorCode::usage, {"pages_ahead: 0"}, [&] { DocumentReader(engine, {word_}, options); });

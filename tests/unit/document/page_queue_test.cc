@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "support/peak_memory.h"
 #include "support/temporary_folder.h"
+#include "unit/document/test_inputs.h"
 
 namespace glmocr {
 namespace {
@@ -19,20 +20,9 @@ namespace {
 using testing::HasSubstr;
 using namespace std::string_literals;
 
-std::string picture(const std::string& name) { return std::string(GLMOCR_TEST_DATA) + "/pictures/" + name; }
-
 const std::string kWord = picture("word_112x56.png");
 const std::string kLine = picture("line_308x84.png");
 const std::string kLong = picture("paragraph_448x140.png");
-
-const Model& model() {
-  static const Model model = [] {
-    LoadOptions options;
-    options.dtype = ComputeType::fp32;
-    return Model::load(std::string(GLMOCR_SOURCE_DIR) + "/tests/data/narrow", options);
-  }();
-  return model;
-}
 
 PageQueueOptions short_texts() {
   PageQueueOptions options;
@@ -51,7 +41,7 @@ TEST(PageQueue, PagesComeInInputOrderAndOnesThatFailDoNotStopTheOthers) {
   const std::string text = folder.write("text.png", "Dear reader,\n").string();
   const std::vector<std::string> files = {kLong, folder / "missing.png", kWord, folder.path().string(), text,
                                           kLine};
-  Engine engine(model());
+  Engine engine(narrow_model());
   PageQueue queue(engine, files, short_texts());
   EXPECT_EQ(queue.size(), 6);
   const std::vector<Page> pages = take_all(queue);
@@ -90,7 +80,7 @@ TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
   if (!kMemoryIsMeasurable) GTEST_SKIP() << "a sanitizer keeps freed memory";
   const TemporaryFolder folder;
   const std::vector<std::string> files(6, folder.write("large.gif", gif_without_pixels("\0\x20"s)).string());
-  Engine engine(model());
+  Engine engine(narrow_model());
   std::vector<Page> pages;
   const std::int64_t growth = peak_growth([&] {
     PageQueue queue(engine, files, short_texts());
@@ -105,7 +95,7 @@ TEST(PageQueue, LargePicturesAreDecodedOneAfterTheOther) {
 }
 
 TEST(PageQueue, APictureAboveTheBoundGoesAlone) {
-  Engine engine(model());
+  Engine engine(narrow_model());
   PageQueueOptions options = short_texts();
   options.bytes_ahead = 3 * 112 * 56;
   PageQueue queue(engine, {kWord, kLong, kWord, kLine, kLong, kWord}, options);
@@ -115,7 +105,7 @@ TEST(PageQueue, APictureAboveTheBoundGoesAlone) {
 }
 
 TEST(PageQueue, TextIsStreamedAndEventsAreCollected) {
-  Engine engine(model());
+  Engine engine(narrow_model());
   PageQueueOptions options = short_texts();
   options.collect_events = true;
   PageQueue queue(engine, {kLine}, options);
@@ -165,7 +155,7 @@ class BusyEngine {
   bool went_on_ = false;
   std::promise<void> may_go_on_;
   std::shared_future<void> go_on_ = may_go_on_.get_future().share();
-  Engine engine_{model(), kNarrow};
+  Engine engine_{narrow_model(), kNarrow};
   std::vector<Job> jobs_;
 };
 
@@ -177,7 +167,7 @@ std::int64_t growth_of_a_long_queue(const PageQueueOptions& options) {
   std::promise<void> may_go_on;
   const std::shared_future<void> go_on = may_go_on.get_future().share();
   std::int64_t growth = 0;
-  Engine engine(model(), {.max_sequences = 1, .max_waiting = 256});
+  Engine engine(narrow_model(), {.max_sequences = 1, .max_waiting = 256});
   ReadOptions held;
   held.max_tokens = 2;
   held.on_token = [&](const TokenEvent&) { go_on.wait(); };
@@ -268,7 +258,7 @@ TEST(PageQueue, CancelEndsTheWaitForABusyEngine) {
 }
 
 TEST(PageQueue, CancelEndsWhatRunsWhatWaitsAndWhatIsNotLoaded) {
-  Engine engine(model(), kNarrow);
+  Engine engine(narrow_model(), kNarrow);
   PageQueue queue(engine, std::vector<std::string>(40, kLong), {});
   int pieces = 0;
   std::optional<Page> page = queue.take([&](std::string_view) {
@@ -287,7 +277,7 @@ TEST(PageQueue, CancelEndsWhatRunsWhatWaitsAndWhatIsNotLoaded) {
 }
 
 TEST(PageQueue, ItsEndCancelsWhatWasNotTaken) {
-  Engine engine(model(), kNarrow);
+  Engine engine(narrow_model(), kNarrow);
   {
     PageQueueOptions options;
     options.pages_ahead = 3;

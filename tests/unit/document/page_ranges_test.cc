@@ -19,21 +19,21 @@ std::vector<std::int64_t> selected(const std::string& text, std::int64_t count) 
   return selected(PageRanges::parse(text), count);
 }
 
-using Pages = std::vector<std::int64_t>;
+using Numbers = std::vector<std::int64_t>;
 
 TEST(PageRanges, NumbersAndRanges) {
-  EXPECT_EQ(selected(PageRanges(), 3), (Pages{1, 2, 3}));
-  EXPECT_EQ(selected("2", 3), (Pages{2}));
-  EXPECT_EQ(selected("1,3-5", 9), (Pages{1, 3, 4, 5}));
-  EXPECT_EQ(selected("3-", 5), (Pages{3, 4, 5}));
-  EXPECT_EQ(selected("2-2", 5), (Pages{2}));
-  EXPECT_EQ(selected("4-9", 5), (Pages{4, 5}));
-  EXPECT_EQ(selected("7", 5), Pages{});
+  EXPECT_EQ(selected(PageRanges(), 3), (Numbers{1, 2, 3}));
+  EXPECT_EQ(selected("2", 3), (Numbers{2}));
+  EXPECT_EQ(selected("1,3-5", 9), (Numbers{1, 3, 4, 5}));
+  EXPECT_EQ(selected("3-", 5), (Numbers{3, 4, 5}));
+  EXPECT_EQ(selected("2-2", 5), (Numbers{2}));
+  EXPECT_EQ(selected("4-9", 5), (Numbers{4, 5}));
+  EXPECT_EQ(selected("7", 5), Numbers{});
 }
 
 TEST(PageRanges, ComeInTheOrderOfTheDocumentAndOnce) {
-  EXPECT_EQ(selected("5,1-3,2,3-4", 9), (Pages{1, 2, 3, 4, 5}));
-  EXPECT_EQ(selected("4-,2,6-7", 6), (Pages{2, 4, 5, 6}));
+  EXPECT_EQ(selected("5,1-3,2,3-4", 9), (Numbers{1, 2, 3, 4, 5}));
+  EXPECT_EQ(selected("4-,2,6-7", 6), (Numbers{2, 4, 5, 6}));
 }
 
 TEST(PageRanges, CountsWhatIsLeft) {

@@ -10,7 +10,7 @@ namespace glmocr {
 namespace {
 
 using testing::ElementsAre;
-constexpr std::chrono::hours kLong(1);
+constexpr std::chrono::hours kOneHour(1);
 
 // The claimed page comes first though its thread asks last.
 TEST(PageTurns, TheLowestPageComesFirst) {
@@ -20,13 +20,13 @@ TEST(PageTurns, TheLowestPageComesFirst) {
   std::vector<std::thread> threads;
   for (const int page : {3, 2}) {
     threads.emplace_back([&, page] {
-      const PageTurns::Turn turn(turns, page, kLong);
+      const PageTurns::Turn turn(turns, page, kOneHour);
       served.push_back(page);
     });
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   {
-    const PageTurns::Turn turn(turns, 1, kLong);
+    const PageTurns::Turn turn(turns, 1, kOneHour);
     served.push_back(1);
   }
   for (std::thread& thread : threads) thread.join();
@@ -36,7 +36,7 @@ TEST(PageTurns, TheLowestPageComesFirst) {
 TEST(PageTurns, AClaimThatIsDroppedHoldsNobodyUp) {
   PageTurns turns;
   auto first = turns.claim(1), again = turns.claim(1), second = turns.claim(2);
-  std::thread waiting([&] { const PageTurns::Turn turn(turns, 2, kLong); });
+  std::thread waiting([&] { const PageTurns::Turn turn(turns, 2, kOneHour); });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   first.reset();
   again.reset();

@@ -11,14 +11,13 @@
 #include "support/pdf_renderers.h"
 #include "support/temporary_folder.h"
 #include "support/tiff_writer.h"
+#include "unit/document/test_inputs.h"
 
 namespace glmocr {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-std::string picture(const std::string& name) { return std::string(GLMOCR_TEST_DATA) + "/pictures/" + name; }
 
 std::string content_of(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);

@@ -14,7 +14,7 @@ namespace glmocr::engine {
 namespace {
 
 constexpr int kPageSize = 8;
-constexpr StepLimits kLimits{.sequences = 20, .prefill_rows = 512, .context = 640};
+constexpr StepLimits kCompanyLimits{.sequences = 20, .prefill_rows = 512, .context = 640};
 
 using Param = std::tuple<std::string, DType>;
 
@@ -52,7 +52,7 @@ class Table {
   explicit Table(const GlmOcr& model)
       : model_(model),
         cache_(model.device(), model.decoder().kv_spec(1500, kPageSize)),
-        runner_(model, cache_, kLimits) {}
+        runner_(model, cache_, kCompanyLimits) {}
 
   // A sequence of `prompt` and `output` tokens that look random; equal seeds give equal tokens.
   std::size_t add(std::int64_t prompt, std::int64_t output, unsigned seed) {

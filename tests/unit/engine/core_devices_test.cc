@@ -8,8 +8,6 @@
 namespace glmocr::engine {
 namespace {
 
-constexpr EngineOptions kSmall{.kv_memory = 1 << 20, .page_size = 8};
-
 std::vector<std::vector<TokenId>> tokens_of(const std::vector<Result>& completions) {
   std::vector<std::vector<TokenId>> tokens;
   for (const Result& completion : completions) {

@@ -16,7 +16,7 @@
 namespace glmocr::engine {
 namespace {
 
-constexpr EngineOptions kSmall{.kv_memory = 4 << 20, .page_size = 8};
+constexpr EngineOptions kForPictures{.kv_memory = 4 << 20, .page_size = 8};
 constexpr PictureSize kLargest{1792, 2688};  // 24,576 patches, the most that the published limits allow
 constexpr double kSlicesOfTheLargest = 400;
 
@@ -28,7 +28,7 @@ double flop_of(const GlmOcr& model, const Request& request) {
 EngineOptions with_slices(const GlmOcr& model) {
   static const Request largest = test_request(model, "large", {kLargest});
   EXPECT_EQ(largest.images.at(0).grid.patches(), 24'576);
-  EngineOptions options = kSmall;
+  EngineOptions options = kForPictures;
   options.kv_memory = 9000 * kv_bytes_per_token(model);
   options.vision_flop = flop_of(model, largest) / kSlicesOfTheLargest;
   return options;
@@ -128,7 +128,7 @@ TEST(TextPaceTest, TextsDoNotWaitForMoreThanSomeSlices) {
 
 // Small pictures come without end, each as soon as the one before is encoded; the large one is encoded all the same.
 TEST_F(CorePictures, ALargePictureEndsAmongEndlessSmallOnes) {
-  EngineOptions options = kSmall;
+  EngineOptions options = kForPictures;
   options.max_sequences = 4;
   const PictureSize large_size{560, 840};
   Request large = test_request(model(), "large", {large_size}, 1);
@@ -153,9 +153,9 @@ TEST_F(CorePictures, ALargePictureEndsAmongEndlessSmallOnes) {
 
 TEST_F(CorePictures, SlicesDoNotChangeATextOrItsLogprobs) {
   std::vector<Request> requests = mixed_requests(model());
-  const std::vector<Result> expected = run_together(model(), requests, kSmall);
+  const std::vector<Result> expected = run_together(model(), requests, kForPictures);
   for (const double flop : {1e6, 3e7}) {
-    EngineOptions options = kSmall;
+    EngineOptions options = kForPictures;
     options.vision_flop = flop;
     EngineStats stats;
     const std::vector<Result> sliced = run_together(model(), requests, options, &stats);
@@ -171,8 +171,8 @@ TEST_F(CorePictures, SlicesDoNotChangeATextOrItsLogprobs) {
 // In every step of its encoding one of two requests of a batch is cancelled; the other gets its text.
 TEST_F(CorePictures, ACancelledRequestDoesNotHarmItsBatch) {
   const auto request = [&] { return test_request(model(), "Text Recognition:", {{112, 140}}, 5); };
-  const std::vector<TokenId> expected = run_alone(model(), request(), kSmall).tokens;
-  EngineOptions options = kSmall;
+  const std::vector<TokenId> expected = run_alone(model(), request(), kForPictures).tokens;
+  EngineOptions options = kForPictures;
   options.vision_flop = 2 * flop_of(model(), request()) / 12;
   int steps_of_encoding = 0;
   for (int at = 0; at < 40; ++at) {
@@ -208,9 +208,9 @@ TEST(CorePicturesFailure, AFailedSliceChangesNoText) {
   test::FaultyDevice& faulty = *owner;
   const auto model = GlmOcr::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward", faulty, DType::f32);
   const auto request = [&](const char* text) { return test_request(*model, text, {{56, 84}, {84, 56}}, 3); };
-  const std::vector<TokenId> expected = run_alone(*model, request("one"), kSmall).tokens,
-                             expected_other = run_alone(*model, request("two"), kSmall).tokens;
-  EngineOptions options = kSmall;
+  const std::vector<TokenId> expected = run_alone(*model, request("one"), kForPictures).tokens,
+                             expected_other = run_alone(*model, request("two"), kForPictures).tokens;
+  EngineOptions options = kForPictures;
   const Request sample = request("one");
   options.vision_flop = flop_of(*model, sample) / 2;
   int failed = 0, recovered = 0;

@@ -21,8 +21,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr EngineOptions kSmall{.kv_memory = 1 << 20, .page_size = 8};
-
 Request text_request(int max_tokens = 24) {
   Request request = test_request(test_model(), "no picture at all", {}, max_tokens);
   request.stop_ids.clear();

@@ -18,8 +18,6 @@ namespace {
 using ::testing::Each;
 using ::testing::Lt;
 
-constexpr EngineOptions kSmall{.kv_memory = 1 << 20, .page_size = 8};
-
 std::int64_t kv_for_tokens(std::int64_t tokens) { return tokens * kv_bytes_per_token(test_model()); }
 
 void expect_same(const Result& a, const Result& b) {

@@ -17,9 +17,9 @@ namespace {
 constexpr TextRoom kPage{.area = 3600, .line = 250};
 // A page with less on it.
 constexpr TextRoom kSparsePage{.area = 1900, .line = 250};
-constexpr std::int64_t kMaxTokens = 8192;
+constexpr std::int64_t kMostTokens = 8192;
 
-const Tokenizer& tokenizer() {
+const Tokenizer& mini_tokenizer() {
   static const Tokenizer tokenizer = Tokenizer::load(GLMOCR_SOURCE_DIR "/models/mini/tokenizer.json");
   return tokenizer;
 }
@@ -31,7 +31,7 @@ struct Cut {
 std::optional<Cut> guard(std::span<const TokenId> tokens, const TextRoom& room = kPage) {
   RepetitionGuard guard(room);
   for (std::int64_t i = 0; i < std::ssize(tokens); ++i) {
-    const auto keep = guard.push(tokens[i], tokenizer().piece_bytes(tokens[i], true));
+    const auto keep = guard.push(tokens[i], mini_tokenizer().piece_bytes(tokens[i], true));
     if (keep) return Cut{i + 1, *keep};
   }
   return std::nullopt;
@@ -45,7 +45,7 @@ std::string repeated(const std::string& unit, int times) {
 
 // A text that stands on a page, at least 256 tokens of it in a cycle.
 void expect_kept(const std::string& text) {
-  const std::vector<TokenId> tokens = tokenizer().encode("Some text before it.\n" + text);
+  const std::vector<TokenId> tokens = mini_tokenizer().encode("Some text before it.\n" + text);
   EXPECT_GE(tokens.size(), 256u);
   const auto cut = guard(tokens);
   EXPECT_FALSE(cut) << "cut after " << cut->at << " of " << tokens.size() << " tokens";
@@ -64,7 +64,7 @@ TEST(Repetition, KeepsDottedLeaders) {
 TEST(Repetition, KeepsRulesOfUnderscores) {
   expect_kept(repeated(std::string(90, '_') + "\n", 50));
   expect_kept(repeated("Name: " + std::string(40, '_') + "\n", 45));
-  std::vector<TokenId> single(300, tokenizer().encode("_")[0]);  // a line of an A3 page, one token each
+  std::vector<TokenId> single(300, mini_tokenizer().encode("_")[0]);  // a line of an A3 page, one token each
   EXPECT_FALSE(guard(single));
 }
 
@@ -105,8 +105,8 @@ std::vector<TokenId> other_tokens(int count, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<TokenId> tokens;
   while (std::ssize(tokens) < count) {
-    const auto id = static_cast<TokenId>(random() % tokenizer().size());
-    const std::string bytes = tokenizer().piece_bytes(id, true);
+    const auto id = static_cast<TokenId>(random() % mini_tokenizer().size());
+    const std::string bytes = mini_tokenizer().piece_bytes(id, true);
     const bool number = bytes.find_first_of("0123456789") != std::string::npos;
     if (!bytes.empty() && !number && (tokens.empty() || tokens.back() != id)) tokens.push_back(id);
   }
@@ -118,9 +118,9 @@ TEST(Repetition, CutsLoopsOf1To60Tokens) {
   for (int length = 1; length <= 60; ++length) {
     std::vector<TokenId> tokens = other_tokens(kBefore, 1);
     const std::vector<TokenId> unit = other_tokens(length, 1000 + length);
-    while (std::ssize(tokens) < kMaxTokens) tokens.insert(tokens.end(), unit.begin(), unit.end());
+    while (std::ssize(tokens) < kMostTokens) tokens.insert(tokens.end(), unit.begin(), unit.end());
     const auto cut = guard(tokens, kSparsePage);
-    ASSERT_TRUE(cut) << length << tokenizer().decode(unit);
+    ASSERT_TRUE(cut) << length << mini_tokenizer().decode(unit);
     EXPECT_GE(cut->at, kBefore + RepetitionGuard::kFewestTokens) << length;
     EXPECT_GT(cut->keep, kBefore) << length;
     EXPECT_LE(cut->keep, cut->at) << length;
@@ -134,10 +134,10 @@ TEST(Repetition, CutsCountingLoops) {
       for (const int step : {1, 10, -1}) {
         std::string text = "Some text before it.\n";
         for (int i = 0; i < 4000; ++i) text += before + std::to_string(50000 + step * i) + after;
-        const std::vector<TokenId> tokens = tokenizer().encode(text);
+        const std::vector<TokenId> tokens = mini_tokenizer().encode(text);
         const auto cut = guard(tokens, kSparsePage);
         ASSERT_TRUE(cut) << before << step << after;
-        EXPECT_LT(cut->at, kMaxTokens) << before << step << after;
+        EXPECT_LT(cut->at, kMostTokens) << before << step << after;
       }
     }
   }
@@ -147,9 +147,9 @@ TEST(Repetition, CutsLoopsWhoseRunsVaryInLength) {
   std::string text;
   std::mt19937 random(3);
   for (int i = 0; i < 1000; ++i) text += repeated(" *", 9 + static_cast<int>(random() % 4)) + "\n";
-  const auto cut = guard(tokenizer().encode(text), kSparsePage);
+  const auto cut = guard(mini_tokenizer().encode(text), kSparsePage);
   ASSERT_TRUE(cut);
-  EXPECT_LT(cut->at, kMaxTokens);
+  EXPECT_LT(cut->at, kMostTokens);
 }
 
 // A table of measurements is as regular, but its numbers do not count.
@@ -157,11 +157,11 @@ TEST(Repetition, KeepsNumbersThatDoNotCount) {
   std::string text;
   std::mt19937 random(4);
   for (int i = 0; i < 900; ++i) text += std::to_string(random() % 1000) + (i % 6 == 5 ? "\n" : " ");
-  EXPECT_FALSE(guard(tokenizer().encode(text), {.area = 10, .line = 10}));
+  EXPECT_FALSE(guard(mini_tokenizer().encode(text), {.area = 10, .line = 10}));
 }
 
 TEST(Repetition, KeepsWhatThePictureCanHold) {
-  const std::vector<TokenId> unit = tokenizer().encode("the same line\n");
+  const std::vector<TokenId> unit = mini_tokenizer().encode("the same line\n");
   std::vector<TokenId> tokens;
   for (int i = 0; i < 500; ++i) tokens.insert(tokens.end(), unit.begin(), unit.end());
   const auto cut = [&](double area) { return guard(tokens, {.area = area, .line = 50}).value(); };
@@ -173,7 +173,7 @@ TEST(Repetition, KeepsWhatThePictureCanHold) {
 
 TEST(Repetition, WaitsForTheModelToComeOutOfACycle) {
   const TextRoom room{.area = 100.1, .line = 100.1};
-  const auto text = [](int dots) { return tokenizer().encode(repeated(" .", dots) + " and goes on"); };
+  const auto text = [](int dots) { return mini_tokenizer().encode(repeated(" .", dots) + " and goes on"); };
   const int kept = 250;  // 0.4 heights each
   EXPECT_FALSE(guard(text(kept + RepetitionGuard::kPatience - 1), room));
   const auto cut = guard(text(kept + RepetitionGuard::kPatience), room);
@@ -185,9 +185,9 @@ TEST(Repetition, WaitsForTheModelToComeOutOfACycle) {
 TEST(Repetition, CyclesShareThePicture) {
   const auto kept = [](int lines_before) {
     const std::string before = repeated("another line\n", lines_before);
-    const std::int64_t tokens = std::ssize(tokenizer().encode(before));
+    const std::int64_t tokens = std::ssize(mini_tokenizer().encode(before));
     const auto cut =
-        guard(tokenizer().encode(before + repeated("the same line\n", 500)), {.area = 700, .line = 50});
+        guard(mini_tokenizer().encode(before + repeated("the same line\n", 500)), {.area = 700, .line = 50});
     return cut.value().keep - tokens;
   };
   EXPECT_GT(kept(0), kept(30));
@@ -197,7 +197,7 @@ TEST(Repetition, CyclesShareThePicture) {
 TEST(Repetition, CyclesShareTheirLine) {
   const auto cut_after = [](const std::string& between) {
     const std::string text = repeated("LOC/", 180) + between + repeated("R,", 400);
-    const auto cut = guard(tokenizer().encode(text));
+    const auto cut = guard(mini_tokenizer().encode(text));
     return cut ? cut->at : 0;
   };
   EXPECT_GT(cut_after("x"), 0);
@@ -206,8 +206,8 @@ TEST(Repetition, CyclesShareTheirLine) {
 }
 
 TEST(Repetition, ALineOfMarksMayNotEndBetweenThem) {
-  EXPECT_TRUE(guard(tokenizer().encode(repeated(" .", 900))));
-  EXPECT_FALSE(guard(tokenizer().encode(repeated(repeated(" .", 600) + "\n", 10))));
+  EXPECT_TRUE(guard(mini_tokenizer().encode(repeated(" .", 900))));
+  EXPECT_FALSE(guard(mini_tokenizer().encode(repeated(repeated(" .", 600) + "\n", 10))));
 }
 
 // Sequences of random pieces: loops, counting loops, runs, noise.

@@ -15,12 +15,13 @@ namespace glmocr::engine {
 namespace {
 
 // Few pages, so that some requests are preempted.
-constexpr EngineOptions kSmall{.max_sequences = 4, .kv_memory = 1 << 20, .page_size = 4, .prefill_chunk = 32};
+constexpr EngineOptions kFewPages{
+    .max_sequences = 4, .kv_memory = 1 << 20, .page_size = 4, .prefill_chunk = 32};
 
 // Devices that record steps, two of them in flight, with a core each. Their steps are run by the test.
 class Replicas {
  public:
-  explicit Replicas(int count, const EngineOptions& options = kSmall, std::int64_t memory_limit = 0) {
+  explicit Replicas(int count, const EngineOptions& options = kFewPages, std::int64_t memory_limit = 0) {
     const Snapshot snapshot = Snapshot::open(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward");
     for (int i = 0; i < count; ++i) {
       const auto memory = std::make_shared<MemoryBudget>(memory_limit);
@@ -71,11 +72,11 @@ std::vector<Request> many_requests(const GlmOcr& model) {
   return requests;
 }
 
-const std::vector<Result>& alone() {
+const std::vector<Result>& read_alone() {
   static const std::vector<Result> results = [] {
     std::vector<Result> each;
     for (Request& request : many_requests(test_model())) {
-      each.push_back(run_alone(test_model(), std::move(request), kSmall));
+      each.push_back(run_alone(test_model(), std::move(request), kFewPages));
     }
     return each;
   }();
@@ -95,20 +96,20 @@ std::string streamed(const Job& job) {
 }
 
 void expect_texts(const std::vector<Job>& jobs) {
-  ASSERT_EQ(jobs.size(), alone().size());
+  ASSERT_EQ(jobs.size(), read_alone().size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const Result result = jobs[i].wait();
-    EXPECT_EQ(result.tokens, alone()[i].tokens) << i;
-    EXPECT_EQ(result.logprobs, alone()[i].logprobs) << i;
-    EXPECT_EQ(result.text, alone()[i].text) << i;
-    EXPECT_EQ(streamed(jobs[i]), alone()[i].text) << i;
+    EXPECT_EQ(result.tokens, read_alone()[i].tokens) << i;
+    EXPECT_EQ(result.logprobs, read_alone()[i].logprobs) << i;
+    EXPECT_EQ(result.text, read_alone()[i].text) << i;
+    EXPECT_EQ(streamed(jobs[i]), read_alone()[i].text) << i;
   }
 }
 
 TEST(Replicas, ATextDoesNotDependOnTheirNumber) {
   for (const int count : {1, 2, 3}) {
     SCOPED_TRACE(count);
-    EngineOptions options = kSmall;
+    EngineOptions options = kFewPages;
     options.kv_memory = 110 * kv_bytes_per_token(test_model());
     Replicas replicas(count, options);
     const std::vector<Job> jobs = replicas.submit(many_requests(replicas.model()));
@@ -149,7 +150,7 @@ TEST(Replicas, ALargeRequestCountsMore) {
 
 // What a device has not begun, another one takes: nothing waits for a device that is slow.
 TEST(Replicas, WhatWaitsGoesToTheDeviceThatHasRoom) {
-  EngineOptions options = kSmall;
+  EngineOptions options = kFewPages;
   options.max_sequences = 2;
   Replicas replicas(2, options);
   std::vector<Job> jobs;
@@ -166,7 +167,7 @@ TEST(Replicas, WhatWaitsGoesToTheDeviceThatHasRoom) {
 }
 
 TEST(Replicas, ACancelledRequestEndsWhileAllAreFull) {
-  EngineOptions options = kSmall;
+  EngineOptions options = kFewPages;
   options.max_sequences = 1;
   Replicas replicas(2, options);
   std::vector<Job> jobs;
@@ -194,7 +195,7 @@ TEST(Replicas, AnErrorOfOneChangesNothingForTheOthers) {
     std::size_t failed = 0;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       try {
-        EXPECT_EQ(jobs[i].wait().tokens, alone()[i].tokens) << i;
+        EXPECT_EQ(jobs[i].wait().tokens, read_alone()[i].tokens) << i;
       } catch (const Error& error) {
         EXPECT_EQ(error.code() == ErrorCode::device || error.code() == ErrorCode::memory, true)
             << error.what();

@@ -17,7 +17,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr int kPageSize = 4;
+constexpr int kTablePages = 4;
 constexpr TableSizes kSizes{.rows = 64, .sequences = 4, .pages = 16, .logit_rows = 8};
 
 std::vector<std::int32_t> values(const Tensor& tensor) {
@@ -83,14 +83,14 @@ TEST_F(StepTablesTest, AWholePrompt) {
   const Sequence& sequence = add(test_request(model_, "Text Recognition:", {{84, 112}}), pages_from(3, 16));
   const std::int64_t n = sequence.prompt_tokens();
   ASSERT_GT(n, kFewRows);
-  StepTables tables(model_, RowClass::many, kSizes, kPageSize);
+  StepTables tables(model_, RowClass::many, kSizes, kTablePages);
   const StepRows all{.count = n, .logits = 1};
   const StepKey key = tables.stage({&all, 1}, sequences_);
 
   EXPECT_EQ(key, (StepKey{.row_class = RowClass::many,
                           .rows = static_cast<int>(n),
                           .sequences = 1,
-                          .pages = static_cast<int>(divide_up<std::int64_t>(n, kPageSize)),
+                          .pages = static_cast<int>(divide_up<std::int64_t>(n, kTablePages)),
                           .logit_rows = 1,
                           .features = true}));
   EXPECT_EQ(values(tables.ids(key)),
@@ -101,7 +101,7 @@ TEST_F(StepTablesTest, AWholePrompt) {
   }
   EXPECT_EQ(values(tables.positions(key)), positions);
   std::vector<std::int32_t> slots(n);
-  std::iota(slots.begin(), slots.end(), 3 * kPageSize);
+  std::iota(slots.begin(), slots.end(), 3 * kTablePages);
   EXPECT_EQ(values(tables.slots(key)), slots);
   EXPECT_THAT(values(tables.logit_rows(key)), ElementsAre(n - 1));
   const PagedBatch batch = tables.batch(key);
@@ -123,7 +123,8 @@ TEST_F(StepTablesTest, ChunksHoldWhatTheWholeHolds) {
   const Sequence& sequence =
       add(test_request(model_, "two of them", {{84, 84}, {56, 168}}), {9, 2, 5, 11, 0, 7, 3, 8, 1, 4, 6, 10});
   const std::int64_t n = sequence.prompt_tokens();
-  StepTables many(model_, RowClass::many, kSizes, kPageSize), few(model_, RowClass::few, kSizes, kPageSize);
+  StepTables many(model_, RowClass::many, kSizes, kTablePages),
+      few(model_, RowClass::few, kSizes, kTablePages);
   const StepRows all{.count = n};
   const StepKey whole_key = many.stage({&all, 1}, sequences_);
   const std::vector<std::int32_t> slots = values(many.slots(whole_key)),
@@ -155,7 +156,7 @@ TEST_F(StepTablesTest, OutputContinuesAtIndexPlusDelta) {
   const std::int64_t n = sequence.prompt_tokens();
   const auto first = static_cast<std::int32_t>(n) + sequence.positions().delta;
   ASSERT_NE(sequence.positions().delta, 0);
-  StepTables tables(model_, RowClass::few, kSizes, kPageSize);
+  StepTables tables(model_, RowClass::few, kSizes, kTablePages);
   const StepRows rows{.begin = n, .count = 3, .logits = 1};
   const StepKey key = tables.stage({&rows, 1}, sequences_);
   EXPECT_THAT(values(tables.ids(key)), ElementsAre(40, image, 42));
@@ -175,7 +176,7 @@ TEST_F(StepTablesTest, SequencesLieOneAfterTheOtherWithLogitsOfTheirOwn) {
   const std::vector<StepRows> rows{{.sequence = 2, .begin = 1, .count = 5, .logits = 2},
                                    {.sequence = 0, .begin = 0, .count = 3},
                                    {.sequence = 1, .begin = 2, .count = 4, .logits = 1}};
-  StepTables tables(model_, RowClass::few, kSizes, kPageSize);
+  StepTables tables(model_, RowClass::few, kSizes, kTablePages);
   const StepKey key = tables.stage(rows, sequences_);
   EXPECT_EQ(key.rows, 12);
   EXPECT_THAT(values(tables.batch(key).row_starts), ElementsAre(0, 5, 8, 12));
@@ -206,7 +207,7 @@ TEST_F(StepTablesTest, TheKeyTellsShapesApartAndNothingElse) {
   for (Sequence* sequence : {&a, &b}) {
     for (int i = 0; i < 10; ++i) sequence->accept({.token = 5}, Sequence::Clock::now());
   }
-  StepTables tables(model_, RowClass::few, kSizes, kPageSize);
+  StepTables tables(model_, RowClass::few, kSizes, kTablePages);
   const auto key = [&](std::vector<StepRows> rows) { return tables.stage(rows, sequences_); };
   const std::int64_t n = std::min(a.prompt_tokens(), b.prompt_tokens());
   EXPECT_EQ(key({{0, n + 4, 1, 1}}), key({{1, n + 4, 1, 1}}));
@@ -221,7 +222,7 @@ TEST_F(StepTablesTest, TheKeyTellsShapesApartAndNothingElse) {
 
 TEST_F(StepTablesTest, RowsWithoutAPageAreOurOwnBug) {
   add(test_request(model_, "no picture at all"), {1, 2});
-  StepTables tables(model_, RowClass::few, kSizes, kPageSize);
+  StepTables tables(model_, RowClass::few, kSizes, kTablePages);
   const StepRows fits{.count = 8}, does_not{.count = 9};
   EXPECT_THROW(tables.stage({&does_not, 1}, sequences_), Error);
   EXPECT_NO_THROW(tables.stage({&fits, 1}, sequences_));
@@ -233,7 +234,7 @@ TEST(StepTablesOnBuckets, WhatPadsAStepGoesNowhere) {
   sequences.push_back(std::make_unique<Sequence>(test_request(*model.model, "five tokens of it"),
                                                  model.model->config(), model.model->tokenizer(), 1000));
   sequences[0]->pages() = {3, 1, 2, 0};
-  StepTables tables(*model.model, RowClass::few, kSizes, kPageSize);
+  StepTables tables(*model.model, RowClass::few, kSizes, kTablePages);
   const StepRows rows{.begin = 1, .count = 5, .logits = 1};
   const StepKey key = tables.stage({&rows, 1}, sequences);
   EXPECT_EQ(key.rows, 8);

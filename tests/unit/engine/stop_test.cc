@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const Tokenizer& tokenizer() {
+const Tokenizer& awkward_tokenizer() {
   static const Tokenizer instance =
       Tokenizer::load(std::filesystem::path(GLMOCR_TEST_DATA) / "awkward" / "tokenizer.json");
   return instance;
@@ -24,7 +24,7 @@ const Tokenizer& tokenizer() {
 
 std::vector<TokenId> bytes_of(const std::string& text) {
   std::vector<TokenId> ids;
-  for (const char byte : text) ids.push_back(*tokenizer().token_to_id(to_byte_alphabet({&byte, 1})));
+  for (const char byte : text) ids.push_back(*awkward_tokenizer().token_to_id(to_byte_alphabet({&byte, 1})));
   return ids;
 }
 
@@ -36,7 +36,7 @@ struct Shown {
 };
 
 Shown show(const std::vector<TokenId>& ids, const std::vector<std::string>& stop) {
-  OutputText output(tokenizer(), stop);
+  OutputText output(awkward_tokenizer(), stop);
   Shown shown;
   for (const TokenId id : ids) {
     shown.parts.push_back(output.push(id));
@@ -95,7 +95,7 @@ TEST(OutputText, TheStopStringThatIsCompleteFirstWins) {
 
 TEST(OutputText, TheCutIsTheSameWhateverTheTokens) {
   const std::string text = "Recognition: the thing and the line";
-  ASSERT_LT(tokenizer().encode(text).size(), text.size());
+  ASSERT_LT(awkward_tokenizer().encode(text).size(), text.size());
   std::mt19937 random(3);
   for (int i = 0; i < 400; ++i) {
     std::vector<std::string> stop;
@@ -103,7 +103,7 @@ TEST(OutputText, TheCutIsTheSameWhateverTheTokens) {
       const std::size_t begin = random() % text.size();
       stop.push_back(text.substr(begin, 1 + random() % 6));
     }
-    EXPECT_EQ(show(tokenizer().encode(text), stop).text, show(bytes_of(text), stop).text)
+    EXPECT_EQ(show(awkward_tokenizer().encode(text), stop).text, show(bytes_of(text), stop).text)
         << stop[0] << '|' << stop[1] << '|' << stop[2];
   }
 }
@@ -114,7 +114,7 @@ TEST(OutputText, StopStringsOfSeveralBytesACharacter) {
 }
 
 TEST(OutputText, SpecialTokensAreNoText) {
-  const TokenId special = *tokenizer().token_to_id("<|begin_of_image|>");
+  const TokenId special = *awkward_tokenizer().token_to_id("<|begin_of_image|>");
   std::vector<TokenId> ids = bytes_of("EN");
   ids.push_back(special);
   EXPECT_EQ(show(ids, {}).text, "EN");

@@ -23,6 +23,9 @@ TestModel load_test_model(const std::string& device, const DeviceOptions& option
 // The same on a device that records steps, with `depth` of them in flight.
 TestModel load_recording_model(int depth = 1);
 
+// Room for one or two requests of this model.
+inline constexpr EngineOptions kSmall{.kv_memory = 1 << 20, .page_size = 8};
+
 // Loaded once, on "ref" in fp32.
 const GlmOcr& test_model();
 

@@ -208,7 +208,7 @@ class RealText : public testing::Test {
 };
 
 // The smallest box around what is dark.
-Box ink(const Image& image) {
+Box box_of_ink(const Image& image) {
   Box box{1e9, 1e9, 0, 0};
   for (int y = 0; y < image.height; ++y) {
     for (int x = 0; x < image.width; ++x) {
@@ -244,7 +244,7 @@ TEST_F(RealText, BoxesLieWhereLettersAreDrawn) {
     ASSERT_EQ(found.lines.size(), 1u) << page.keys;
     EXPECT_EQ(found.lines[0].text, "Hxg word");
     EXPECT_EQ(found.lines[0].words.size(), 2u);
-    const Box expected = ink(image), box = found.lines[0].box;
+    const Box expected = box_of_ink(image), box = found.lines[0].box;
     EXPECT_NEAR(box.x0, expected.x0, 2) << page.keys;
     EXPECT_NEAR(box.y0, expected.y0, 2) << page.keys;
     EXPECT_NEAR(box.x1, expected.x1, 2) << page.keys;

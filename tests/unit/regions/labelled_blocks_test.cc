@@ -19,7 +19,7 @@ Region region(RegionLabel label, const Box& box, float score = 0.9f) {
   return region;
 }
 
-Region text(const Box& box) { return region(RegionLabel::text, box, 1); }
+Region text_region(const Box& box) { return region(RegionLabel::text, box, 1); }
 
 std::vector<RegionLabel> labels(const std::vector<Region>& regions) {
   std::vector<RegionLabel> labels;
@@ -29,7 +29,7 @@ std::vector<RegionLabel> labels(const std::vector<Region>& regions) {
 
 TEST(LabelledBlocks, GetTheLabelOfTheRegionInTheirPlace) {
   const std::vector<Region> regions =
-      labelled_blocks({text({0, 0, 100, 20}), text({0, 40, 100, 100})},
+      labelled_blocks({text_region({0, 0, 100, 20}), text_region({0, 40, 100, 100})},
                       std::vector{region(RegionLabel::header, {2, 2, 98, 19}),
                                   region(RegionLabel::abstract, {0, 42, 100, 98})});
   EXPECT_THAT(labels(regions), ElementsAre(RegionLabel::header, RegionLabel::abstract));
@@ -38,7 +38,7 @@ TEST(LabelledBlocks, GetTheLabelOfTheRegionInTheirPlace) {
 }
 
 TEST(LabelledBlocks, KeepTheirsWhereTheDetectorIsUnsureOrSeesAnother) {
-  const std::vector<Region> blocks{text({0, 0, 100, 20})};
+  const std::vector<Region> blocks{text_region({0, 0, 100, 20})};
   EXPECT_THAT(
       labels(labelled_blocks(blocks, std::vector{region(RegionLabel::header, {0, 0, 100, 20}, 0.4f)})),
       ElementsAre(RegionLabel::text));
@@ -50,9 +50,10 @@ TEST(LabelledBlocks, KeepTheirsWhereTheDetectorIsUnsureOrSeesAnother) {
 }
 
 TEST(LabelledBlocks, PiecesOfAFormulaAreOne) {
-  const std::vector<Region> regions = labelled_blocks(
-      {text({0, 0, 100, 20}), text({80, 28, 95, 36}), text({10, 30, 90, 50}), text({0, 60, 100, 80})},
-      std::vector{region(RegionLabel::display_formula, {8, 26, 96, 52})});
+  const std::vector<Region> regions =
+      labelled_blocks({text_region({0, 0, 100, 20}), text_region({80, 28, 95, 36}),
+                       text_region({10, 30, 90, 50}), text_region({0, 60, 100, 80})},
+                      std::vector{region(RegionLabel::display_formula, {8, 26, 96, 52})});
   ASSERT_THAT(labels(regions),
               ElementsAre(RegionLabel::text, RegionLabel::display_formula, RegionLabel::text));
   EXPECT_EQ(regions[1].task, RegionTask::formula);
@@ -61,9 +62,9 @@ TEST(LabelledBlocks, PiecesOfAFormulaAreOne) {
 }
 
 TEST(LabelledBlocks, RowsOfATableAreOne) {
-  const std::vector<Region> regions =
-      labelled_blocks({text({0, 0, 100, 20}), text({0, 30, 100, 50}), text({0, 70, 100, 90})},
-                      std::vector{region(RegionLabel::table, {1, 2, 99, 49})});
+  const std::vector<Region> regions = labelled_blocks(
+      {text_region({0, 0, 100, 20}), text_region({0, 30, 100, 50}), text_region({0, 70, 100, 90})},
+      std::vector{region(RegionLabel::table, {1, 2, 99, 49})});
   ASSERT_THAT(labels(regions), ElementsAre(RegionLabel::table, RegionLabel::text));
   EXPECT_EQ(regions[0].box.y0, 0);  // nothing of the blocks is lost
   EXPECT_EQ(regions[0].box.y1, 50);
@@ -72,11 +73,12 @@ TEST(LabelledBlocks, RowsOfATableAreOne) {
 // No text disappears in a picture that only the detector sees.
 TEST(LabelledBlocks, APictureNeedsADrawing) {
   const std::vector<Region> detected{region(RegionLabel::chart, {0, 0, 100, 100})};
-  EXPECT_THAT(labels(labelled_blocks({text({0, 0, 100, 50}), text({0, 60, 100, 100})}, detected)),
-              ElementsAre(RegionLabel::text, RegionLabel::text));
   EXPECT_THAT(
-      labelled_blocks({region(RegionLabel::image, {5, 5, 95, 80}, 1), text({40, 85, 60, 98})}, detected),
-      SizeIs(1));
+      labels(labelled_blocks({text_region({0, 0, 100, 50}), text_region({0, 60, 100, 100})}, detected)),
+      ElementsAre(RegionLabel::text, RegionLabel::text));
+  EXPECT_THAT(labelled_blocks({region(RegionLabel::image, {5, 5, 95, 80}, 1), text_region({40, 85, 60, 98})},
+                              detected),
+              SizeIs(1));
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr int kSize = 24;  // of letters
+constexpr int kRowSize = 24;  // of letters
 
 // Dots from x0 as far as x1.
 void draw_leader(DrawnPage& page, int x0, int x1, int baseline) {
@@ -21,19 +21,19 @@ void draw_leader(DrawnPage& page, int x0, int x1, int baseline) {
 }
 
 void draw_entry(DrawnPage& page, int baseline) {
-  page.line(10, baseline, 200, kSize);
+  page.line(10, baseline, 200, kRowSize);
   draw_leader(page, 210, 700, baseline);
-  page.line(715, baseline, 745, kSize);
+  page.line(715, baseline, 745, kRowSize);
 }
 
 TEST(TextRows, AreTheLinesOfAPicture) {
   DrawnPage page(800, 260);
-  page.paragraph(10, 10, 780, 5, kSize);
+  page.paragraph(10, 10, 780, 5, kRowSize);
   const std::vector<TextRow> rows = text_rows(page.image);
   ASSERT_THAT(rows, SizeIs(5));
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const int baseline = 10 + kSize + static_cast<int>(i) * DrawnPage::pitch(kSize);
-    EXPECT_LE(rows[i].box.y0, baseline - kSize);
+    const int baseline = 10 + kRowSize + static_cast<int>(i) * DrawnPage::pitch(kRowSize);
+    EXPECT_LE(rows[i].box.y0, baseline - kRowSize);
     EXPECT_GE(rows[i].box.y1, baseline);
     if (i > 0) {
       EXPECT_GE(rows[i].box.y0, rows[i - 1].box.y1) << "no letter lies in two rows";
@@ -45,8 +45,8 @@ TEST(TextRows, AreTheLinesOfAPicture) {
 TEST(TextRows, HoldWhatStandsSideBySide) {
   DrawnPage page(800, 260);
   for (int i = 0; i < 5; ++i) {
-    page.line(10, 40 + 42 * i, 120, kSize);
-    page.line(400, 42 + 42 * i, 780, kSize);
+    page.line(10, 40 + 42 * i, 120, kRowSize);
+    page.line(400, 42 + 42 * i, 780, kRowSize);
   }
   const std::vector<TextRow> rows = text_rows(page.image);
   ASSERT_THAT(rows, SizeIs(5));
@@ -60,23 +60,23 @@ TEST(TextRows, AreNotJoinedByTallSigns) {
   page.bar(10, 10, 14, 85);
   page.bar(10, 10, 60, 14);
   page.bar(56, 10, 60, 85);
-  page.line(75, 40, 780, kSize);
-  page.line(75, 82, 780, kSize);
+  page.line(75, 40, 780, kRowSize);
+  page.line(75, 82, 780, kRowSize);
   EXPECT_THAT(text_rows(page.image), SizeIs(2));
 }
 
 TEST(TextRows, DoNotCountWhatTheEdgeCutOff) {
   DrawnPage page(800, 140);
   for (int x = 100; x < 600; x += 90) page.bar(x, 0, x + 4, 5);  // the feet of letters above
-  page.line(10, 50, 780, kSize);
-  page.line(10, 92, 780, kSize);
+  page.line(10, 50, 780, kRowSize);
+  page.line(10, 92, 780, kRowSize);
   EXPECT_THAT(text_rows(page.image), SizeIs(2));
 }
 
 TEST(TextRows, AreNoneInDrawingsAndInNothing) {
   DrawnPage page(800, 600);
-  page.line(10, 40, 780, kSize);
-  page.line(10, 82, 780, kSize);
+  page.line(10, 40, 780, kRowSize);
+  page.line(10, 82, 780, kRowSize);
   std::mt19937 random(1);
   for (int y = 120; y < 580; y += 3)
     for (int x = 20; x < 780; x += 3)
@@ -112,9 +112,9 @@ TEST(TextRows, WithLeadersAreReadOneByOneAndShorter) {
 TEST(TextRows, OfDashesAreNoLeaders) {
   DrawnPage page(800, 200);
   for (int i = 0; i < 4; ++i) {
-    page.line(10, 40 + 42 * i, 200, kSize);
+    page.line(10, 40 + 42 * i, 200, kRowSize);
     for (int x = 210; x < 700; x += 14) page.bar(x, 30 + 42 * i, x + 11, 33 + 42 * i);
-    page.line(715, 40 + 42 * i, 745, kSize);
+    page.line(715, 40 + 42 * i, 745, kRowSize);
   }
   const std::vector<TextRow> rows = text_rows(page.image);
   ASSERT_THAT(rows, SizeIs(4));
@@ -124,18 +124,18 @@ TEST(TextRows, OfDashesAreNoLeaders) {
 
 TEST(TextRows, OfTextAreReadAtOnce) {
   DrawnPage page(800, 260);
-  page.paragraph(10, 10, 780, 5, kSize);
+  page.paragraph(10, 10, 780, 5, kRowSize);
   EXPECT_THAT(reading_pieces(page.image), IsEmpty());
   DrawnPage indented(800, 260);
-  indented.line(60, 34, 780, kSize);
-  indented.paragraph(10, 52, 780, 4, kSize);
+  indented.line(60, 34, 780, kRowSize);
+  indented.paragraph(10, 52, 780, 4, kRowSize);
   EXPECT_THAT(reading_pieces(indented.image), IsEmpty());
 }
 
 // Letters at unequal distances: those of a typewriter make programs, which may hang out.
 void draw_line(DrawnPage& page, int x, int baseline, int end) {
-  for (int count = 0; x + kSize / 2 <= end; x += 14 + count % 3 * 3, ++count)
-    page.letter(x, baseline, kSize, count % 3 == 1);
+  for (int count = 0; x + kRowSize / 2 <= end; x += 14 + count % 3 * 3, ++count)
+    page.letter(x, baseline, kRowSize, count % 3 == 1);
 }
 
 TEST(HangingParagraphs, AreReadFromTheirFirstLineApart) {
@@ -159,8 +159,8 @@ TEST(HangingParagraphs, WithASignAreReadAtOnce) {
 
 TEST(HangingParagraphs, OfProgramsAreReadAtOnce) {
   DrawnPage page(800, 200);
-  page.line(10, 40, 770, kSize);
-  for (const int baseline : {82, 124}) page.line(53, baseline, 770, kSize);
+  page.line(10, 40, 770, kRowSize);
+  for (const int baseline : {82, 124}) page.line(53, baseline, 770, kRowSize);
   EXPECT_THAT(reading_pieces(page.image), IsEmpty());
 }
 

@@ -20,7 +20,7 @@
 namespace glmocr {
 namespace {
 
-const std::filesystem::path kAwkward = std::filesystem::path(GLMOCR_TEST_DATA) / "awkward";
+const std::filesystem::path kSnapshot = std::filesystem::path(GLMOCR_TEST_DATA) / "awkward";
 
 // A tensor that a test writes again with another name, shape or type.
 struct Entry {
@@ -32,7 +32,7 @@ using Entries = std::map<std::string, Entry>;
 
 Entries awkward_tensors() {
   Entries entries;
-  const SafetensorsFiles files = SafetensorsFiles::open(kAwkward);
+  const SafetensorsFiles files = SafetensorsFiles::open(kSnapshot);
   for (const auto& [name, stored] : files.tensors()) {
     Entry& entry = entries[name];
     entry.dtype = stored.dtype_name;
@@ -65,7 +65,7 @@ Weights load_changed(Device& device, DType compute, const std::function<void(Ent
   change(entries);
   const TemporaryFolder folder;
   write_safetensors(folder, entries);
-  return load_weights(SafetensorsFiles::open(folder.path()), load_config(kAwkward), device, compute);
+  return load_weights(SafetensorsFiles::open(folder.path()), load_config(kSnapshot), device, compute);
 }
 
 // Every value of a matrix, as fp32.
@@ -120,7 +120,7 @@ class WeightsTest : public testing::Test {
 
 TEST_F(WeightsTest, EveryTensorIsAccountedFor) {
   const Weights w =
-      load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device_, DType::f32);
+      load_weights(SafetensorsFiles::open(kSnapshot), load_config(kSnapshot), *device_, DType::f32);
   std::int64_t tensors = 0;
   for (const TensorGroup& group : w.groups) tensors += group.tensors;
   EXPECT_EQ(tensors, static_cast<std::int64_t>(w.files.tensors().size()));
@@ -160,9 +160,9 @@ TEST_F(WeightsTest, EightBitsNeedScales) {
 }
 
 TEST_F(WeightsTest, QuantizedRowsAreWithinHalfAStep) {
-  const SafetensorsFiles files = SafetensorsFiles::open(kAwkward);
+  const SafetensorsFiles files = SafetensorsFiles::open(kSnapshot);
   const Weights exact = load([](Entries&) {});
-  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device_,
+  const Weights w = load_weights(SafetensorsFiles::open(kSnapshot), load_config(kSnapshot), *device_,
                                  DType::f32, Quantization::int8);
   const Weight &a = exact.decoder.layers[1].up_proj, &b = w.decoder.layers[1].up_proj;
   ASSERT_EQ(b.data.dtype, DType::i8);
@@ -179,7 +179,7 @@ TEST_F(WeightsTest, MatricesWithoutRoomStayAsTheyAreStored) {
   const auto budget = std::make_shared<MemoryBudget>(std::int64_t{2} << 20);
   const auto device = open_device("cpu", {.threads = 1, .memory = budget});
   const MemoryShare others(budget, std::int64_t{3} << 19, "others");
-  const Weights w = load_weights(SafetensorsFiles::open(kAwkward), load_config(kAwkward), *device,
+  const Weights w = load_weights(SafetensorsFiles::open(kSnapshot), load_config(kSnapshot), *device,
                                  DType::bf16, Quantization::int8);
   EXPECT_EQ(w.decoder.layers[1].up_proj.data.dtype, DType::bf16);
   EXPECT_GT(w.mapped_bytes, 0);
@@ -249,7 +249,7 @@ TEST_F(WeightsTest, MisalignedDataIsReadRight) {
     const TemporaryFolder folder;
     write_safetensors(folder, awkward_tensors(), pad);
     const Weights w =
-        load_weights(SafetensorsFiles::open(folder.path()), load_config(kAwkward), *device_, DType::f32);
+        load_weights(SafetensorsFiles::open(folder.path()), load_config(kSnapshot), *device_, DType::f32);
     EXPECT_EQ(some_values(w), some_values(official));
   }
 }

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-const std::filesystem::path kSmall = std::filesystem::path(GLMOCR_TEST_DATA) / "layout-small";
+const std::filesystem::path kSnapshot = std::filesystem::path(GLMOCR_TEST_DATA) / "layout-small";
 
 // A safetensors file: the header, and the data behind it.
 struct File {
@@ -25,7 +25,7 @@ struct File {
   std::string data;
 
   static File small() {
-    const std::string bytes = read_file(kSmall / "model.safetensors");
+    const std::string bytes = read_file(kSnapshot / "model.safetensors");
     std::uint64_t size = 0;
     std::memcpy(&size, bytes.data(), sizeof size);
     return {Json::parse(bytes.substr(sizeof size, size)), bytes.substr(sizeof size + size)};
@@ -48,7 +48,7 @@ struct File {
 LayoutWeights load(const File& file, Device& device) {
   const TemporaryFolder folder;
   folder.write("model.safetensors", file.bytes());
-  return load_weights(SafetensorsFiles::open(folder.path()), load_config(kSmall), device);
+  return load_weights(SafetensorsFiles::open(folder.path()), load_config(kSnapshot), device);
 }
 
 std::int64_t tensors(const LayoutWeights& weights) {
