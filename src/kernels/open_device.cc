@@ -23,6 +23,10 @@ std::unique_ptr<Device> open_device(std::string_view name, const DeviceOptions& 
   if (name == "auto") return open_device(available_devices().front(), options);
   if (name == "ref") return open_ref_device(options);
   if (name.starts_with("cuda:")) return open_cuda_device(std::string(name), options);
+  if (name == "cpu:") {
+    fail(ErrorCode::device, cat("device \"cpu:\" names no instruction set; available: ",
+                                join(available_cpu_isas(), ", "), "; \"cpu\" takes the first"));
+  }
   if (name == "cpu" || name.starts_with("cpu:")) {
     const char* wanted = std::getenv("GLMOCR_CPU_ISA");
     const std::string isa = name != "cpu" ? std::string(name.substr(4)) : wanted ? wanted : "";

@@ -50,7 +50,7 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  virtual std::string name() const = 0;  // "cpu", "cuda:0", "ref"
+  virtual std::string name() const = 0;  // "cpu", "cpu:avx2" where the set was named, "cuda:0", "ref"
   virtual std::string isa() const = 0;   // "avx512_bf16", "sm_90"; "" where there is none
   virtual int threads() const = 0;       // host threads the kernels use
   virtual Ops& ops() = 0;

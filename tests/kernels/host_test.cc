@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/host/host_device.h"
+#include "support/environment_variable.h"
 #include "support/expect_error.h"
 
 namespace glmocr {
@@ -257,6 +258,16 @@ TEST_F(HostDeviceTest, UnknownNamesSayWhatThereIs) {
   for (const char* name : {"cpu:avx9", "cuda:99", "cuda:x", ""}) {
     expect_error(ErrorCode::device, {"baseline"}, [&] { open_device(name); });
   }
+  expect_error(ErrorCode::device, {"\"cpu:\" names no instruction set", "baseline"},
+               [] { open_device("cpu:"); });
+}
+
+TEST_F(HostDeviceTest, ItsNameSaysTheInstructionSetThatWasNamed) {
+  EXPECT_EQ(device_->name(), "cpu:baseline");
+  const EnvironmentVariable unset("GLMOCR_CPU_ISA", nullptr);
+  EXPECT_EQ(open_device("cpu", {.threads = 1})->name(), "cpu");
+  const EnvironmentVariable named("GLMOCR_CPU_ISA", "baseline");
+  EXPECT_EQ(open_device("cpu", {.threads = 1})->name(), "cpu:baseline");
 }
 
 }  // namespace

@@ -219,7 +219,7 @@ class KernelTest : public testing::TestWithParam<Param> {
 
   // The CPU packs weights of bf16 for products, but not those of an embedding, which are multiplied as they lie.
   static WeightUse use_of(const Device& device, bool as_stored) {
-    return as_stored && device.name() == "cpu" ? WeightUse::embedding : WeightUse::linear;
+    return as_stored && device.name().starts_with("cpu") ? WeightUse::embedding : WeightUse::linear;
   }
 
   // The same in eight bits: rows of `values` times their scales.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "base/memory_budget.h"
 #include "base/numbers.h"
@@ -16,9 +18,9 @@ namespace {
 
 class CpuDevice final : public HostDevice {
  public:
-  CpuDevice(const cpu::Isa& isa, const DeviceOptions& options)
-      : HostDevice(options), isa_(isa), ops_(*this, isa) {}
-  std::string name() const override { return "cpu"; }
+  CpuDevice(std::string name, const cpu::Isa& isa, const DeviceOptions& options)
+      : HostDevice(options), name_(std::move(name)), isa_(isa), ops_(*this, isa) {}
+  std::string name() const override { return name_; }
   std::string isa() const override { return std::string(isa_.name); }
   Ops& ops() override { return ops_; }
   bool prefers_bf16() const override { return isa_.table().pairs != nullptr; }
@@ -31,6 +33,7 @@ class CpuDevice final : public HostDevice {
   bool packs(const Tensor& matrix) const;
   Weight prepare_panels(const Tensor& matrix, Buffer& owner);
 
+  std::string name_;
   const cpu::Isa& isa_;
   cpu::CpuOps ops_;
 };
@@ -128,7 +131,7 @@ std::vector<std::string> available_cpu_isas() {
 std::unique_ptr<Device> open_cpu_device(const std::string& name, const DeviceOptions& options) {
   for (const cpu::Isa& isa : cpu::compiled_isas()) {
     if (isa.available() && (name.empty() || name == isa.name))
-      return std::make_unique<CpuDevice>(isa, options);
+      return std::make_unique<CpuDevice>(name.empty() ? "cpu" : "cpu:" + name, isa, options);
   }
   fail(ErrorCode::device,
        cat("instruction set \"", name,
