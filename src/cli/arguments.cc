@@ -172,12 +172,13 @@ void add_quantize(CLI::App& app, QuantizeArguments& arguments) {
       ->required();
 }
 
-void add_layout(CLI::App& app, LayoutArguments& arguments) {
+void add_layout(CLI::App& app, LayoutArguments& arguments, InputFiles& inputs) {
   const char* group = "Input";
   app.add_option("PAGE", arguments.files, "pictures and PDF files; - is standard input")
       ->option_text("...")
       ->required();
   add_page_options(app, arguments.pages, arguments.dpi);
+  add_password_option(app, inputs);
   add_image_options(app, arguments.image, group);
   app.add_option("--threshold", arguments.threshold, "leave out regions with lower scores (default 0.3)")
       ->option_text("SCORE")
@@ -209,6 +210,7 @@ struct Commands {
   ParseArguments parse;
   ParseInputs parse_inputs;
   LayoutArguments layout;
+  InputFiles layout_inputs;  // no list
   ForwardArguments forward;
   ForwardPrompt forward_prompt;
   InfoArguments info;
@@ -223,7 +225,7 @@ struct Commands {
     const auto app = [&](const char* name) -> CLI::App& { return *apps.at(name); };
     add_read_options(app("read"), read, read_inputs);
     add_parse_options(app("parse"), parse, parse_inputs);
-    add_layout(app("layout"), layout);
+    add_layout(app("layout"), layout, layout_inputs);
     add_forward(app("forward"), forward, forward_prompt);
     add_model_options(app("info"), info.model, DeviceUse::several);
     app("info").add_flag("--json", info.json, "print a JSON object")->group("Output");
@@ -245,7 +247,8 @@ struct Commands {
       return std::move(parse);
     }
     if (name == "layout") {
-      add_listed_files(layout.files, {});  // no list, but its checks
+      add_listed_files(layout.files, layout_inputs);
+      layout.password = read_password(layout_inputs);
       return std::move(layout);
     }
     if (name == "forward") {

@@ -106,7 +106,8 @@ struct LayoutArguments {
   ModelArguments model;  // empty path: default_layout_model_path()
   std::vector<std::string> files;
   ImageOptions image;
-  double dpi = 200;  // of PDF pages
+  double dpi = 200;      // of PDF pages
+  std::string password;  // of PDF files
   PageRanges pages;
   float threshold = 0.3f;
   bool raw = false;  // what the network's own post-processing gives

@@ -99,6 +99,7 @@ class Command {
     DocumentOptions options;
     options.image = arguments_.image;
     options.pdf.dpi = arguments_.dpi;
+    options.pdf.password = arguments_.password;
     options.pages = arguments_.pages;
     PageSource source(arguments_.files, options);
     while (std::optional<SourcePage> page = source.next()) {

@@ -104,6 +104,12 @@ TEST_P(Pdf, Passwords) {
   write_all(folder_ / "password", "guess");
   EXPECT_THAT(run({"--password-file", folder_ / "password", locked, kSmallWord}, options_).err,
               HasSubstr("the password is wrong"));
+  const ProcessResult wrong = run({"layout", "--password-file", folder_ / "password", locked}, options_);
+  EXPECT_EQ(wrong.exit_code, 3);
+  EXPECT_THAT(wrong.err, HasSubstr("the password is wrong"));
+  write_all(folder_ / "password", "reader\n");
+  EXPECT_EQ(json_lines(run({"layout", "--password-file", folder_ / "password", locked}, options_).out).size(),
+            1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Pdf, testing::Values("PDFium", "poppler"),
