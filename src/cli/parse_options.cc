@@ -155,6 +155,13 @@ void finish_parse(ParseArguments& arguments, const ParseInputs& inputs) {
   add_listed_files(arguments.files, inputs.input);
   if (arguments.files.empty())
     fail(ErrorCode::usage, "no input given; usage: glm-ocr parse [OPTIONS] INPUT...");
+  const bool without_model =
+      arguments.regions == RegionSource::classical || arguments.regions == RegionSource::page;
+  if (without_model && !arguments.layout_model.empty()) {
+    fail(ErrorCode::usage,
+         cat("--layout-model is not used with --regions ",
+             arguments.regions == RegionSource::page ? "page" : "classical", ": leave out one of them"));
+  }
   finish_outputs(arguments, inputs);
   arguments.password = read_password(inputs.input);
   arguments.progress = !inputs.no_progress;

@@ -49,6 +49,10 @@ TEST(CommandLine, MistakesAreNamedAndEndWithTwo) {
       {{"--model"}, "--model"},
       {{"inof"}, "did you mean \"info\"?"},
       {{"forward", "--json"}, "--image"},
+      {{"parse", "--regions", "classical", "--layout-model", "x", kWord},
+       "--layout-model is not used with --regions classical"},
+      {{"parse", "--layout-model", "x", "--regions", "page", kWord},
+       "--layout-model is not used with --regions page"},
       {{"tokenize"}, "nothing to tokenize"},
       {{"info", "surplus"}, "\"surplus\" was not expected"},
   };
