@@ -357,8 +357,11 @@ void check_readable_twice(const JobInput& input) {
   std::error_code error;
   const fs::file_status status = fs::status(input.path, error);
   if (input.path == "-" || (fs::exists(status) && !fs::is_regular_file(status)))
-    fail(ErrorCode::usage,
-         cat("--format pdf: ", display_name(input.path), " can be read only once; name a file"));
+    fail(
+        ErrorCode::usage,
+        cat("--format pdf: ", display_name(input.path),
+            " can be read only once, and the document is read twice: for its text, and as the pages that are "
+            "written again with it; save it as a file and name that"));
 }
 
 std::vector<JobInput> inputs_of(const ParseArguments& arguments) {

@@ -164,7 +164,7 @@ TEST_F(Parse, WhatIsNoJobIsAUsageError) {
       {{"-o", out(), "--compat", "sdk", a, out("a.png")}, "with --compat sdk"},
       {{"-o", folder_ / "more", folder_ / "more"}, "is the folder of outputs as well"},
       {{"-o", a, b}, "is no folder and cannot be made one"},
-      {{"-f", "pdf", "-"}, "standard input can be read only once"},
+      {{"-f", "pdf", "-"}, "standard input can be read only once, and the document is read twice"},
       {{}, "no input given"}};
   for (const auto& [arguments, message] : cases) {
     const ProcessResult result = parse(arguments);
