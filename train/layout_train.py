@@ -8,6 +8,7 @@ Drawing processes write pages into a ring in shared memory and overwrite the old
 (the averaged weights, every --save-every seconds), step files at each sixth of the time, and at the end OUT/snapshot.
 """
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
@@ -33,8 +34,20 @@ class Ring:
         self.truth = np.memmap(path + ".truth", np.float32, mode, shape=(slots, MAX_REGIONS, 6))
         self.count = np.memmap(path + ".count", np.int32, mode, shape=(slots,))
         self.drawn = np.memmap(path + ".drawn", np.int64, mode, shape=(256,))
+        self.version = np.memmap(path + ".version", np.int64, mode, shape=(slots,))   # odd while a page is written
         if create:
-            self.count[:], self.drawn[:] = -1, 0
+            self.count[:], self.drawn[:], self.version[:] = -1, 0, 0
+
+    def put(self, slot, picture, truth):
+        self.version[slot] += 1
+        self.pictures[slot], self.truth[slot, :len(truth)], self.count[slot] = picture, truth, len(truth)
+        self.version[slot] += 1
+
+    def get(self, slot):
+        """Copies of picture, rows of truth and their number; None where the page is replaced meanwhile."""
+        before = int(self.version[slot])
+        page = np.array(self.pictures[slot]), np.array(self.truth[slot]), int(self.count[slot])
+        return page if before % 2 == 0 and int(self.version[slot]) == before else None
 
 
 def draw_pages(options, number):
@@ -49,9 +62,7 @@ def draw_pages(options, number):
         except Exception:                                    # one page in many thousands must not end a run
             print("seed", seed, traceback.format_exc(), flush=True)
             continue
-        ring.count[slot] = -1
-        ring.pictures[slot], ring.truth[slot, :len(truth)] = picture, truth
-        ring.count[slot] = len(truth)
+        ring.put(slot, picture, truth)
         ring.drawn[number] = turn
 
 
@@ -70,11 +81,15 @@ def feed(options, batches, rank):
     import torch
     ring, rng = Ring(options.ring, options.slots), np.random.default_rng((options.seed, rank, threading.get_ident()))
     while True:
-        slots = rng.choice(np.flatnonzero(np.asarray(ring.count) > 0), options.batch, replace=False)
+        slots = iter(rng.permutation(np.flatnonzero(np.asarray(ring.count) > 0)))
+        pages = list(itertools.islice(filter(None, map(ring.get, slots)), options.batch))
+        if len(pages) < options.batch:
+            time.sleep(0.01)
+            continue
         pictures = torch.empty(options.batch, SIZE, SIZE, 3, dtype=torch.uint8, pin_memory=options.gpus > 0)
-        for row, slot in enumerate(slots):
-            pictures[row].copy_(torch.from_numpy(ring.pictures[slot]))
-        batches.put((pictures, as_truth(np.array(ring.truth[slots]), np.array(ring.count[slots]).clip(0, MAX_REGIONS))))
+        for row, page in enumerate(pages):
+            pictures[row].copy_(torch.from_numpy(page[0]))
+        batches.put((pictures, as_truth(np.stack([rows for _, rows, _ in pages]), np.array([count for *_, count in pages]))))
 
 
 def augment(pixels):
