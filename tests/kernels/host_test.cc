@@ -13,7 +13,7 @@
 namespace glmocr {
 namespace {
 
-constexpr std::int64_t kMiB = 1 << 20;
+constexpr std::int64_t kMebibyte = 1 << 20;
 
 std::shared_ptr<MemoryBudget> budget_of(std::int64_t limit) { return std::make_shared<MemoryBudget>(limit); }
 
@@ -21,12 +21,12 @@ TEST(Arena, MemoryIsAlignedAndDisjoint) {
   Arena arena(budget_of(0));
   auto* a = static_cast<std::byte*>(arena.take(100));
   auto* b = static_cast<std::byte*>(arena.take(1));
-  auto* c = static_cast<std::byte*>(arena.take(40 * kMiB));
+  auto* c = static_cast<std::byte*>(arena.take(40 * kMebibyte));
   for (const std::byte* p : {a, b, c}) EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p) % 64, 0u);
   EXPECT_GE(b - a, 100);
   std::memset(a, 1, 100);
   std::memset(b, 2, 1);
-  std::memset(c, 3, 40 * kMiB);
+  std::memset(c, 3, 40 * kMebibyte);
   EXPECT_EQ(a[99], std::byte{1});
   EXPECT_EQ(b[0], std::byte{2});
 }
@@ -37,7 +37,7 @@ TEST(Arena, RewindGivesTheSameMemoryAgain) {
   const std::int64_t mark = arena.mark();
   for (const std::int64_t size : {5000, 3 << 20}) {  // in the first block, and in the next
     void* first = arena.take(size);
-    arena.take(30 * kMiB);
+    arena.take(30 * kMebibyte);
     arena.rewind(mark);
     EXPECT_EQ(arena.mark(), mark);
     EXPECT_EQ(arena.take(size), first);
@@ -50,7 +50,7 @@ TEST(Arena, EqualStepsDoNotGrow) {
   const auto budget = budget_of(0);
   Arena arena(budget);
   void* addresses[3] = {};
-  const std::int64_t sizes[] = {3 * kMiB, 50 * kMiB, 64};
+  const std::int64_t sizes[] = {3 * kMebibyte, 50 * kMebibyte, 64};
   for (int step = 0; step < 6; ++step) {
     for (int i = 0; i < 3; ++i) {
       void* memory = arena.take(sizes[i]);
@@ -62,44 +62,44 @@ TEST(Arena, EqualStepsDoNotGrow) {
     arena.rewind(0);
     EXPECT_EQ(arena.mark(), 0);
   }
-  EXPECT_EQ(arena.peak(), 53 * kMiB + 64);
-  EXPECT_EQ(budget->used(), 53 * kMiB + 64);  // one block of the size that a step needs
-  EXPECT_LE(budget->peak(), 54 * kMiB);       // never old and new blocks at once
+  EXPECT_EQ(arena.peak(), 53 * kMebibyte + 64);
+  EXPECT_EQ(budget->used(), 53 * kMebibyte + 64);  // one block of the size that a step needs
+  EXPECT_LE(budget->peak(), 54 * kMebibyte);       // never old and new blocks at once
 }
 
 TEST(Arena, ReserveMakesOneBlock) {
-  const auto budget = budget_of(100 * kMiB);
+  const auto budget = budget_of(100 * kMebibyte);
   Arena arena(budget);
   arena.take(10);
-  EXPECT_THROW(arena.reserve(kMiB), Error);  // in the middle of a step
+  EXPECT_THROW(arena.reserve(kMebibyte), Error);  // in the middle of a step
   arena.rewind(0);
-  arena.reserve(60 * kMiB);
-  EXPECT_EQ(budget->used(), 60 * kMiB);
-  arena.take(60 * kMiB);
-  EXPECT_EQ(budget->used(), 60 * kMiB);
+  arena.reserve(60 * kMebibyte);
+  EXPECT_EQ(budget->used(), 60 * kMebibyte);
+  arena.take(60 * kMebibyte);
+  EXPECT_EQ(budget->used(), 60 * kMebibyte);
   arena.rewind(0);
-  arena.reserve(90 * kMiB);  // more than fits beside the old block
-  EXPECT_EQ(budget->used(), 90 * kMiB);
-  arena.reserve(kMiB);
-  EXPECT_EQ(budget->used(), kMiB);
+  arena.reserve(90 * kMebibyte);  // more than fits beside the old block
+  EXPECT_EQ(budget->used(), 90 * kMebibyte);
+  arena.reserve(kMebibyte);
+  EXPECT_EQ(budget->used(), kMebibyte);
   arena.reserve(0);
   EXPECT_EQ(budget->used(), 0);
-  EXPECT_THROW(arena.reserve(101 * kMiB), Error);
-  EXPECT_NE(arena.take(kMiB), nullptr);  // the arena can still be used
+  EXPECT_THROW(arena.reserve(101 * kMebibyte), Error);
+  EXPECT_NE(arena.take(kMebibyte), nullptr);  // the arena can still be used
 }
 
 TEST(Arena, PeakIsTheMostEverHeld) {
   Arena arena(budget_of(0));
-  arena.take(2 * kMiB);
+  arena.take(2 * kMebibyte);
   arena.rewind(0);
-  arena.take(kMiB);
-  EXPECT_EQ(arena.peak(), 2 * kMiB);
+  arena.take(kMebibyte);
+  EXPECT_EQ(arena.peak(), 2 * kMebibyte);
 }
 
 TEST(Arena, AFullBudgetIsAnErrorThatNamesSizes) {
-  Arena arena(budget_of(20 * kMiB));
-  arena.take(kMiB);
-  expect_error(ErrorCode::memory, {"workspace", "64.0 MiB", "20.0 MiB"}, [&] { arena.take(64 * kMiB); });
+  Arena arena(budget_of(20 * kMebibyte));
+  arena.take(kMebibyte);
+  expect_error(ErrorCode::memory, {"workspace", "64.0 MiB", "20.0 MiB"}, [&] { arena.take(64 * kMebibyte); });
   EXPECT_NE(arena.take(1000), nullptr);  // what fits goes on
 }
 
@@ -107,7 +107,7 @@ class HostDeviceTest : public testing::Test {
  protected:
   static constexpr KvSpec kSpec{.layers = 3, .kv_heads = 2, .head_dim = 32, .pages = 100, .page_size = 16};
 
-  std::shared_ptr<MemoryBudget> budget_ = budget_of(64 * kMiB);
+  std::shared_ptr<MemoryBudget> budget_ = budget_of(64 * kMebibyte);
   std::unique_ptr<Device> device_ = open_device("cpu:baseline", {.threads = 1, .memory = budget_});
 };
 
@@ -115,17 +115,17 @@ TEST_F(HostDeviceTest, EverythingSharesOneBudget) {
   EXPECT_EQ(device_->memory(), budget_);
   EXPECT_EQ(device_->kv_page_bytes(kSpec), 2 * 3 * 2 * 16 * 32 * 4);
   KvSpec large = kSpec;
-  large.pages = 40 * kMiB / device_->kv_page_bytes(kSpec);
+  large.pages = 40 * kMebibyte / device_->kv_page_bytes(kSpec);
   // Two of the three never fit together, whichever comes first.
-  const auto buffer = [&] { return device_->allocate(40 * kMiB); };
+  const auto buffer = [&] { return device_->allocate(40 * kMebibyte); };
   const auto store = [&] { return device_->make_kv_store(large); };
-  const auto scratch = [&] { return device_->scratch({40 * kMiB}, DType::u8); };
+  const auto scratch = [&] { return device_->scratch({40 * kMebibyte}, DType::u8); };
   {
     const Buffer held = buffer();
     expect_error(ErrorCode::memory, {"keys and values"}, store);
     expect_error(ErrorCode::memory, {"workspace"}, scratch);
     expect_error(ErrorCode::memory, {"weights and tables"}, buffer);
-    EXPECT_EQ(budget_->used(), 40 * kMiB);
+    EXPECT_EQ(budget_->used(), 40 * kMebibyte);
   }
   EXPECT_EQ(budget_->used(), 0);
   {
@@ -141,37 +141,37 @@ TEST_F(HostDeviceTest, EverythingSharesOneBudget) {
     EXPECT_THROW(buffer(), Error);
     EXPECT_THROW(store(), Error);
   }
-  EXPECT_EQ(budget_->used(), 40 * kMiB);  // the arena keeps its block
+  EXPECT_EQ(budget_->used(), 40 * kMebibyte);  // the arena keeps its block
   device_.reset();
   EXPECT_EQ(budget_->used(), 0);
 }
 
 TEST_F(HostDeviceTest, BuffersOutliveTheDevice) {
-  Buffer buffer = device_->allocate(kMiB);
+  Buffer buffer = device_->allocate(kMebibyte);
   device_.reset();
   std::weak_ptr<MemoryBudget> budget = budget_;
   budget_.reset();
-  EXPECT_EQ(budget.lock()->used(), kMiB);
+  EXPECT_EQ(budget.lock()->used(), kMebibyte);
   buffer = Buffer();
   EXPECT_TRUE(budget.expired());
 }
 
 TEST_F(HostDeviceTest, PaidBuffersAreNotCountedAgain) {
-  const MemoryShare share(budget_, 60 * kMiB, "pictures");
-  EXPECT_THROW(device_->allocate(50 * kMiB), Error);
-  const Buffer buffer = device_->allocate_paid(50 * kMiB);
-  EXPECT_EQ(buffer.bytes(), 50 * kMiB);
-  EXPECT_EQ(budget_->used(), 60 * kMiB);
+  const MemoryShare share(budget_, 60 * kMebibyte, "pictures");
+  EXPECT_THROW(device_->allocate(50 * kMebibyte), Error);
+  const Buffer buffer = device_->allocate_paid(50 * kMebibyte);
+  EXPECT_EQ(buffer.bytes(), 50 * kMebibyte);
+  EXPECT_EQ(budget_->used(), 60 * kMebibyte);
 }
 
 TEST_F(HostDeviceTest, ReservedArenaIsAllThatAStepTakes) {
-  device_->reserve_arena(8 * kMiB);
-  EXPECT_EQ(budget_->used(), 8 * kMiB);
+  device_->reserve_arena(8 * kMebibyte);
+  EXPECT_EQ(budget_->used(), 8 * kMebibyte);
   device_->run_step([&] {
-    for (int i = 0; i < 8; ++i) device_->scratch({kMiB}, DType::u8);
+    for (int i = 0; i < 8; ++i) device_->scratch({kMebibyte}, DType::u8);
   });
-  EXPECT_EQ(budget_->peak(), 8 * kMiB);
-  EXPECT_EQ(device_->arena_peak_bytes(), 8 * kMiB);
+  EXPECT_EQ(budget_->peak(), 8 * kMebibyte);
+  EXPECT_EQ(device_->arena_peak_bytes(), 8 * kMebibyte);
 }
 
 TEST_F(HostDeviceTest, StepBeginsWithAnEmptyArenaAndLeavesItEmpty) {
