@@ -89,10 +89,9 @@ class FewRows {
     const auto fill = [&](int tile) {
       wait_for_phase(shared_address(b.empty + stage), parity);
       const auto full = shared_address(b.full + stage);
-      int index = 0;
-      while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
+      const auto [index, feature0] = place_of(tile);
       const Bf16Product& p = a.group.products[index];
-      const int first = (tile - a.group.blocks_before[index]) * kColumns + (kGated ? lane % 8 : lane);
+      const int first = feature0 + (kGated ? lane % 8 : lane);
       const bool valid = lane < 16 && first < p.out && bytes > 0;
       const int count = __popc(__ballot_sync(0xffffffffu, valid));
       if (lane == 0) arrive_and_expect(full, count * bytes);
@@ -159,6 +158,16 @@ class FewRows {
       copy_bytes(shared_address(rows + row * a.stride()), p.x + (row0 + row) * p.x_stride + term0, bytes,
                  barrier);
     }
+  }
+
+  // The product that a tile belongs to, and its first feature there.
+  struct Place {
+    int index, feature0;
+  };
+  __device__ __forceinline__ Place place_of(int tile) const {
+    int index = 0;
+    while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
+    return {index, (tile - a.group.blocks_before[index]) * kColumns};
   }
 
   // The order of the terms is that of few_rows_kernel (linear_few.cu).
@@ -230,10 +239,8 @@ class FewRows {
   __device__ __forceinline__ void finish(int tile, int group, int turn) const {
     const int buffer = turn % 2;
     if (a.cluster > 1) wait_for_phase(shared_address(&b.received[group][buffer]), turn / 2 % 2);
-    int index = 0;
-    while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
+    const auto [index, feature0] = place_of(tile);
     const Bf16Product& p = a.group.products[index];
-    const int feature0 = (tile - a.group.blocks_before[index]) * kColumns;
     for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < rows_here * kColumns;
          i += kGroupThreads) {
       const int column = i % kColumns, local = i / kColumns, row = row0 + rank * rows_here + local;
