@@ -9,7 +9,10 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr int kThreads = kPartThreads;
+constexpr int kThreads = 256;
+constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
+constexpr int kGroups = kThreads / kLanes;
+constexpr int kKeysPerGroup = kPart / kGroups;
 
 // Eight values from `from` on, those at `count` and beyond zero.
 template <class T, bool kPacked>

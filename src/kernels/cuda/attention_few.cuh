@@ -9,11 +9,7 @@
 // Attention of few rows, which is computed in parts of a row's context: what its kernels share.
 namespace glmocr::cuda {
 
-inline constexpr int kPart = 64;  // keys of one block: parts begin at multiples of it, whatever the context
-inline constexpr int kPartThreads = 256;
-inline constexpr int kLanes = 16;  // lanes that share a key; each holds packs of 8 dimensions
-inline constexpr int kGroups = kPartThreads / kLanes;
-inline constexpr int kKeysPerGroup = kPart / kGroups;
+inline constexpr int kPart = 64;  // keys of a part: parts begin at multiples of it, whatever the context
 
 inline int part_count(std::int64_t max_context) {
   return static_cast<int>((max_context + kPart - 1) / kPart);
@@ -79,7 +75,8 @@ FewArguments<T> few_arguments(const Context& context, const PagedAttention<T>& a
   return {a, partial, context.counters, std::max(1, part_count(max_context)), 1};
 }
 
-// More parts in a block where there are more than `blocks` in all; those of a context are shared out evenly.
+// How many parts a block has: more than one where there are more than `blocks` parts in all; those of a context are shared out
+// evenly.
 inline int parts_per_block(int contexts, int parts, int blocks) {
   constexpr int kMost = 16;
   const int most = std::clamp((contexts * parts + blocks - 1) / blocks, 1, kMost);
@@ -87,8 +84,8 @@ inline int parts_per_block(int contexts, int parts, int blocks) {
   return (parts + of_context - 1) / of_context;
 }
 
-// Rows that are each the next token of a sequence, whose queries and keys have not been turned: with their keys and values, which
-// are kept as rope_kv_write does. A slot is that of the last token of the row's context, or -1.
+// Keys and values of rows that are each the next token of a sequence, and where they go, as in rope_kv_write. Neither the keys
+// nor the rows' queries have been turned. A slot is that of the last token of the row's context, or -1.
 struct NextTokens {
   const bf16_t *k, *v;
   std::int64_t k_row, k_head, v_row, v_head;  // strides
@@ -100,7 +97,8 @@ struct NextTokens {
   volatile std::int32_t* step_fault;
 };
 
-// Two query heads a kv head, in bf16, head_dim 128; rows of q, k and v at multiples of 16 bytes. With `next` pages have whole pieces.
+// Two query heads a kv head, in bf16, head_dim 128; rows of q, k and v at multiples of 16 bytes. `next` only where
+// pieces_are_paged.
 void run_pairs(Context& context, const FewArguments<bf16_t>& args, const NextTokens* next = nullptr);
 // Whether no half of a part lies in two pages.
 bool pieces_are_paged(int page_size);

@@ -13,8 +13,8 @@ namespace {
 
 // Bound by memory: a block reads kFeatures · 16 rows of W once, for up to kRows · 8 rows of x. The features are
 // the rows of the tensor cores' left operand, the rows of x the columns of the right one, so that a single row
-// costs no more than eight. Each warp sums a range of the terms that depends on `in` alone; then the ranges are
-// added in order.
+// costs no more than eight. Each warp sums a range of the terms that depends on the weight alone
+// (warps_of); then the ranges are added (sum_of_parts).
 //
 // The lane for columns 2t and 2t + 1 loads the eight terms from 8t on, of W and x alike, and feeds them to two
 // products: that permutes the terms, the same way on both sides.
@@ -135,11 +135,7 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
 
 template <int kWarps, int kFeatures, int kRows, int kUnroll, bool kGated, bool kNormed = false>
 void run(Context& context, Group group) {
-  unsigned blocks = 0;
-  for (int i = 0; i < group.count; ++i) {
-    group.blocks_before[i] = static_cast<int>(blocks);
-    blocks += blocks_for(group.products[i].out, kFeatures * (kGated ? 8 : 16));
-  }
+  const int blocks = group.number_blocks(kFeatures * (kGated ? 8 : 16));
   const dim3 grid(blocks, blocks_for(group.products[0].rows, kRows * 8));
   launch(context, "linear", few_rows_kernel<kWarps, kFeatures, kRows, kUnroll, kGated, kNormed>, grid,
          32 * kWarps, 0, group);
@@ -381,12 +377,7 @@ bool run_long(Context& context, const Group& group) {
 
 template <class S>
 void run_shared(Context& context, Group group) {
-  int tiles = 0;
-  for (int i = 0; i < group.count; ++i) {
-    group.blocks_before[i] = tiles;
-    tiles += static_cast<int>(blocks_for(group.products[i].out, S::kColumns));
-  }
-  group.blocks_before[group.count] = tiles;
+  const int tiles = group.number_blocks(S::kColumns);
   const Bf16Product& p = group.products[0];
   const int row_blocks = static_cast<int>(blocks_for(p.rows, S::kRows * 8));
   // All blocks run at once, so weights that several of them read come from memory once.

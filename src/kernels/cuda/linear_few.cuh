@@ -7,7 +7,7 @@ namespace glmocr::cuda {
 
 inline constexpr int kStep = 32;  // terms that a warp adds at once
 
-// The sums of so many parts are added in order, then what that gives, in order: sums of the parts of all features' terms.
+// A sum from kParts parts of its terms: kSummedParts neighbouring ones are added in order, then those sums, in order.
 inline constexpr int kSummedParts = 4;
 template <int kParts, class Part>
 __device__ __forceinline__ float sum_of_parts(const Part& part) {
@@ -35,12 +35,22 @@ __device__ __forceinline__ uint4 load_once(const void* address) {
 struct Group {
   static constexpr int kMost = 3;
   Bf16Product products[kMost];
-  int blocks_before[kMost + 1];  // where the blocks of each begin
+  int blocks_before[kMost + 1];  // where the blocks, or tiles, of each begin
   int count = 0;
-  // With kNormed the row of x is computed by every block, and written by the last one: then all have read what it replaces.
+  // Where `normed`, every block computes the row of x for itself, and the last one writes it: then all have read what it replaces.
   AddNorm norm{};
   bool normed = false;
   std::int32_t* counter = nullptr;
+
+  // Numbers the blocks, of `columns` results each. How many there are.
+  int number_blocks(int columns) {
+    int blocks = 0;
+    for (int i = 0; i < count; ++i) {
+      blocks_before[i] = blocks;
+      blocks += static_cast<int>(blocks_for(products[i].out, columns));
+    }
+    return blocks_before[count] = blocks;
+  }
 };
 
 // On Hopper (linear_few_sm90.cu), the terms in `parts`. False where the kernel does not fit; then nothing has run.

@@ -8,38 +8,36 @@
 
 // Products with few rows on Hopper: bound by reading the weights once, so reading must not stop while blocks wait for rows or
 // for sums. A warp that does nothing else has the weights copied into a ring, as many tiles ahead as it holds, and begins
-// before the kernel before has ended. Copies of whole rows of a range of terms: loads of single lanes make the memory
-// read a quarter more than there is, or read it in pieces that are too small.
+// before the kernel before has ended. A copy is a whole row of a range of terms: loads of single lanes make the memory read
+// more than the weights, or read them in pieces that are too small.
 namespace glmocr::cuda {
 namespace {
 
 constexpr int kGroupWarps = kSummedParts;  // each sums a part of the block's terms
 constexpr int kGroupThreads = 32 * kGroupWarps;
 constexpr int kMostGroups = 4, kMostStages = 4;
-constexpr std::size_t kLeft = 2 << 10;  // bytes for what runs beside it: a norm
+constexpr std::size_t kLeft = 2 << 10;  // bytes that a kernel before or behind finds free, such as a norm
 constexpr int kPartialStride = 20;      // floats: what eight rows of results write lies in different banks
 
-// The terms are shared by the blocks of a cluster: block r has the parts from r · kSummedParts on of all features that the
-// cluster computes. It adds them, and sends the sums of the rows that another block finishes to that block.
+// The blocks of a cluster share the terms: block r has kSummedParts of their parts, from r · kSummedParts on, for all features
+// that the cluster computes. It adds them, and sends each block the sums of the rows which that block finishes.
 struct FewSm90 {
   Group group;
   int per_warp, stages, cluster;
 
-  // Of a row in shared memory: an odd multiple of 64 bytes, so that eight rows at one column lie in different banks in turn.
+  // Bytes of a row in shared memory: an odd multiple of 64, so that eight rows at one column lie in different banks in turn.
   __host__ __device__ int stride() const { return kSummedParts * per_warp * 2 * kStep + 64; }
   __host__ __device__ int stage_bytes() const { return 16 * stride(); }
 };
 
-// kRows: eights of rows. kGroups: of warps, each with a tile of its own.
+// kRows: eights of rows. kGroups: groups of warps, each with a tile of its own.
 template <int kRows_, int kGroups_, bool kGated_>
 struct Shape {
   static constexpr int kRows = kRows_, kGroups = kGroups_, kThreads = kGroups * kGroupThreads + 32;
   static constexpr bool kGated = kGated_;
   static constexpr int kColumns = kGated ? 8 : 16;
-  // Floats of a group in shared memory.
-  static constexpr int kPartial = kGroupWarps * kRows * 8 * kPartialStride;  // floats of a group
-  static constexpr int kReceived =
-      kRows * 8 * 16;  // floats of a group and buffer: [cluster, rows / cluster, 16]
+  // Floats in shared memory: of a group; of a group and buffer, [cluster, rows / cluster, 16].
+  static constexpr int kPartial = kGroupWarps * kRows * 8 * kPartialStride, kReceived = kRows * 8 * 16;
   static std::size_t bytes(const FewSm90& a) {
     return std::size_t(a.stages) * a.stage_bytes() + std::size_t(kRows) * 8 * a.stride() +
            sizeof(float) * kGroups * (kPartial + 2 * kReceived);
@@ -321,12 +319,7 @@ bool run(Context& context, FewSm90 a) {
   const int at_once = clusters_at_once(reinterpret_cast<const void*>(kernel), a.cluster, S::kThreads, shared);
   const int row_blocks = static_cast<int>(blocks_for(a.group.products[0].rows, S::kRows * 8));
   if (at_once == 0) return false;
-  int tiles = 0;
-  for (int i = 0; i < a.group.count; ++i) {
-    a.group.blocks_before[i] = tiles;
-    tiles += static_cast<int>(blocks_for(a.group.products[i].out, S::kColumns));
-  }
-  a.group.blocks_before[a.group.count] = tiles;
+  const int tiles = a.group.number_blocks(S::kColumns);
   const int clusters = std::min(tiles, std::max(1, at_once / row_blocks));
   launch_clusters(context, "linear", kernel, a.cluster, dim3(clusters * a.cluster, row_blocks), S::kThreads,
                   shared, a);
@@ -335,7 +328,9 @@ bool run(Context& context, FewSm90 a) {
 
 template <int kRows, bool kGated>
 bool run_groups(Context& context, const FewSm90& a) {
-  if (kRows <= 4 && run<Shape<kRows, 4, kGated>>(context, a)) return true;
+  if constexpr (kRows <= 4) {
+    if (run<Shape<kRows, 4, kGated>>(context, a)) return true;
+  }
   return run<Shape<kRows, 2, kGated>>(context, a);
 }
 
