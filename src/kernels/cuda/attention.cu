@@ -2,7 +2,6 @@
 #include "kernels/cuda/attention.cuh"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/numbers.h"
 #include "kernels/cuda/attention_few.cuh"
@@ -14,31 +13,21 @@ namespace {
 
 bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim && rows_are_aligned(t); }
 
-// What attention over pages is told, of rows of q, results in y.
+// All that attention over the pages of a layer is told, of rows of q, results in y; but for `settled`.
 template <class T>
-PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const Tensor& keys, const Tensor& values,
+PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const CudaKvStore& store, int layer,
                            const PagedBatch& batch, float scale) {
-  const auto page_size = static_cast<unsigned>(keys.size(2));
-  return {.q = data<const T>(q),
-          .q_row = q.strides[0],
-          .q_head = q.strides[1],
-          .keys = data<const T>(keys),
-          .values = data<const T>(values),
-          .y = data<T>(y),
-          .row_starts = data<const std::int32_t>(batch.row_starts),
-          .context_lens = data<const std::int32_t>(batch.context_lens),
-          .page_table = data<const std::int32_t>(batch.page_table),
-          .table_row = batch.page_table.strides[0],
-          .rows = static_cast<int>(q.size(0)),
-          .sequences = static_cast<int>(batch.context_lens.numel()),
-          .pages = static_cast<int>(batch.page_table.size(1)),
-          .heads = static_cast<int>(q.size(1)),
-          .kv_heads = static_cast<int>(keys.size(1)),
-          .dim = static_cast<int>(q.size(2)),
-          .page_size = static_cast<int>(page_size),
-          .all_pages = static_cast<int>(keys.size(0)),
-          .page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1,
-          .scale = scale};
+  PagedAttention<T> a = pages_of_batch<T>(batch, store.spec());
+  a.q = data<const T>(q);
+  a.q_row = q.strides[0];
+  a.q_head = q.strides[1];
+  a.keys = data<const T>(store.keys(layer));
+  a.values = data<const T>(store.values(layer));
+  a.y = data<T>(y);
+  a.rows = static_cast<int>(q.size(0));
+  a.heads = static_cast<int>(q.size(1));
+  a.scale = scale;
+  return a;
 }
 
 }  // namespace
@@ -122,7 +111,7 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
   const ArenaScope scope(device_);
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
-    PagedAttention<T> a = paged_of<T>(q, y, keys, values, batch, scale);
+    PagedAttention<T> a = paged_of<T>(q, y, own, layer, batch, scale);
     a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
     if (batch.rows == RowClass::few) {
       const Tensor partial =
@@ -160,7 +149,7 @@ Tensor CudaOps::attend_next(const Tensor& q, const Tensor& k, const Tensor& v, c
   const ArenaScope scope(device_);
   const Tensor partial =
       device_.scratch({partial_floats(n, q.size(1), kPairDim, batch.max_context)}, DType::f32);
-  PagedAttention<bf16_t> a = paged_of<bf16_t>(q, y, keys, values, batch, place.scale);
+  PagedAttention<bf16_t> a = paged_of<bf16_t>(q, y, own, layer, batch, place.scale);
   a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
   const NextTokens next{.k = data<const bf16_t>(k),
                         .v = data<const bf16_t>(v),

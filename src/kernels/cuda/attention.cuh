@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <bit>
 #include <span>
 
 #include "kernels/cuda/context.h"
@@ -61,6 +62,25 @@ struct PagedAttention {
     return std::int64_t{page * kv_heads + kv_head} * (page_size * dim) + token_of_page * dim;
   }
 };
+
+// The sequences of a batch in a store of this kind; everything else is empty.
+template <class T>
+PagedAttention<T> pages_of_batch(const PagedBatch& batch, const KvSpec& spec) {
+  const auto page_size = static_cast<unsigned>(spec.page_size);
+  PagedAttention<T> a{};
+  a.row_starts = data<const std::int32_t>(batch.row_starts);
+  a.context_lens = data<const std::int32_t>(batch.context_lens);
+  a.page_table = data<const std::int32_t>(batch.page_table);
+  a.table_row = batch.page_table.strides[0];
+  a.sequences = static_cast<int>(batch.context_lens.numel());
+  a.pages = static_cast<int>(batch.page_table.size(1));
+  a.kv_heads = spec.kv_heads;
+  a.dim = spec.head_dim;
+  a.page_size = spec.page_size;
+  a.all_pages = static_cast<int>(spec.pages);
+  a.page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1;
+  return a;
+}
 
 inline constexpr int kMaxHeadDim = 256;
 

@@ -159,7 +159,7 @@ __device__ __forceinline__ void join_records(const FewArguments<T>& args, int ro
 // --- two query heads of a kv head in bf16, head_dim 128: a part by tensor cores, in tiles of 16 keys. Lane 4·g + t of a warp. Every
 // sum has one order, whoever computes it.
 
-inline constexpr int kPairHeads = 2, kPairDim = 128;
+inline constexpr int kPairHeads = 2, kPairDim = 128;  // query heads of a kv head; head_dim
 inline constexpr int kTileKeys = 16, kTiles = kPart / kTileKeys;
 inline constexpr int kDimTiles = kPairDim / 16;
 

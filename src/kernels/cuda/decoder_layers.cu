@@ -2,7 +2,6 @@
 #include "kernels/cuda/decoder_layers.cuh"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/numbers.h"
 #include "kernels/cuda/cuda_kv_store.h"
@@ -72,25 +71,6 @@ Layer layer_of(const DecoderBlock& b, const CudaKvStore& store, int layer) {
           .values = data<bf16_t>(store.values(layer))};
 }
 
-// Where keys and values are.
-PagedAttention<bf16_t> paged_of(const DecoderPlace& place, const KvSpec& spec) {
-  const PagedBatch& batch = place.batch;
-  PagedAttention<bf16_t> paged{};
-  paged.row_starts = data<const std::int32_t>(batch.row_starts);
-  paged.context_lens = data<const std::int32_t>(batch.context_lens);
-  paged.page_table = data<const std::int32_t>(batch.page_table);
-  paged.table_row = batch.page_table.strides[0];
-  paged.sequences = static_cast<int>(batch.context_lens.numel());
-  paged.pages = static_cast<int>(batch.page_table.size(1));
-  paged.kv_heads = spec.kv_heads;
-  paged.dim = decoder::kDim;
-  paged.page_size = spec.page_size;
-  const auto page_size = static_cast<unsigned>(spec.page_size);
-  paged.page_shift = std::has_single_bit(page_size) ? std::countr_zero(page_size) : -1;
-  paged.scale = place.scale;
-  return paged;
-}
-
 }  // namespace
 
 bool CudaOps::decoder_layers(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
@@ -153,7 +133,8 @@ bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const Deco
   a.activated = scratch(n.inner);
   a.table = data<const float>(place.table);
   a.sines_at = place.table.strides[0];
-  a.paged = paged_of(place, spec);
+  a.paged = pages_of_batch<bf16_t>(place.batch, spec);
+  a.paged.scale = place.scale;
   a.slots = data<const std::int32_t>(place.slots);
   a.slot_count = spec.pages * spec.page_size;
   a.parts = std::max(1, part_count(place.batch.max_context));

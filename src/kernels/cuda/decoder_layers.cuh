@@ -18,13 +18,13 @@ template <int kParts>
 inline constexpr int kSteps = kParts == 8 ? kShortSteps : kLongSteps;
 inline constexpr int kShortTerms = 8 * kShortSteps * kStep, kLongTerms = kWarps * kLongSteps * kStep;
 inline constexpr int kMostLayers = 28;
-inline constexpr int kHeads = 2, kDim = 128;  // query heads of a kv head; of a head
-inline constexpr int kRecord = 2 + kDim;      // of a part: largest score, sum of the weights, weighted values
+inline constexpr int kHeads = kPairHeads, kDim = kPairDim;
+inline constexpr int kRecord = 2 + kDim;  // of a part: largest score, sum of the weights, weighted values
 // Barriers: of the first half, of each group of warps.
 inline constexpr int kHalfBarrier = 1, kGroupBarrier = 2;
 
 using Norm = AddedNorm<bf16_t, kHalf, 8, 1, kHalfBarrier>;
-static_assert(kHalf == kAddNormThreads && kHeads == kPairHeads && kDim == kPairDim);
+static_assert(kHalf == kAddNormThreads);
 // Of attention: warps that score keys, a tile each, before all of the half weigh values, a tile of dimensions each.
 inline constexpr int kScoreThreads = 32 * kTiles;
 static_assert(kHalf == 32 * kDimTiles && kHalf == 2 * kScoreThreads && kHalf == kHeads * kDim);
