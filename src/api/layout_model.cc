@@ -38,7 +38,7 @@ struct LayoutModel::State {
   std::unique_ptr<Device> device;
   std::unique_ptr<doclayout::PpDocLayoutV3> network;
   std::int64_t memory_used = 0;
-  std::map<int, Error> too_small;  // by pages at once: what fail_with_limit found out
+  std::map<int, Error> too_small;  // by pages at once: what fail_with_limit threw
   std::mutex mutex;                // held while a call uses the device
 
   State(const std::filesystem::path& snapshot, const LoadOptions& load);
@@ -59,7 +59,7 @@ LayoutModel::State::State(const std::filesystem::path& snapshot, const LoadOptio
   device_name = device->name();
 }
 
-// What a pass over so many pages takes under a limit (0: none). Throws Error{memory}.
+// What the model and a pass over so many pages take under a limit (0: none): tried with a model of its own. Throws Error{memory}.
 std::int64_t LayoutModel::State::taken_by(const std::filesystem::path& snapshot, LoadOptions load, int pages,
                                           std::int64_t limit) {
   constexpr int kSide = 8;
@@ -73,9 +73,9 @@ std::int64_t LayoutModel::State::taken_by(const std::filesystem::path& snapshot,
   return round_up(tried.memory->used() + tried.device->arena_peak_bytes(), std::int64_t{1} << 20);
 }
 
-// Throws the error of a pass that did not fit its limit, with one that it fits: what it takes without a limit, and then,
-// as long as that gets less, what it takes with the last figure as its limit, since fewer weights are packed where
-// memory is short. A card's memory cannot be tried out.
+// Throws the error of a pass that did not fit its memory limit, naming a limit that is enough. That is what the pass takes
+// without a limit, or less: under a limit fewer weights are packed, so what a try takes is the limit of the next one, as long
+// as it gets less. On a card, where nothing can be tried out, throws the error as it is.
 void LayoutModel::State::fail_with_limit(const Error& error, const std::filesystem::path& snapshot,
                                          const LoadOptions& load, int pages) {
   constexpr int kTries = 4;

@@ -376,10 +376,10 @@ class Ops {
   virtual Tensor refine_boxes(const Tensor& boxes, const Tensor& deltas);
 };
 
-// Attention of the rows of a step, of q, k and v as they were projected: rope_kv_write and attention_paged, unless a device does
-// both at once.
+// Attention of a step's rows in a layer: q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] as they were projected →
+// [rows, heads · head_dim]. rope_kv_write and attention_paged, unless a device does both at once.
 using AttendNext = std::function<Tensor(const Tensor& q, const Tensor& k, const Tensor& v, int layer)>;
-// A layer of what Ops::decoder_layers stands for.
+// One layer of what Ops::decoder_layers stands for, with this attention.
 void decoder_layer_one_by_one(Ops& ops, const DecoderRows& rows, const DecoderBlock& block,
                               const DecoderPlace& place, int layer, const AttendNext& attend);
 // What Ops::decoder_layers stands for, by the operations one after the other.

@@ -8,8 +8,8 @@
 #include "kernels/cuda/rope.cuh"
 
 // Attention of few rows over pages, two query heads of a kv head in bf16: decoding. Bound by memory. A warp has parts of a context
-// for itself, and four tiles of keys or values under way into registers, where tensor cores take them from: nothing passes
-// through shared memory but the parts' results.
+// for itself, and four tiles of keys or values under way into registers, where tensor cores take them from: only the results of
+// parts and the tokens of this step pass through shared memory.
 namespace glmocr::cuda {
 namespace {
 
@@ -99,8 +99,8 @@ __device__ __forceinline__ void leave_out(Tile& tile, int tile_keys, int t) {
 // What a step computes of its tokens: chunks of 16 bytes of both queries, the key and the value, in this order.
 constexpr int kChunks = kPairDim / 8, kOwnChunks = (kPairHeads + 2) * kChunks;
 
-// Queries and key of the row are turned, all go to `own`; key and value to their slot, by the block that has parts with it. For all
-// threads of a block. The token, which is the last of the context; -1 where nothing is kept of it.
+// For all threads of a block. The row's queries and key, turned, and its value go to `own`; the block whose parts hold the token,
+// the last of the context, also writes key and value to their slot. Returns the token, or -1 where nothing of it is kept.
 __device__ __forceinline__ int take_next(const FewArguments<bf16_t>& args, const NextTokens& next, uint4* own,
                                          int row, int kv_head, int token, int begin, int end) {
   const PagedAttention<bf16_t>& a = args.a;

@@ -40,7 +40,7 @@ class CudaOps final : public Ops {
                    const Tensor& out) override;
   Tensor rope_kv_write(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& table,
                        RopeStyle style, const KvTarget& target) override;
-  // attention.cc; its kernels are in attention_*.cu
+  // attention.cu; its kernels are in attention_*.cu
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionOptions& options) override;
   Tensor attention_paged(const Tensor& q, const KvStore& store, int layer, const PagedBatch& batch,
@@ -55,7 +55,7 @@ class CudaOps final : public Ops {
   void sample(const Tensor& logits, const SamplingTables& tables) override;
   void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
 
-  // convolution.cu; its kernel for tensor cores is in convolution_tiles.cu
+  // convolution.cu; its kernels for tensor cores are in convolution_*.cu
   Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
                   const ConvolutionOptions& options) override;
   Tensor convolve_depthwise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Window& window,
@@ -92,7 +92,7 @@ class CudaOps final : public Ops {
   // decoder_layers of one row: decoder_row_sm90.cu.
   bool layers_in_one_launch(const DecoderRows& rows, std::span<const DecoderBlock> blocks,
                             const DecoderPlace& place);
-  // attention_paged of rope_kv_write in one launch, for rows that are each the next token of a sequence. Where `takes_next`.
+  // Where takes_next: rope_kv_write and attention_paged in one launch, for rows that are each the next token of a sequence.
   bool takes_next(const DecoderRows& rows, const DecoderBlock& block, const PagedBatch& batch,
                   const KvSpec& spec) const;
   Tensor attend_next(const Tensor& q, const Tensor& k, const Tensor& v, const DecoderPlace& place, int layer);

@@ -5,9 +5,9 @@
 #include "kernels/cuda/wgmma.cuh"
 
 // All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, by a warp that does nothing else and
-// is never ahead by less than a ring of stages, so that reading goes on while blocks wait for each other. By the copy engine:
+// waits for nobody but its ring of stages, so that reading goes on while blocks wait for each other. The copy engine reads them:
 // loads of threads would stand before those that look at the barrier. Every sum has the order of the kernels that compute the
-// operations one by one (linear_few.cu, attention_few.cu, norm.cu): the bits are the same.
+// operations one by one (linear_few.cu, attention_pair.cu, norm.cu): the bits are the same.
 namespace glmocr::cuda::decoder {
 namespace {
 

@@ -12,7 +12,7 @@
 namespace glmocr::cuda {
 namespace {
 
-constexpr float kScale = 0.5f;  // sharp: the running maximum changes from block to block
+constexpr float kScale = 0.5f;  // sharp: the weights of a row differ by orders of magnitude
 
 // Rows of numbers in [-1, 1), as bf16.
 struct Rows {

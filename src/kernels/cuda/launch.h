@@ -10,14 +10,16 @@ namespace glmocr::cuda {
 
 // From sm_90 on a kernel starts while the one before it ends (programmatic dependent launch), so that its start
 // costs no time. So every kernel calls this before it reads or writes what another kernel may use. It waits
-// until the kernel before has ended; that one has waited in its turn. Weights may be read earlier.
+// until the kernel before has ended; that one has waited in its turn. Weights may be read earlier, and what no kernel of
+// the recorded step has written (PagedAttention::settled).
 __device__ __forceinline__ void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
-// The next kernel may start its blocks as this one's processors become free. Called first in every kernel.
+// The next kernel may start its blocks as this one's processors become free. Called first in every kernel, but in that of
+// all layers (decoder_row_sm90.cu) in the last of them.
 __device__ __forceinline__ void let_next_start() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

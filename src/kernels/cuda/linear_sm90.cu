@@ -52,7 +52,7 @@ struct Stages {
   std::uint32_t tiles, full, empty;  // addresses in shared memory
 };
 
-// One thread starts the copies of all steps of all tiles of this block, as far ahead as there are stages.
+// The thread that has rows and weights of this block's tiles copied.
 template <class S>
 struct Producer {
   const ProductSm90& a;
@@ -84,8 +84,7 @@ struct Producer {
     }
   }
 
-  // One thread starts the copies of all steps of all tiles of this block, as far ahead as there are stages. Those of the first
-  // weights do not wait for the kernel before.
+  // All steps of all tiles, as far ahead as there are stages. The first weights do not wait for the kernel before.
   __device__ __forceinline__ void run() const {
     const int steps = (a.p.in + kDepth - 1) / kDepth, begun = min(steps, S::kStages);
     Ring<S::kStages> ring;
@@ -234,6 +233,7 @@ struct Finish128 {
   }
 };
 
+// The same for three products beside each other, without activation and residual, for the eights of columns from column0 on.
 template <int kTiles>
 struct FinishThree {
   const ProductSm90& a;
@@ -404,7 +404,7 @@ class Consumer {
 
 // Bound by the tensor cores, or for kColumns = 128 by reading tiles from the L2 cache. Every block has tiles one after the
 // other: one thread has steps of 64 terms copied into a ring of stages, also those of the next tile while the results of
-// one are written; two warpgroups multiply. Every result is summed by the same instructions for both widths.
+// one are written; two warpgroups multiply. Every result is summed in the same order, whatever kColumns is.
 template <class S>
 __global__ void __launch_bounds__(kThreads, 1)
     many_rows_sm90_kernel([[maybe_unused]] const __grid_constant__ ProductSm90 a,
