@@ -18,8 +18,8 @@ __device__ __forceinline__ void wait_for_previous() {
 #endif
 }
 
-// The next kernel may start its blocks as this one's processors become free. Called first in every kernel, but in that of
-// all layers (decoder_row_sm90.cu) in the last of them.
+// The next kernel may start its blocks as this one's processors become free. Called first in every kernel, but by the one
+// of all layers (decoder_row_sm90.cu) in its last layer.
 __device__ __forceinline__ void let_next_start() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
