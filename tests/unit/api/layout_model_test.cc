@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <regex>
 
 #include "glmocr/document.h"
 #include "glmocr/layout.h"
@@ -105,26 +104,6 @@ TEST(LayoutModel, MemoryThatIsEnoughForAPageIsEnoughAtAnyTime) {
   }
   EXPECT_GT(fitting, 0);
   EXPECT_GT(too_small, 0);
-}
-
-TEST(LayoutModel, AnErrorNamesALimitThatIsEnough) {
-  const LargerPages snapshot;
-  const Image page = white(40, 30);
-  const auto load = [&](std::int64_t limit) {
-    return LayoutModel::load(snapshot.path(), {.device = "cpu:baseline", .memory_limit = limit});
-  };
-  std::string message;
-  try {
-    load(4 << 20).detect({&page, 1});
-  } catch (const Error& error) {
-    message = error.what();
-  }
-  std::smatch named;
-  ASSERT_TRUE(std::regex_search(message, named, std::regex("over 1 page; ([0-9.]+) MiB is enough")))
-      << message;
-  const auto enough = static_cast<std::int64_t>(std::stod(named[1]) * (1 << 20));
-  EXPECT_NO_THROW(load(enough).detect({&page, 1}));
-  EXPECT_THROW(load(enough - (2 << 20)).detect({&page, 1}), Error);  // whole MiB are named
 }
 
 TEST(LayoutModel, ACardThatIsNotThereIsAnError) {
