@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kThreads, 2) pair_kernel(const __grid_constant
                                                            const __grid_constant__ NextTokens next_tokens) {
   const PagedAttention<bf16_t>& a = args.a;
   __shared__ float largest[Joined::kAtOnce][kPairHeads], total[Joined::kAtOnce][kPairHeads];
-  __shared__ float values_of_parts[Joined::kAtOnce][kPairHeads * kPairDim];
+  __shared__ __align__(16) float values_of_parts[Joined::kAtOnce][kPairHeads * kPairDim];
   __shared__ uint4 own[kNext ? kOwnChunks : 1];
   __shared__ int found;
   let_next_start();

@@ -431,8 +431,17 @@ void run_group(Context& context, const Group& group) {
   group.products[0].up ? run_group<true>(context, group) : run_group<false>(context, group);
 }
 
+// Whether a product's results may lie where the norm's y is read, which has been given back since: other blocks read it still.
+bool overwrites(const Bf16Product& p, const AddNorm& norm) {
+  const auto range = [](const bf16_t* from, std::int64_t count) {
+    return Range{reinterpret_cast<const std::byte*>(from), reinterpret_cast<const std::byte*>(from + count)};
+  };
+  return range(p.y, (p.rows - 1) * p.y_stride + p.out).overlaps(range(norm.y, norm.width));
+}
+
 bool fits(const Group& group, const Bf16Product& p) {
   const Bf16Product& first = group.products[0];
+  if (group.normed && overwrites(p, group.norm)) return false;
   // A residual may be the result of the product before.
   return group.count < Group::kMost && !p.residual && !first.residual && !p.up && !first.up &&
          p.x == first.x && p.x_stride == first.x_stride && p.rows == first.rows && p.in == first.in &&
@@ -448,7 +457,7 @@ void run_few_rows(Context& context, const Bf16Product& p) {
   if (!context.recording) return run_group(context, Group{.products = {p}, .blocks_before = {}, .count = 1});
   const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
   const bool normed = norm && norm->out == p.x && norm->rows == p.rows && norm->width == p.in &&
-                      !p.residual && warps_of(p) == kNormedWarps;
+                      !p.residual && warps_of(p) == kNormedWarps && !overwrites(p, *norm);
   if (normed || !context.delayed_group || !fits(*static_cast<Group*>(context.delayed_group.get()), p)) {
     const auto group = std::make_shared<Group>();
     if (normed) {
