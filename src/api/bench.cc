@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/compute_type.h"
+#include "api/load_limits.h"
 #include "base/error.h"
 #include "base/numbers.h"
 #include "base/seconds.h"
@@ -40,10 +41,7 @@ void check(const BenchOptions& options) {
   for (const int tokens : options.contexts) check("the context", tokens, 1 << 20);
   check("the number of tokens", options.tokens, 1 << 16);
   check("the number of runs", options.runs, 1 << 16);
-  if (options.load.threads < 0)
-    fail(ErrorCode::usage, cat("bench: threads is ", options.load.threads, ", expected 0 or more"));
-  if (options.load.memory_limit < 0)
-    fail(ErrorCode::usage, cat("bench: memory_limit is ", options.load.memory_limit, ", expected 0 or more"));
+  check_limits(options.load, "bench: ");
 }
 
 std::int64_t bytes_of(std::initializer_list<const Weight*> weights) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/default_path.h"
+#include "api/load_limits.h"
 #include "base/check_pixels.h"
 #include "base/error.h"
 #include "base/memory_budget.h"
@@ -37,11 +38,7 @@ struct LayoutModel::State {
 };
 
 LayoutModel LayoutModel::load(const std::string& path, const LoadOptions& options) {
-  if (options.threads < 0)
-    fail(ErrorCode::usage, cat("threads is ", options.threads, ", expected 0 or more"));
-  if (options.memory_limit < 0) {
-    fail(ErrorCode::usage, cat("memory_limit is ", options.memory_limit, ", expected 0 or more"));
-  }
+  check_limits(options);
   const auto state = std::make_shared<State>();
   const auto snapshot = resolve_snapshot(path);
   state->path = snapshot.string();

@@ -7,6 +7,7 @@
 #include "api/compute_type.h"
 #include "api/default_path.h"
 #include "api/device_list.h"
+#include "api/load_limits.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "engine/admission.h"
@@ -97,12 +98,7 @@ std::shared_ptr<ModelAccess::State> load_state(const fs::path& folder, const Loa
 }  // namespace
 
 Model Model::load(const std::string& path, const LoadOptions& options) {
-  if (options.threads < 0) {
-    fail(ErrorCode::usage, cat("threads is ", options.threads, ", expected 0 or more"));
-  }
-  if (options.memory_limit < 0) {
-    fail(ErrorCode::usage, cat("memory_limit is ", options.memory_limit, ", expected 0 or more"));
-  }
+  check_limits(options);
   const fs::path snapshot = resolve_snapshot(path);
   std::shared_ptr<State> state;
   try {

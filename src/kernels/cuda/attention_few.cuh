@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "base/numbers.h"
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/values.cuh"
@@ -12,7 +13,7 @@ namespace glmocr::cuda {
 inline constexpr int kPart = 64;  // keys of a part: parts begin at multiples of it, whatever the context
 
 inline int part_count(std::int64_t max_context) {
-  return static_cast<int>((max_context + kPart - 1) / kPart);
+  return static_cast<int>(divide_up(max_context, std::int64_t{kPart}));
 }
 
 // One dimension of a row from its parts, kAtOnce of them at a time, in order.
@@ -79,9 +80,8 @@ FewArguments<T> few_arguments(const Context& context, const PagedAttention<T>& a
 // evenly.
 inline int parts_per_block(int contexts, int parts, int blocks) {
   constexpr int kMost = 16;
-  const int most = std::clamp((contexts * parts + blocks - 1) / blocks, 1, kMost);
-  const int of_context = (parts + most - 1) / most;
-  return (parts + of_context - 1) / of_context;
+  const int most = std::clamp(divide_up(contexts * parts, blocks), 1, kMost);
+  return divide_up(parts, divide_up(parts, most));
 }
 
 // Keys and values of rows that are each the next token of a sequence, and where they go, as in rope_kv_write. Neither the keys
@@ -160,6 +160,8 @@ __device__ __forceinline__ void join_records(const FewArguments<T>& args, int ro
 // sum has one order, whoever computes it.
 
 inline constexpr int kPairHeads = 2, kPairDim = 128;  // query heads of a kv head; head_dim
+inline constexpr int kPairRecord =
+    2 + kPairDim;  // of a part: largest score, sum of the weights, weighted values
 inline constexpr int kTileKeys = 16, kTiles = kPart / kTileKeys;
 inline constexpr int kDimTiles = kPairDim / 16;
 

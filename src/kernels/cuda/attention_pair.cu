@@ -14,7 +14,6 @@ namespace glmocr::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kRecord = 2 + kPairDim;
 
 // Sixteen bytes that are read once. In the order in which the program asks for them: the compiler would ask later.
 __device__ __forceinline__ uint4 load_16(const bf16_t* from) {
@@ -210,7 +209,7 @@ __global__ void __launch_bounds__(kThreads, 2) pair_kernel(const __grid_constant
     }
   }
 
-  float* partial = args.partial + (std::int64_t{row} * a.heads + head0) * args.parts * kRecord;
+  float* partial = args.partial + (std::int64_t{row} * a.heads + head0) * args.parts * kPairRecord;
   Joined joined[kPairHeads];
   for (int begin = first_part; begin < end_part; begin += kWarps) {
     const int part = begin + warp, slot = part % Joined::kAtOnce, next = part + kWarps;
@@ -243,7 +242,7 @@ __global__ void __launch_bounds__(kThreads, 2) pair_kernel(const __grid_constant
       }
       // The lane's results: eight dimensions of a head.
       const int h = t % 2, d = 8 * g + t / 2 * 4;
-      float* record = partial + (h * args.parts + part) * kRecord;
+      float* record = partial + (h * args.parts + part) * kPairRecord;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float sum[4];
@@ -264,7 +263,7 @@ __global__ void __launch_bounds__(kThreads, 2) pair_kernel(const __grid_constant
           largest[slot][lane] = most;
           total[slot][lane] = all;
         } else {
-          float* of_head = partial + (lane * args.parts + part) * kRecord;
+          float* of_head = partial + (lane * args.parts + part) * kPairRecord;
           of_head[0] = most;
           of_head[1] = all;
         }

@@ -19,7 +19,7 @@ inline constexpr int kSteps = kParts == 8 ? kShortSteps : kLongSteps;
 inline constexpr int kShortTerms = 8 * kShortSteps * kStep, kLongTerms = kWarps * kLongSteps * kStep;
 inline constexpr int kMostLayers = 28;
 inline constexpr int kHeads = kPairHeads, kDim = kPairDim;
-inline constexpr int kRecord = 2 + kDim;  // of a part: largest score, sum of the weights, weighted values
+inline constexpr int kRecord = kPairRecord;
 // Barriers: of the first half, of each group of warps.
 inline constexpr int kHalfBarrier = 1, kGroupBarrier = 2;
 

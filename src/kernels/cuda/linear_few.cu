@@ -29,8 +29,7 @@ __global__ void __launch_bounds__(32 * kWarps, kRows == 1 && kWarps < 16 ? 24 / 
   __shared__ float partial[kWarps][kRows * 8][kFeatures * 16 + 1];
   let_next_start();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  int which = 0;
-  while (which + 1 < group.count && static_cast<int>(blockIdx.x) >= group.blocks_before[which + 1]) ++which;
+  const int which = group.product_of(static_cast<int>(blockIdx.x));
   const Bf16Product& p = group.products[which];
   const int feature0 = (blockIdx.x - group.blocks_before[which]) * kColumns, row0 = blockIdx.y * kRows * 8;
   const int steps = (p.in + kStep - 1) / kStep, per_warp = (steps + kWarps - 1) / kWarps;

@@ -51,6 +51,12 @@ struct Group {
     }
     return blocks_before[count] = blocks;
   }
+  // The index of the product that a block, or tile, belongs to.
+  __device__ __forceinline__ int product_of(int block) const {
+    int index = 0;
+    while (index + 1 < count && block >= blocks_before[index + 1]) ++index;
+    return index;
+  }
 };
 
 // On Hopper (linear_few_sm90.cu), the terms in `parts`. False where the kernel does not fit; then nothing has run.

@@ -163,8 +163,7 @@ class FewRows {
     int index, feature0;
   };
   __device__ __forceinline__ Place place_of(int tile) const {
-    int index = 0;
-    while (index + 1 < a.group.count && tile >= a.group.blocks_before[index + 1]) ++index;
+    const int index = a.group.product_of(tile);
     return {index, (tile - a.group.blocks_before[index]) * kColumns};
   }
 
