@@ -223,6 +223,7 @@ class Consumer {
     Ring<S::kStages> ring;
     for (int block = 0; block < blocks_; ++block) {
       wait_for_phase(shared_.full + 8 * ring.stage, ring.parity);
+      warpgroup_barrier();
       release(ring.stage);
       ring.next();
     }
@@ -237,8 +238,7 @@ class Consumer {
     commit_copies();
     wait_for_copies<0>();
     publish_to_tensor_cores();
-    asm volatile("bar.sync %0, 128;" ::"r"(static_cast<int>(threadIdx.x / 128))
-                 : "memory");  // this warpgroup alone
+    warpgroup_barrier();
   }
 
   // Both operands from shared memory: a product whose left one is in registers holds up what the warp does beside it.

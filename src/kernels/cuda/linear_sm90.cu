@@ -363,6 +363,7 @@ class Consumer {
   __device__ __forceinline__ void pass_on() {
     for (int step = 0; step < steps_; ++step) {
       wait_for_phase(stages_.full + 8 * ring_.stage, ring_.parity);
+      warpgroup_barrier();
       ring_.next();
       release();
     }

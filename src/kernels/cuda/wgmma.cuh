@@ -131,6 +131,11 @@ __device__ __forceinline__ void grow_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
+// Waits for the other threads of this thread's warpgroup: barrier 1 or a later one, so not in the block's first warpgroup.
+__device__ __forceinline__ void warpgroup_barrier() {
+  asm volatile("bar.sync %0, 128;" ::"r"(static_cast<int>(threadIdx.x / 128)) : "memory");
+}
+
 // What this thread has written to shared memory becomes visible to wgmma. Before the barrier that tells of it.
 __device__ __forceinline__ void publish_to_tensor_cores() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -144,6 +149,8 @@ __device__ __forceinline__ void init_barrier(std::uint32_t barrier, int arrivals
 __device__ __forceinline__ void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
+// Tells a phase from the one before it alone: a thread that comes two phases later waits for another one of the same parity.
+// So nobody may let a ring go on before all who wait at it have seen the phase. Products of a warpgroup keep its warps together.
 __device__ __forceinline__ void wait_for_phase(std::uint32_t barrier, int parity) {
   asm volatile(
       "{.reg .pred done;\n"
