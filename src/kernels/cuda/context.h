@@ -109,8 +109,8 @@ struct Context {
   cudaStream_t stream = nullptr;
   // A StepFault, set by kernels: host memory that the device can write.
   volatile std::int32_t* step_fault = nullptr;
-  // [kCounterWords] zeros, for kernels whose last block gathers what the others left, or whose blocks wait for each other;
-  // they leave zeros.
+  // [kCounterWords]: zeros, for kernels whose last block gathers what the others left, and from kPlaces on bytes of 0xFF, for
+  // blocks that hand each other values (decoder_layers.cuh). Kernels leave them so.
   std::int32_t* counters = nullptr;
 
   // A launch that waits for others like it, or for one that does its work (linear_few.cu). Whatever is launched next runs
@@ -133,7 +133,8 @@ struct Context {
 };
 // Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX (sm90.cu).
 bool has_sm90_code(const Context& context);
-// One for each row and head; behind them those of linear_few.cu and decoder_row_sm90.cu, which have a cache line each.
-inline constexpr std::int64_t kCounters = 1 << 16, kBarrier = kCounters + 32, kCounterWords = kBarrier + 32;
+// One for each row and head; behind them those of linear_few.cu, and what blocks of decoder_row_sm90.cu hand each other.
+inline constexpr std::int64_t kCounters = 1 << 16, kPlaces = kCounters + 32, kPlacesWords = 15 << 10,
+                              kCounterWords = kPlaces + kPlacesWords;
 
 }  // namespace glmocr::cuda

@@ -84,8 +84,7 @@ class CudaDevice final : public Device {
     *context_.step_fault = kNoFault;
     counters_.emplace(nullptr, kCounterWords * 4, "counters");
     context_.counters = reinterpret_cast<std::int32_t*>(counters_->data());
-    check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
-          "cudaMemset");
+    reset_counters();
     uploads_.emplace(context_);
     if (!only_sm80 && has_sm90_code(context_)) use_hopper_kernels();
     if (context_.hopper) use_layers_at_once();
@@ -221,12 +220,20 @@ class CudaDevice final : public Device {
     arena_.reserve(0);
   }
 
-  // Blocks that waited in vain have left their barrier where it stood, and recorded steps hold the launch.
+  // Recorded steps hold the launch.
   void leave_layers_at_once() {
     context_.layers_at_once = false;
     steps_.clear();
-    check(cudaMemsetAsync(context_.counters, 0, counters_->bytes(), context_.stream), context_.device,
-          "cudaMemset");
+    reset_counters();
+  }
+  // As kernels expect them.
+  void reset_counters() {
+    const auto fill = [&](std::int64_t begin, std::int64_t end, int value) {
+      check(cudaMemsetAsync(context_.counters + begin, value, (end - begin) * 4, context_.stream),
+            context_.device, "cudaMemset");
+    };
+    fill(0, kPlaces, 0);
+    fill(kPlaces, kCounterWords, 0xFF);
   }
 
   // The card is a property of the calling thread.

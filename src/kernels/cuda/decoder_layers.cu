@@ -96,11 +96,13 @@ bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const Deco
   const Widths n{rows.x.columns(), blocks[0].q->out_features, std::int64_t{spec.kv_heads} * spec.head_dim,
                  blocks[0].gate->out_features};
   if (!fits(rows, blocks, place.batch, spec, n)) return false;
-  const int grid = std::max(context_.processors / 32 * 32, 1);
+  // Every block has features of the hidden row: Places.
+  const int hidden = static_cast<int>(n.hidden), most = std::max(context_.processors / 32 * 32, 1),
+            grid = divide_up(hidden, divide_up(hidden, most));
   RowArguments a{};
   a.layer_count = static_cast<int>(blocks.size());
   for (int i = 0; i < a.layer_count; ++i) a.layers[i] = layer_of(blocks[i], store, i);
-  a.hidden = static_cast<int>(n.hidden);
+  a.hidden = hidden;
   a.q_out = static_cast<int>(n.q);
   a.kv_out = static_cast<int>(n.kv);
   a.inner = static_cast<int>(n.inner);
@@ -122,15 +124,9 @@ bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const Deco
     writes(store.values(i));
   }
   const ArenaScope scope(device_);
-  const auto scratch = [&](std::int64_t width) {
-    return data<bf16_t>(device_.scratch({width}, DType::bf16));
-  };
   a.x = data<bf16_t>(rows.x);
   a.h = data<bf16_t>(rows.h);
-  a.projected = scratch(n.q + 2 * n.kv);
-  a.attended = scratch(n.q);
-  a.y = scratch(n.hidden);
-  a.activated = scratch(n.inner);
+  a.places = reinterpret_cast<decoder::Places*>(context_.counters + kPlaces);
   a.table = data<const float>(place.table);
   a.sines_at = place.table.strides[0];
   a.paged = pages_of_batch<bf16_t>(place.batch, spec);
@@ -140,8 +136,7 @@ bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const Deco
   a.parts = std::max(1, part_count(place.batch.max_context));
   a.partial = data<float>(device_.scratch(
       {std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
-  a.counters = context_.counters;
-  a.barrier = context_.counters + kBarrier;
+  a.counters = reinterpret_cast<std::uint32_t*>(context_.counters);
   a.step_fault = context_.step_fault;
   a.eps = place.eps;
   decoder::run_row(context_, a, static_cast<unsigned>(grid));

@@ -39,6 +39,7 @@ struct Layer {
 
 // Weights pass through a ring in shared memory. A stage has rows of weights, `row_bytes(in)` apart.
 inline constexpr int kStages = 3, kStageBytes = 16 * 3136, kPieces = 4, kAhead = 2;
+static_assert(kAhead < kStages * kPieces);
 // Eight rows at one column lie in different banks, in steps of 64 bytes.
 constexpr int row_bytes(int in) { return (in / kStep | 1) * 2 * kStep; }
 
@@ -47,45 +48,52 @@ struct Split {
   int columns, stages, width;
 };
 
+// What blocks hand each other, a place for each row. A value that has not come is kMissing, a NaN that no result is: so blocks
+// neither meet nor count. Every block waits in turn for the whole of each place but `projected`, and has features of o and
+// down (decoder_layers.cu). So when a block has all of `mlp_out`, all blocks have read the layer's other places, and when it
+// has all of `attended`, they have read the `mlp_out` before. Layers take turns with two of these.
+struct Places {
+  bf16_t projected[2 * kShortTerms], attended[kShortTerms], attention_out[Norm::kMostWidth],
+      activated[kLongTerms], mlp_out[Norm::kMostWidth];
+};
+inline constexpr std::uint32_t kMissing = 0xFFFFFFFF;  // two of them
+static_assert(2 * sizeof(Places) <= kPlacesWords * 4 && sizeof(Places) % 16 == 0 && kPlaces % 4 == 0);
+
 struct RowArguments {
   Layer layers[kMostLayers];
   int layer_count, hidden, q_out, kv_out, inner;
   Split qkv, o, gated, down;
   bf16_t *x, *h;
-  bf16_t *projected, *attended, *y, *activated;  // what blocks hand each other
+  Places* places;  // two
   const float* table;
   std::int64_t sines_at;
   PagedAttention<bf16_t> paged;
   const std::int32_t* slots;
   std::int64_t slot_count;
-  float* partial;  // [heads, parts, kRecord]
-  int parts;       // the most
-  std::int32_t *counters, *barrier;
+  float* partial;           // [heads, parts, kRecord]
+  int parts;                // the most
+  std::uint32_t* counters;  // of parts, by kv head
   volatile std::int32_t* step_fault;
   float eps;
 };
 static_assert(sizeof(RowArguments) <= 4096);
 
-// What another block has written.
-template <class T, int N>
-__device__ __forceinline__ Pack<T, N> load_shared_pack(const T* address) {
-  const uint4 value = __ldcg(reinterpret_cast<const uint4*>(address));
-  return *reinterpret_cast<const Pack<T, N>*>(&value);
-}
-
-// Waits until the counter has come to `wanted`: by one thread. False after two seconds, when other blocks cannot come any more.
-__device__ __forceinline__ bool wait_for_count(const std::int32_t* counter, int wanted) {
-  std::uint64_t begin = 0, now = 0;
-  for (int tries = 0;; ++tries) {
-    int count;
-    asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(count) : "l"(counter) : "memory");
-    if (count >= wanted) return true;
-    if (tries % 1024 != 1023) continue;
+// Waits at most two seconds: other blocks cannot come any more then.
+class Patience {
+ public:
+  // Asked between two looks.
+  __device__ __forceinline__ bool ends() {
+    if (++looks_ % 1024 != 0) return false;
+    std::uint64_t now;
     asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    if (begin == 0) begin = now;
-    if (now - begin > 2'000'000'000) return false;
+    if (begin_ == 0) begin_ = now;
+    return now - begin_ > 2'000'000'000;
   }
-}
+
+ private:
+  int looks_ = 0;
+  std::uint64_t begin_ = 0;
+};
 
 // On `grid` blocks. shared_bytes: what a block needs of shared memory.
 void run_row(Context& context, const RowArguments& a, unsigned grid);

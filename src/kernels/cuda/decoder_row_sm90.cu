@@ -6,7 +6,7 @@
 
 // All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, by a warp that does nothing else and
 // waits for nobody but its ring of stages, so that reading goes on while blocks wait for each other. The copy engine reads them:
-// loads of threads would stand before those that look at the barrier. Every sum has the order of the kernels that compute the
+// loads of threads would stand before those that look for values of other blocks. Every sum has the order of the kernels that compute the
 // operations one by one (linear_few.cu, attention_pair.cu, norm.cu): the bits are the same.
 namespace glmocr::cuda::decoder {
 namespace {
@@ -23,7 +23,9 @@ struct Shared {
   uint4 residual[kHalf];           // x, in every block, each thread its own
   float reduced[32];
   int last;
-  alignas(16) bf16_t row[kLongTerms];  // that of the product
+  // That of a product: each is written while the other is still in use.
+  alignas(16) bf16_t hidden_row[kShortTerms];
+  alignas(16) bf16_t row[kLongTerms];
   std::uint64_t full[kStages][kPieces], empty[kStages];
 };
 
@@ -99,7 +101,7 @@ class WeightReader {
     }
   }
   // No more than kAhead pieces are under way: what waits in the memory's queues holds up all who ask for anything, blocks that look
-  // at the barrier as well.
+  // for values of others as well.
   __device__ __forceinline__ void hold_back() {
     if (under_way < kAhead) {
       ++under_way;
@@ -127,25 +129,19 @@ class DecoderRow {
     begin();
     for (int index = 0; index < a.layer_count; ++index) {
       const Layer& layer = a.layers[index];
-      if (index > 0) take_norm<1>();
-      product<8, false>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, a.projected);
-      arrive_at_all();
+      if (index > 0) take_norm<1>(place(index - 1).mlp_out);
+      places = &place(index);
+      product<8, false>(a.qkv, a.hidden, a.q_out + 2 * a.kv_out, s.hidden_row, places->projected);
       fetch_norms(layer.attention_norm, layer.mlp_input_norm);
-      wait();
       if (warp < kHalf / 32) attention(layer);
-      arrive_at_all();
-      wait();
-      take_row(a.attended, a.q_out);
-      product<8, false>(a.o, a.q_out, a.hidden, a.y);
-      arrive_at_all();
-      take_norm<0>();
-      product<8, true>(a.gated, a.hidden, a.inner, a.activated);
-      arrive_at_all();
-      wait();
-      take_row(a.activated, a.inner);
+      if (warp == kHalf / 32) clear_used(index);
+      take_row<kShortTerms>(places->attended, a.q_out);
+      product<8, false>(a.o, a.q_out, a.hidden, s.row, places->attention_out);
+      take_norm<0>(places->attention_out);
+      product<8, true>(a.gated, a.hidden, a.inner, s.hidden_row, places->activated);
+      take_row<kLongTerms>(places->activated, a.inner);
       if (index + 1 == a.layer_count) let_next_start();
-      product<16, false>(a.down, a.inner, a.hidden, a.y);
-      arrive_at_all();
+      product<16, false>(a.down, a.inner, a.hidden, s.row, places->mlp_out);
       fetch_norms(layer.mlp_norm, layer.next_norm);
       if (index + 1 < a.layer_count) fetch_keys(a.layers[index + 1], blockIdx.x);
     }
@@ -155,9 +151,9 @@ class DecoderRow {
  private:
   const RowArguments& a;
   Shared& s;
+  Places* places = nullptr;  // of the layer
   const int tid = threadIdx.x, warp = tid / 32, lane = tid % 32, g = lane / 4, t = lane % 4;
   Ring<kStages> ring;
-  int barriers = 0;            // that this block has arrived at
   int visible = 0;             // keys that the row sees
   int current = -1;            // the one whose key and value this step computes
   std::int64_t own_begin = 0;  // where its first head is in the store
@@ -167,18 +163,76 @@ class DecoderRow {
   __device__ __forceinline__ void block_barrier() const {
     asm volatile("bar.sync 0, %0;" ::"n"(kThreads) : "memory");
   }
-  // All blocks have done what is before arrive_at_all() when wait() returns.
-  __device__ __forceinline__ void arrive_at_all() {
-    block_barrier();
-    ++barriers;
-    if (tid == 0) asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(a.barrier) : "memory");
+
+  // --- what blocks hand each other
+
+  __device__ __forceinline__ Places& place(int layer) const { return a.places[layer % 2]; }
+  __device__ __forceinline__ void hand_over(bf16_t* to, float value) const {
+    asm volatile("st.relaxed.gpu.global.b16 [%0], %1;" ::"l"(to),
+                 "h"(__bfloat16_as_ushort(from_float<bf16_t>(value)))
+                 : "memory");
   }
-  __device__ __forceinline__ void wait() {
-    if (tid == 0 && !gave_up && !wait_for_count(a.barrier, barriers * static_cast<int>(gridDim.x))) {
-      gave_up = true;
-      *a.step_fault = kWaitedInVain;
+  __device__ __forceinline__ static uint4 values_at(const bf16_t* from) {
+    uint4 values;
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values.x), "=r"(values.y), "=r"(values.z), "=r"(values.w)
+                 : "l"(from)
+                 : "memory");
+    return values;
+  }
+  // Whether one of the values is kMissing.
+  __device__ __forceinline__ static bool has_missing(const uint4& values) {
+    const auto missing = [](std::uint32_t both) { return (~both - 0x00010001u) & both & 0x80008000u; };
+    return (missing(values.x) | missing(values.y) | missing(values.z) | missing(values.w)) != 0;
+  }
+  // `count` values from `from` on, eight a thread and the thread's others kThreads * 8 apart, when all have come. By whole
+  // warps: while lanes miss values, one of them looks alone, so that many looks do not hold up the weights.
+  template <int kPacks>
+  __device__ __forceinline__ void receive(uint4 (&values)[kPacks], const bf16_t* from, int count) {
+    const auto look = [&] {
+      bool missing = false;
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        if (p * kThreads * 8 < count) values[p] = values_at(from + p * kThreads * 8);
+      }
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) missing |= p * kThreads * 8 < count && has_missing(values[p]);
+      return missing;
+    };
+    Patience patience;
+    bool missing = look();
+    while (const unsigned lanes = __ballot_sync(0xffffffffu, missing)) {
+      if (lane == __ffs(static_cast<int>(lanes)) - 1) {
+        while (!gave_up && (missing = look())) gave_up = patience.ends();
+        if (gave_up) *a.step_fault = kWaitedInVain;
+      }
+      gave_up = __any_sync(0xffffffffu, gave_up);
+      if (gave_up) return;
+      if (missing) missing = look();
     }
-    block_barrier();
+  }
+  // What every block has read by now becomes kMissing: the places of the layer before, and the `mlp_out` of the one before it,
+  // since that of the layer before may still be read. By a warp that has no part in attention; each block has a slice of each
+  // place. What the block hands over next comes behind this.
+  __device__ __forceinline__ void clear_used(int index) const {
+    if (index > 0) {
+      Places& before = place(index - 1);
+      clear_slice(before.projected, a.q_out + 2 * a.kv_out);
+      clear_slice(before.attended, a.q_out);
+      clear_slice(before.attention_out, a.hidden);
+      clear_slice(before.activated, a.inner);
+    }
+    if (index > 1) clear_slice(place(index).mlp_out, a.hidden);
+    __threadfence();
+  }
+  __device__ __forceinline__ void clear_slice(bf16_t* place, int width) const {
+    const int blocks = static_cast<int>(gridDim.x);
+    for (int i = (static_cast<int>(blockIdx.x) + lane * blocks) * 8; i < width; i += 32 * blocks * 8) {
+      clear_eight(place + i);
+    }
+  }
+  __device__ __forceinline__ static void clear_eight(bf16_t* to) {
+    *reinterpret_cast<uint4*>(to) = {kMissing, kMissing, kMissing, kMissing};
   }
 
   __device__ __forceinline__ void begin() {
@@ -199,20 +253,35 @@ class DecoderRow {
     if (tid < kHalf && tid * 8 < a.hidden) {
       s.residual[tid] = *reinterpret_cast<const uint4*>(a.x + tid * 8);
     }
-    take_row(a.h, a.hidden);
+    for (int i = tid * 8; i < a.hidden; i += kThreads * 8) {
+      *reinterpret_cast<uint4*>(s.hidden_row + i) = *reinterpret_cast<const uint4*>(a.h + i);
+    }
+    block_barrier();
   }
 
-  // The last norm: by one block, when the others have no more to read.
+  // The last norm: by one block. What it waits for comes from all blocks when they have read all else.
   __device__ __forceinline__ void finish() {
     if (blockIdx.x != 0) return;
-    wait();
-    if (tid == 0) *a.barrier = 0;
-    if (tid < kHalf) add_norm<0>(a.h, a.x);
+    if (tid < kHalf) {
+      add_norm<0>(a.h, place(a.layer_count - 1).mlp_out);
+      if (tid * 8 < a.hidden) *reinterpret_cast<uint4*>(a.x + tid * 8) = s.residual[tid];
+    }
+    block_barrier();
+    auto* values = reinterpret_cast<bf16_t*>(a.places);
+    for (int i = tid * 8; i < 2 * static_cast<int>(sizeof(Places) / sizeof(bf16_t)); i += kThreads * 8) {
+      clear_eight(values + i);
+    }
   }
 
+  // The row of the next product: values that other blocks hand over.
+  template <int kMostWidth>
   __device__ __forceinline__ void take_row(const bf16_t* from, int width) {
-    for (int i = tid * 8; i < width; i += kThreads * 8) {
-      *reinterpret_cast<uint4*>(s.row + i) = __ldcg(reinterpret_cast<const uint4*>(from + i));
+    uint4 values[(kMostWidth + kThreads * 8 - 1) / (kThreads * 8)];
+    receive(values, from + tid * 8, width - tid * 8);
+#pragma unroll
+    for (int p = 0; p < static_cast<int>(std::size(values)); ++p) {
+      const int i = (p * kThreads + tid) * 8;
+      if (i < width) *reinterpret_cast<uint4*>(s.row + i) = values[p];
     }
     block_barrier();
   }
@@ -225,27 +294,23 @@ class DecoderRow {
     norm.width = a.hidden;
     norm.fetch_weights(s.norm_weights, weight, next);
   }
-  // `to` gets the norm of the residual stream, and `x` the stream where it is given.
+  // What other blocks hand over is added to the residual stream; `to` gets its norm.
   template <int kPending>
-  __device__ __forceinline__ void add_norm(bf16_t* to, bf16_t* x) {
-    Norm norm;
+  __device__ __forceinline__ void add_norm(bf16_t* to, const bf16_t* from) {
+    Norm norm{};
     norm.width = a.hidden;
-    Pack<bf16_t, 8> y[1];
-    y[0] = {};
-    norm.for_packs([&](int p) {
-      y[p] = load_shared_pack<bf16_t, 8>(a.y + norm.column(p));
-      norm.sum[p] = *reinterpret_cast<const Pack<bf16_t, 8>*>(&s.residual[tid]);
-    });
+    uint4 values[1]{};
+    receive(values, from + tid * 8, a.hidden - tid * 8);
+    const Pack<bf16_t, 8> y[1] = {*reinterpret_cast<const Pack<bf16_t, 8>*>(values)};
+    norm.for_packs([&](int p) { norm.sum[p] = *reinterpret_cast<const Pack<bf16_t, 8>*>(&s.residual[tid]); });
     norm.template compute<kPending>(y, s.norm_weights, a.eps, s.reduced);
     norm.for_packs([&](int p) { *reinterpret_cast<Pack<bf16_t, 8>*>(&s.residual[tid]) = norm.sum[p]; });
     norm.store(to, norm.result);
-    if (x) norm.store(x, norm.sum);
   }
-  // Waits for y; the row of the product becomes its norm.
+  // The norm is the row of the next product.
   template <int kPending>
-  __device__ __forceinline__ void take_norm() {
-    wait();
-    if (tid < kHalf) add_norm<kPending>(s.row, nullptr);
+  __device__ __forceinline__ void take_norm(const bf16_t* from) {
+    if (tid < kHalf) add_norm<kPending>(s.hidden_row, from);
     block_barrier();
   }
 
@@ -253,12 +318,13 @@ class DecoderRow {
 
   // The features of this block, by groups of kParts warps, each warp a part of the terms. Gated: Product::gated.
   template <int kParts, bool kGated>
-  __device__ __forceinline__ void product(const Split& split, int in, int out, bf16_t* to) {
+  __device__ __forceinline__ void product(const Split& split, int in, int out, const bf16_t* row,
+                                          bf16_t* to) {
     constexpr int kGroupThreads = 32 * kParts, kProductGroups = kWarps / kParts;
     const int group = warp / kParts, stride = row_bytes(in);
     const int steps = in / kStep, per_warp = (steps + kParts - 1) / kParts;
     const int first_step = warp % kParts * per_warp, count = min(per_warp, steps - first_step);
-    const bf16_t* x = s.row + first_step * kStep + 8 * t;
+    const bf16_t* x = row + first_step * kStep + 8 * t;
     const int one_row = row_of_stage(split, kGated ? 2 : 1, group, 0, g);
     const int other_row = kGated ? row_of_stage(split, 2, group, 1, g) : one_row + 8;
     const bool has_one = g < split.width, has_other = kGated ? has_one : g + 8 < split.width;
@@ -301,9 +367,9 @@ class DecoderRow {
               [&](int part) { return s.partial[buffer][group * kParts + part][column]; });
         };
         if constexpr (kGated) {
-          to[feature] = from_float<bf16_t>(Bf16Product::gated(sum_of(i), sum_of(i + 8)));
+          hand_over(to + feature, Bf16Product::gated(sum_of(i), sum_of(i + 8)));
         } else {
-          to[feature] = from_float<bf16_t>(sum_of(i));
+          hand_over(to + feature, sum_of(i));
         }
       }
       ring.next();
@@ -362,7 +428,7 @@ class DecoderRow {
 
   // The key that this step computes, before it is turned; where it is kept, as its value.
   __device__ __forceinline__ const bf16_t* own_key_at(int kv_head) const {
-    return a.projected + a.q_out + kv_head * kDim;
+    return places->projected + a.q_out + kv_head * kDim;
   }
   __device__ __forceinline__ std::int64_t own_place(int kv_head) const {
     return own_begin + std::int64_t{kv_head} * a.paged.page_size * kDim;
@@ -377,11 +443,14 @@ class DecoderRow {
   // key are turned. own_key: that key of the part, or -1.
   __device__ __forceinline__ void take_own(const Layer& layer, int kv_head, int own_key) {
     const int head = tid / kRowChunks, chunk = tid % kRowChunks;
-    if (head > kHeads + 1 || (head >= kHeads && own_key < 0)) return;
-    const bf16_t* from = head < kHeads    ? a.projected + (kv_head * kHeads + head) * kDim
+    const bool takes = head < kHeads || (head <= kHeads + 1 && own_key >= 0);
+    const bf16_t* from = head < kHeads    ? places->projected + (kv_head * kHeads + head) * kDim
                          : head == kHeads ? own_key_at(kv_head)
                                           : own_key_at(kv_head) + a.kv_out;
-    auto pack = load_shared_pack<bf16_t, 8>(from + 8 * chunk);
+    uint4 values[1];
+    receive(values, from + 8 * chunk, takes ? 8 : 0);
+    if (!takes) return;
+    auto pack = *reinterpret_cast<const Pack<bf16_t, 8>*>(values);
     if (head <= kHeads) {
       pack = turned(pack, *reinterpret_cast<const Pack<float, 4>*>(s.angles + 4 * chunk),
                     *reinterpret_cast<const Pack<float, 4>*>(s.angles + kDim / 2 + 4 * chunk));
@@ -413,9 +482,9 @@ class DecoderRow {
   __device__ __forceinline__ void attend(const Layer& layer, int unit) {
     const int part = unit / a.paged.kv_heads, kv_head = unit % a.paged.kv_heads, head0 = kv_head * kHeads;
     const int parts = (visible + kPart - 1) / kPart, count = min(visible - part * kPart, kPart);
-    bf16_t* attended = a.attended + head0 * kDim;
+    bf16_t* attended = places->attended + head0 * kDim;
     if (visible <= 0) {
-      attended[tid] = from_float<bf16_t>(0);
+      hand_over(attended + tid, 0);
       return;
     }
     const bool has_current = current >= 0 && current / kPart == part;
@@ -449,7 +518,7 @@ class DecoderRow {
       Joined joined;
       joined.add([&](int p) { return p == 0 ? largest : -INFINITY; },
                  [&](int p) { return p == 0 ? total : 0; }, [&](int p) { return p == 0 ? sum : 0; });
-      attended[h * kDim + d] = from_float<bf16_t>(joined.result());
+      hand_over(attended + h * kDim + d, joined.result());
       return;
     }
     const auto records_of = [&](int head) {
@@ -464,12 +533,12 @@ class DecoderRow {
     // The last block of these heads adds up.
     __threadfence();
     half_barrier();
-    if (tid == 0) s.last = atomicAdd(a.counters + kv_head, 1) == parts - 1;
+    // Which makes the counter 0 again.
+    if (tid == 0) s.last = atomicInc(a.counters + kv_head, parts - 1) == static_cast<unsigned>(parts) - 1;
     half_barrier();
     if (!s.last) return;
     __threadfence();
-    attended[tid] = from_float<bf16_t>(joined_records(records_of(tid / kDim), kRecord, parts, tid % kDim));
-    if (tid == 0) a.counters[kv_head] = 0;
+    hand_over(attended + tid, joined_records(records_of(tid / kDim), kRecord, parts, tid % kDim));
   }
 };
 
