@@ -430,17 +430,38 @@ void run_group(Context& context, const Group& group) {
   group.products[0].up ? run_group<true>(context, group) : run_group<false>(context, group);
 }
 
-// Whether a product's results may lie where the norm's y is read, which has been given back since: other blocks read it still.
+// Where the results of a product lie; between the first and the last of its rows may be columns of others.
+Range results_of(const Bf16Product& p) {
+  const bf16_t* end = p.y + (p.rows - 1) * p.y_stride + p.out;
+  return {reinterpret_cast<const std::byte*>(p.y), reinterpret_cast<const std::byte*>(end)};
+}
+
+// Whether a product's results lie where a norm reads or writes, such as its y, which may have been given back since: other
+// blocks read there still, and the last one writes.
 bool overwrites(const Bf16Product& p, const AddNorm& norm) {
-  const auto range = [](const bf16_t* from, std::int64_t count) {
-    return Range{reinterpret_cast<const std::byte*>(from), reinterpret_cast<const std::byte*>(from + count)};
+  const Range results = results_of(p);
+  const auto overlaps = [&](const bf16_t* row) {
+    return results.overlaps(
+        {reinterpret_cast<const std::byte*>(row), reinterpret_cast<const std::byte*>(row + norm.width)});
   };
-  return range(p.y, (p.rows - 1) * p.y_stride + p.out).overlaps(range(norm.y, norm.width));
+  return overlaps(norm.y) || overlaps(norm.x) || overlaps(norm.out);
+}
+
+// Whether a product writes over the results of one before, which nobody has kept: products of one launch have no order. Other
+// columns of the same rows are other memory.
+bool overwrites(const Bf16Product& p, const Bf16Product& before) {
+  if (!results_of(p).overlaps(results_of(before))) return false;
+  if (p.rows == 1 || p.y_stride != before.y_stride) return true;
+  const std::int64_t stride = p.y_stride, column = ((p.y - before.y) % stride + stride) % stride;
+  return column < before.out || column + p.out > stride;
 }
 
 bool fits(const Group& group, const Bf16Product& p) {
   const Bf16Product& first = group.products[0];
   if (group.normed && overwrites(p, group.norm)) return false;
+  for (int i = 0; i < group.count; ++i) {
+    if (overwrites(p, group.products[i])) return false;
+  }
   // A residual may be the result of the product before.
   return group.count < Group::kMost && !p.residual && !first.residual && !p.up && !first.up &&
          p.x == first.x && p.x_stride == first.x_stride && p.rows == first.rows && p.in == first.in &&
@@ -450,8 +471,8 @@ bool fits(const Group& group, const Bf16Product& p) {
 }  // namespace
 
 // In a recorded step consecutive products of the same rows become one launch: nothing between them can have
-// changed the rows, and nothing reads a result before the launch. Where the row is that of an add_norm just before, the launch
-// computes that too.
+// changed the rows, nothing reads a result before the launch, and no result takes the place of another. Where the row is that
+// of an add_norm just before, the launch computes that too.
 void run_few_rows(Context& context, const Bf16Product& p) {
   if (!context.recording) return run_group(context, Group{.products = {p}, .blocks_before = {}, .count = 1});
   const auto* norm = static_cast<const AddNorm*>(context.delayed_norm.get());
