@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel_test.h"
+#include "support/expect_error.h"
 
 namespace glmocr::test {
 namespace {
@@ -186,26 +187,31 @@ std::vector<bool> not_finite(const Numbers& values) {
 
 class PagedAttentionTest : public KernelTest {
  protected:
-  // The last `rows` of `context` tokens, one of whose keys or values holds `bad`.
-  Numbers run_spoilt(Device& device, RowClass row_class, std::int32_t rows, std::int32_t context,
-                     const Numbers& q, Numbers kv, std::int64_t at, float bad) {
-    const std::int64_t dim = std::ssize(q) / (2 * rows), page_size = 16,
-                       pages = (context + page_size - 1) / page_size;
-    kv[at * dim + 5] = bad;
+  // The last `rows` of `context` tokens, of which there are keys and values of std::ssize(kv) / (2 · head_dim).
+  Numbers run_rows(Device& device, RowClass row_class, std::int32_t rows, std::int32_t context,
+                   const Numbers& q, const Numbers& kv) {
+    const std::int64_t dim = std::ssize(q) / (2 * rows), page_size = 16, count = std::ssize(kv) / (2 * dim),
+                       pages = (count + page_size - 1) / page_size;
     const ArenaScope scope(device);
     const auto store =
         device.make_kv_store({1, 1, static_cast<int>(dim), pages, static_cast<int>(page_size), dtype_});
-    std::vector<std::int32_t> slots(context);
+    std::vector<std::int32_t> slots(count);
     std::iota(slots.begin(), slots.end(), 0);
-    const Tensor both = make(device, kv, {context, 2, dim}, dtype_);
+    const Tensor both = make(device, kv, {count, 2, dim}, dtype_);
     device.ops().kv_write(both.slice(1, 0, 1), both.slice(1, 1, 2), *store, 0,
-                          make_ints(device, slots, {context}));
-    PagedBatch batch{.max_rows = rows, .max_context = context, .rows = row_class};
+                          make_ints(device, slots, {count}));
+    PagedBatch batch{.max_rows = rows, .max_context = static_cast<int>(count), .rows = row_class};
     batch.row_starts = make_ints(device, {0, rows}, {2});
     batch.context_lens = make_ints(device, {context}, {1});
     batch.page_table = make_ints(device, {slots.begin(), slots.begin() + pages}, {1, pages});
     const Tensor queries = make(device, q, {rows, 2, dim}, dtype_);
     return download(device, device.ops().attention_paged(queries, *store, 0, batch, 0.2f));
+  }
+  // The same where one of the keys or values holds `bad`.
+  Numbers run_spoilt(Device& device, RowClass row_class, std::int32_t rows, std::int32_t context,
+                     const Numbers& q, Numbers kv, std::int64_t at, float bad) {
+    kv[at * (std::ssize(q) / (2 * rows)) + 5] = bad;
+    return run_rows(device, row_class, rows, context, q, kv);
   }
 
   struct Sequence {
@@ -331,6 +337,29 @@ TEST_P(PagedAttentionTest, LongContext) {
 TEST_P(PagedAttentionTest, PairsOfHeads) {
   for (const std::int64_t page_size : {64, 7}) {
     run({{1, 40}, {3, 200}, {1, 1}, {2, 513}, {1, 64}}, 4, 2, 128, page_size);
+  }
+}
+
+// A context holds the rows of its sequence, so each of them sees a key. Otherwise the tables are wrong, which CUDA tells with the next
+// result.
+TEST_P(PagedAttentionTest, MoreRowsThanContextIsAnError) {
+  for (const std::int64_t dim : {32, 128}) {
+    for (const std::int32_t context : {-70, 0, 2}) {
+      for (const RowClass row_class : {RowClass::few, RowClass::many}) {
+        SCOPED_TRACE(std::to_string(context) + " tokens, head_dim " + std::to_string(dim) +
+                     (row_class == RowClass::few ? ", few" : ", many"));
+        const std::int32_t rows = 3;
+        const Numbers q = random(std::int64_t{rows} * 2 * dim), kv = random(std::int64_t{rows} * 2 * dim);
+        for (Device* device : {tested_.get(), ref_.get()}) {
+          expect_error(ErrorCode::internal, {"context"},
+                       [&] { run_rows(*device, row_class, rows, context, q, kv); });
+          // The device works on.
+          for (const float value : run_rows(*device, row_class, rows, rows, q, kv)) {
+            ASSERT_TRUE(std::isfinite(value));
+          }
+        }
+      }
+    }
   }
 }
 

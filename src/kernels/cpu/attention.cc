@@ -558,8 +558,11 @@ Tensor CpuOps::attention_paged(const Tensor& q, const KvStore& store, int layer,
                      group = heads / kv_heads, sequences = batch.context_lens.numel();
   GLMOCR_CHECK(is_compute_type(q.dtype) && keys.keys.dtype == q.dtype && keys.keys.size(3) == dim);
   GLMOCR_CHECK(heads % kv_heads == 0 && group <= kTileRows && q.strides[2] == 1);
+  const auto* starts = batch.row_starts.as<std::int32_t>();
+  const auto* contexts = batch.context_lens.as<std::int32_t>();
+  for (std::int64_t s = 0; s < sequences; ++s) GLMOCR_CHECK(starts[s + 1] - starts[s] <= contexts[s]);
   const Tensor y = device_.scratch({q.size(0), heads * dim}, q.dtype);
-  const std::int64_t used = batch.row_starts.as<std::int32_t>()[sequences];
+  const std::int64_t used = starts[sequences];
   std::memset(at(y, used * heads * dim), 0, (q.size(0) - used) * heads * dim * size_of(q.dtype));
   const ArenaScope scope(device_);
   const bool few = batch.rows == RowClass::few;

@@ -15,8 +15,8 @@ bool tensor_cores_take(const Tensor& t) { return t.size(2) <= kMaxTensorCoreDim 
 
 // All that attention over the pages of a layer is told, of rows of q, results in y; but for `settled`.
 template <class T>
-PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const CudaKvStore& store, int layer,
-                           const PagedBatch& batch, float scale) {
+PagedAttention<T> paged_of(const Context& context, const Tensor& q, const Tensor& y, const CudaKvStore& store,
+                           int layer, const PagedBatch& batch, float scale) {
   PagedAttention<T> a = pages_of_batch<T>(batch, store.spec());
   a.q = data<const T>(q);
   a.q_row = q.strides[0];
@@ -27,6 +27,7 @@ PagedAttention<T> paged_of(const Tensor& q, const Tensor& y, const CudaKvStore& 
   a.rows = static_cast<int>(q.size(0));
   a.heads = static_cast<int>(q.size(1));
   a.scale = scale;
+  a.step_fault = context.step_fault;
   return a;
 }
 
@@ -111,7 +112,7 @@ Tensor CudaOps::attention_paged(const Tensor& q, const KvStore& store, int layer
   const ArenaScope scope(device_);
   with_compute_type(q.dtype, [&](auto value) {
     using T = decltype(value);
-    PagedAttention<T> a = paged_of<T>(q, y, own, layer, batch, scale);
+    PagedAttention<T> a = paged_of<T>(context_, q, y, own, layer, batch, scale);
     a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
     if (batch.rows == RowClass::few) {
       const Tensor partial =
@@ -149,7 +150,7 @@ Tensor CudaOps::attend_next(const Tensor& q, const Tensor& k, const Tensor& v, c
   const ArenaScope scope(device_);
   const Tensor partial =
       device_.scratch({partial_floats(n, q.size(1), kPairDim, batch.max_context)}, DType::f32);
-  PagedAttention<bf16_t> a = paged_of<bf16_t>(q, y, own, layer, batch, place.scale);
+  PagedAttention<bf16_t> a = paged_of<bf16_t>(context_, q, y, own, layer, batch, place.scale);
   a.settled = are_settled({batch.row_starts, batch.context_lens, batch.page_table, keys, values});
   const NextTokens next{.k = data<const bf16_t>(k),
                         .v = data<const bf16_t>(v),
@@ -162,8 +163,7 @@ Tensor CudaOps::attend_next(const Tensor& q, const Tensor& k, const Tensor& v, c
                         .keys = data<bf16_t>(keys),
                         .values = data<bf16_t>(values),
                         .slots = data<const std::int32_t>(place.slots),
-                        .slot_count = s.pages * s.page_size,
-                        .step_fault = context_.step_fault};
+                        .slot_count = s.pages * s.page_size};
   run_pairs(context_, few_arguments(context_, a, batch.max_context, data<float>(partial)), &next);
   writes(keys);
   writes(values);

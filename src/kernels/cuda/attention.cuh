@@ -47,6 +47,15 @@ struct PagedAttention {
   float scale;
   // No kernel that may still run writes the tables, or keys and values: they may be read before the kernel before has ended.
   bool settled = false;
+  volatile std::int32_t* step_fault = nullptr;
+
+  // How many keys a row sees, of a sequence that ends before row end_row. 0 where it has more rows than its context, which is an error.
+  __device__ __forceinline__ int keys_seen(int row, int end_row, int context) const {
+    const int keys = context - end_row + row + 1;
+    if (keys > 0) return keys;
+    *step_fault = kRowsWithoutKeys;
+    return 0;
+  }
 
   // The page of a token, of those of its sequence. Divisions would cost more than the copies they are for.
   __device__ __forceinline__ int page_of(int token) const {

@@ -78,11 +78,11 @@ __global__ void __launch_bounds__(kThreads, kFetchesAhead<T, kHeads, kPacks, kPa
     load_pages(first_part);
   });
   T* y = a.y + (std::int64_t{row} * a.heads + head0) * a.dim;
-  if (place.sequence == a.sequences) {
+  const int visible = keys_of(a, row, place), parts = (visible + kPart - 1) / kPart;
+  if (visible == 0) {
     for (int i = tid; first_part == 0 && i < heads * a.dim; i += kThreads) y[i] = from_float<T>(0);
     return;
   }
-  const int visible = place.context - place.end_row + row + 1, parts = (visible + kPart - 1) / kPart;
   if (first_part >= parts) return;
   const int end_part = min(first_part + args.per_block, parts);
   const bool whole = parts <= args.per_block;

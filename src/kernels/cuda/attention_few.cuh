@@ -94,7 +94,6 @@ struct NextTokens {
   bf16_t *keys, *values;  // [pages, kv_heads, page_size, dim]
   const std::int32_t* slots;
   std::int64_t slot_count;
-  volatile std::int32_t* step_fault;
 };
 
 // Two query heads a kv head, in bf16, head_dim 128; rows of q, k and v at multiples of 16 bytes. `next` only where
@@ -133,6 +132,12 @@ __device__ __forceinline__ RowOf row_of(const PagedAttention<T>& a, int row, int
   take(sequence);
   __syncthreads();  // `found` is used once more
   return result;
+}
+
+// How many keys a row sees; 0: none, as a row without a sequence.
+template <class T>
+__device__ __forceinline__ int keys_of(const PagedAttention<T>& a, int row, const RowOf& place) {
+  return place.sequence == a.sequences ? 0 : a.keys_seen(row, place.end_row, place.context);
 }
 
 // The last block of a row's heads joins the records of their parts: `width` results in y. For all threads of a block.

@@ -106,7 +106,7 @@ __device__ __forceinline__ int take_next(const FewArguments<bf16_t>& args, const
   const int tid = threadIdx.x, head = tid / kChunks, chunk = tid % kChunks;
   std::int64_t slot = next.slots[row];
   if (slot < -1 || slot >= next.slot_count) {
-    *next.step_fault = kIndexOutside;
+    *a.step_fault = kIndexOutside;
     slot = -1;
   }
   if (tid < kOwnChunks) {
@@ -175,13 +175,13 @@ __global__ void __launch_bounds__(kThreads, 2) pair_kernel(const __grid_constant
     pages = reader.pages_of(first_own);
     next_pages = reader.pages_of(first_own + kWarps);
   });
-  if (place.sequence == a.sequences) {
+  const int visible = keys_of(a, row, place), parts = (visible + kPart - 1) / kPart;
+  if (visible == 0) {
     wait_for_previous();
     for (int i = tid; first_part == 0 && i < kPairHeads * kPairDim; i += kThreads)
       y[i] = from_float<bf16_t>(0);
     return;
   }
-  const int visible = place.context - place.end_row + row + 1, parts = (visible + kPart - 1) / kPart;
   if (first_part >= parts) return wait_for_previous();
   const int end_part = min(first_part + args.per_block, parts);
   const bool whole = parts <= args.per_block;

@@ -98,7 +98,9 @@ __global__ void __launch_bounds__(kThreads) many_rows_kernel(const PagedAttentio
   if (row >= a.rows) return;
   T* y = a.y + (std::int64_t{row} * a.heads + head) * a.dim;
   const int sequence = owner_of(a.row_starts, a.sequences, row);
-  if (sequence == a.sequences) {
+  const int visible =
+      sequence == a.sequences ? 0 : a.keys_seen(row, a.row_starts[sequence + 1], a.context_lens[sequence]);
+  if (visible == 0) {
     for (int d = lane; d < a.dim; d += 32) y[d] = from_float<T>(0);
     return;
   }
@@ -107,7 +109,6 @@ __global__ void __launch_bounds__(kThreads) many_rows_kernel(const PagedAttentio
   const int kv_head = head / (a.heads / a.kv_heads);
   const auto key = [&](int i) { return a.keys + a.offset(table, kv_head, i); };
   const auto value = [&](int i) { return a.values + a.offset(table, kv_head, i); };
-  const int visible = a.context_lens[sequence] - a.row_starts[sequence + 1] + row + 1;
   attend(q, key, value, visible, a.dim, a.scale, y);
 }
 

@@ -9,7 +9,7 @@ namespace glmocr::cuda {
 struct Tile {
   int row0;        // first row of q and y
   int rows;        // rows of the tile that exist
-  int keys;        // that the last of them sees; 0: the rows are padding
+  int keys;        // that the last of them sees; 0: none, as rows that are padding
   int first_sees;  // keys that the first of them sees; in pages each next one sees one more
   int head, kv_head;
   std::int64_t first_key;     // row of k and v, of segments
@@ -73,7 +73,8 @@ struct PagedTiles {
       const int first = index * tile_rows, rows = min(tile_rows, end - begin - first);
       tile = {begin + first, rows, 0, 0, head, head / (a.heads / a.kv_heads), 0, nullptr};
       if (sequence == a.sequences) return true;
-      tile.first_sees = a.context_lens[sequence] - (end - begin) + first + 1;
+      tile.first_sees = a.keys_seen(tile.row0, end, a.context_lens[sequence]);
+      if (tile.first_sees == 0) return true;
       tile.keys = tile.first_sees + rows - 1;
       tile.table = a.page_table + sequence * a.table_row;
       return true;

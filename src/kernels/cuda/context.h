@@ -92,8 +92,9 @@ inline Range range_of(const Tensor& t) {
   return {data, data + (t.numel() == 0 ? 0 : (last + 1) * size_of(t.dtype))};
 }
 
-// What a kernel of a step has found: an index outside of its tensor, or blocks that waited for each other in vain.
-enum StepFault : std::int32_t { kNoFault, kIndexOutside, kWaitedInVain };
+// What a kernel of a step has found: an index outside of its tensor, blocks that waited for each other in vain, or a sequence with
+// more rows than tokens.
+enum StepFault : std::int32_t { kNoFault, kIndexOutside, kWaitedInVain, kRowsWithoutKeys };
 
 // What the kernels are launched on. Owned by the device.
 struct Context {

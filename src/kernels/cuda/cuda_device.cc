@@ -292,6 +292,10 @@ void CudaDevice::download(const Tensor& from, void* host) {
       leave_layers_at_once();
       fail(ErrorCode::internal, cat(context_.device, ": decoder_layers: blocks waited in vain"));
     }
+    if (fault == kRowsWithoutKeys) {
+      fail(ErrorCode::internal,
+           cat(context_.device, ": attention_paged: a sequence has more rows than its context"));
+    }
     fail(ErrorCode::internal, cat(context_.device, ": a step used an index outside of its tensor"));
   }
 }

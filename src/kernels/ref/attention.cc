@@ -80,6 +80,7 @@ Tensor RefOps::attention_paged(const Tensor& q, const KvStore& store, int layer,
   for (std::int64_t s = 0; s < sequences; ++s) {
     const std::int32_t* pages = batch.page_table.as<std::int32_t>() + s * batch.page_table.strides[0];
     const std::int64_t context = batch.context_lens.as<std::int32_t>()[s];
+    GLMOCR_CHECK(starts[s + 1] - starts[s] <= context);
     for (std::int64_t r = starts[s]; r < starts[s + 1]; ++r) {
       for (std::int64_t h = 0; h < heads; ++h) {
         const auto offset = [&](const Tensor&, std::int64_t i) {
