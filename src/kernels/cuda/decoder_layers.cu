@@ -137,7 +137,7 @@ bool CudaOps::layers_in_one_launch(const DecoderRows& rows, std::span<const Deco
   a.partial = data<float>(device_.scratch(
       {std::int64_t{decoder::kHeads} * spec.kv_heads * a.parts * decoder::kRecord}, DType::f32));
   a.counters = reinterpret_cast<std::uint32_t*>(context_.counters);
-  a.step_fault = context_.step_fault;
+  a.paged.step_fault = context_.step_fault;
   a.eps = place.eps;
   decoder::run_row(context_, a, static_cast<unsigned>(grid));
   return true;

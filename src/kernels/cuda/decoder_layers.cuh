@@ -73,7 +73,6 @@ struct RowArguments {
   float* partial;           // [heads, parts, kRecord]
   int parts;                // the most
   std::uint32_t* counters;  // of parts, by kv head
-  volatile std::int32_t* step_fault;
   float eps;
 };
 static_assert(sizeof(RowArguments) <= 4096);

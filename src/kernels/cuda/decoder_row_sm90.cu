@@ -204,7 +204,7 @@ class DecoderRow {
     while (const unsigned lanes = __ballot_sync(0xffffffffu, missing)) {
       if (lane == __ffs(static_cast<int>(lanes)) - 1) {
         while (!gave_up && (missing = look())) gave_up = patience.ends();
-        if (gave_up) *a.step_fault = kWaitedInVain;
+        if (gave_up) *a.paged.step_fault = kWaitedInVain;
       }
       gave_up = __any_sync(0xffffffffu, gave_up);
       if (gave_up) return;
@@ -237,10 +237,10 @@ class DecoderRow {
 
   __device__ __forceinline__ void begin() {
     const int first = a.paged.row_starts[0], end = a.paged.row_starts[1];
-    if (first <= 0 && end > 0) visible = a.paged.context_lens[0] - end + 1;
+    if (first <= 0 && end > 0) visible = a.paged.keys_seen(0, end, a.paged.context_lens[0]);
     std::int64_t slot = a.slots[0];
     if (slot < -1 || slot >= a.slot_count) {
-      *a.step_fault = kIndexOutside;
+      *a.paged.step_fault = kIndexOutside;
       slot = -1;
     }
     if (slot >= 0) {
