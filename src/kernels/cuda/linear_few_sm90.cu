@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/numbers.h"
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear_few.cuh"
 #include "kernels/cuda/wgmma.cuh"
@@ -49,25 +50,6 @@ struct Barriers {
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-__device__ __forceinline__ int cluster_rank() {
-  int rank;
-  asm volatile("mov.u32 %0, %cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-// The same place in the shared memory of another block of the cluster.
-__device__ __forceinline__ std::uint32_t in_block(std::uint32_t shared, int rank) {
-  std::uint32_t address;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared), "r"(rank));
-  return address;
-}
-// 16 bytes for a block of the cluster, which arrive at its barrier.
-__device__ __forceinline__ void send_16(std::uint32_t to, const float4& value, std::uint32_t barrier) {
-  asm volatile(
-      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
-      "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w), "r"(barrier)
-      : "memory");
-}
 
 template <class S>
 class FewRows {
@@ -274,7 +256,7 @@ __global__ void __launch_bounds__(S::kThreads, 1)
     for (auto& of_group : barriers.received) {
       for (auto& barrier : of_group) init_barrier(shared_address(&barrier), 1);
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    publish_barriers();
   }
   // Other blocks send to the barriers.
   asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
