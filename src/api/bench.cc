@@ -387,15 +387,17 @@ void Sequences::run(bool samples, bool advances) {
     input.hidden = network_.decoder->embed(ids_.slice(0, 0, rows_));
     const Tensor rows = network_.decoder->forward(input);
     if (!samples) return;
-    ops.sample(network_.decoder->logits(advances ? rows : ops.gather_rows(rows, last_rows_)), sampling());
-    if (!advances) return;
-    const DecodeTables tables{.ids = ids_,
-                              .positions = positions_,
-                              .slots = slots_,
-                              .context_lens = context_lens_,
-                              .page_table = page_table_,
-                              .page_size = kPageSize};
-    ops.advance(tables, sampling());
+    const Tensor logits = network_.decoder->logits(advances ? rows : ops.gather_rows(rows, last_rows_));
+    DecodeTables next;
+    if (advances) {
+      next = {.ids = ids_,
+              .positions = positions_,
+              .slots = slots_,
+              .context_lens = context_lens_,
+              .page_table = page_table_,
+              .page_size = kPageSize};
+    }
+    ops.sample(logits, sampling(), next);
   });
 }
 

@@ -205,8 +205,8 @@ void StepRunner::run(const Pass& pass, const StepKey& key) {
     // Where every row is a sequence's next token, all rows have logits.
     const Tensor last = key.advance ? rows : ops.gather_rows(rows, pass.tables.logit_rows(key));
     const Tensor logits = model_.decoder().logits(last);
-    ops.sample(logits, pass.tables.sampling(key));
-    if (key.advance) ops.advance(pass.tables.decode(key), pass.tables.sampling(key));
+    const DecodeTables next = key.advance ? pass.tables.decode(key) : DecodeTables{};
+    ops.sample(logits, pass.tables.sampling(key), next);
   };
   model_.device().run_step(key, std::ref(body));
 }

@@ -47,7 +47,7 @@ StepTables::StepTables(const GlmOcr& model, RowClass row_class, const TableSizes
   params_.host.resize(s.logit_rows);
   page_table_ = take({s.sequences, s.pages}, DType::i32);
   const std::vector<std::int32_t> no_pages(page_table_.numel(),
-                                           -1);  // advance() may look at those not staged yet
+                                           -1);  // sample() may look at those not staged yet
   model.device().upload(no_pages.data(), page_table_);
   features_ = take({s.rows, model.config().text.hidden_size}, model.compute());
   seen_ = take({s.logit_rows, seen_words(model)}, DType::i32);

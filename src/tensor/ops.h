@@ -113,7 +113,7 @@ struct SamplingTables {
   Tensor top_logprobs;  // [rows, most] f32
 };
 
-// The inputs of a decoding step that Ops::advance changes to those of the next token, one row per sequence.
+// The inputs of a decoding step that Ops::sample changes to those of the next token, one row per sequence.
 struct DecodeTables {
   Tensor ids;           // [rows] i32
   Tensor positions;     // [3, rows] i32; may be strided
@@ -325,13 +325,12 @@ class Ops {
 
   // Chooses a token for each row of logits [n, vocab], as transformers' processors do, in this order:
   // repetition penalty, temperature, top_k, top_p, min_p. The logits may be overwritten.
-  virtual void sample(const Tensor& logits, const SamplingTables& tables) = 0;
-
-  // Changes the tables to those of the next step: row i takes the sampled token ids[i]; its positions, its
-  // context and the `position` of its parameters grow by one; its slot becomes that of the new context's last
-  // token (-1 where the page table ends or contains -1); the bit of its id is set in `seen`. Rows with slot
-  // -1 do not change. Of a row whose id is kNotFinite only the slot changes: it becomes -1.
-  virtual void advance(const DecodeTables& tables, const SamplingTables& sampling) = 0;
+  // Where `next` is given, with n rows, it and the parameters change to those of the next step: row i takes the
+  // token that was chosen; its positions, its context and the `position` of its parameters grow by one; its slot
+  // becomes that of the new context's last token (-1 where the page table ends or contains -1); the bit of its id is
+  // set in `seen`. Rows with slot -1 do not change. Of a row whose id is kNotFinite only the slot changes: it
+  // becomes -1.
+  virtual void sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next = {}) = 0;
 
   // Operations of the layout detector. A device need not have them: by default they throw Error{device}.
   //

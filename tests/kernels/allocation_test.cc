@@ -50,8 +50,7 @@ TEST_P(AllocationTest, SamplingAndAdvancing) {
   const StepKey key{.rows = 4};
   const auto body = [&] {
     device->ops().gather_rows(logits, picked);
-    device->ops().sample(logits, sampling);
-    device->ops().advance(tables, sampling);
+    device->ops().sample(logits, sampling, tables);
   };
   const std::function<void()> step = std::ref(body);
   device->run_step(key, step);

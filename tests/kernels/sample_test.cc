@@ -7,13 +7,26 @@ namespace {
 
 class SampleTest : public KernelTest {
  protected:
+  std::int64_t gap_ = 3;  // between rows of logits
+
   std::vector<Choice> run(Device& device, const Numbers& logits, std::int64_t vocab,
                           const std::vector<SamplingRow>& rows, const std::vector<Ids>& seen = {}) {
     const ArenaScope scope(device);
-    const Tensor on_device = make(device, logits, {std::ssize(rows), vocab}, dtype_, 3);
+    const Tensor on_device = make(device, logits, {std::ssize(rows), vocab}, dtype_, gap_);
     const SamplingTables tables = make_sampling_tables(device, rows, vocab, seen);
     device.ops().sample(on_device, tables);
     return download_choices(device, tables);
+  }
+
+  // Chooses these ids (kNotFinite: none, for a logit that is no number) and moves the tables on.
+  void choose(Device& device, const Ids& ids, std::int64_t vocab, const SamplingTables& sampling,
+              const DecodeTables& next) {
+    Numbers logits(std::ssize(ids) * vocab, 1);
+    for (std::int64_t r = 0; r < std::ssize(ids); ++r) {
+      logits[r * vocab + std::max(ids[r], 0)] = ids[r] == kNotFinite ? NAN : 2;
+    }
+    device.ops().sample(make(device, logits, {std::ssize(ids), vocab}, dtype_), sampling, next);
+    EXPECT_EQ(download_ints(device, sampling.ids), ids);
   }
 
   void expect_same(const Numbers& logits, std::int64_t vocab, const std::vector<SamplingRow>& rows,
@@ -38,6 +51,30 @@ TEST_P(SampleTest, GreedyOverSizes) {
   for (const std::int64_t vocab : {1, 2, 3, 7, 8, 9, 16, 17, 31, 100, 1000, 5000}) {
     const Numbers logits = random(3 * vocab, -20, 20);
     expect_same(logits, vocab, std::vector<SamplingRow>(3), "vocab " + std::to_string(vocab));
+  }
+}
+
+// Rows that a card can read 16 bytes at a time: its threads have some of them to read, all have one or several each, and
+// more than they keep in registers. Behind a limit there are logits that are no numbers.
+TEST_P(SampleTest, GreedyRowsInPacks) {
+  SamplingRow limited;
+  for (const std::int64_t vocab : {8, 64, 1000, 8192, 8200, 59392, 65536, 65544}) {
+    limited.vocab_limit = static_cast<std::int32_t>(vocab - vocab / 3);
+    for (const std::int64_t gap : {0, 8}) {
+      gap_ = gap;
+      Numbers logits = random(5 * vocab, -20, 20), coarse = logits;
+      std::fill(logits.begin() + 2 * vocab + limited.vocab_limit, logits.begin() + 3 * vocab, NAN);
+      logits[4 * vocab + vocab - 1] = 21;
+      const std::vector<SamplingRow> rows{{}, {}, limited, {}, {}};
+      const std::string what = "vocab " + std::to_string(vocab) + ", gap " + std::to_string(gap);
+      expect_same(logits, vocab, rows, what);
+      logits[3 * vocab + vocab / 2] = -INFINITY;
+      const std::vector<Choice> choices = run(*tested_, logits, vocab, rows);
+      EXPECT_EQ(choices[3].id, kNotFinite) << what;
+      EXPECT_EQ(choices[4].id, vocab - 1) << what;
+      for (float& logit : coarse) logit = std::round(logit / 10);
+      expect_same(coarse, vocab, rows, what + ", equal logits");
+    }
   }
 }
 
@@ -140,7 +177,6 @@ TEST_P(SampleTest, ExtremeParameters) {
             run(*ref_, logits, vocab, {SamplingRow{}, penalty}, {{}, {3}})[1].id);
 }
 
-// The tables of a step may have more rows than the logits of this one; those rows stay as they are.
 // NaN and infinity at every place, for rows that take every way through the kernels. The row before them is
 // not concerned, nor is a row whose vocabulary ends before.
 TEST_P(SampleTest, LogitsThatAreNotFiniteAreReported) {
@@ -177,8 +213,6 @@ TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotAdvance) {
   for (Device* device : {tested_.get(), ref_.get()}) {
     const ArenaScope scope(*device);
     const SamplingTables sampling = make_sampling_tables(*device, std::vector<SamplingRow>(2), 70);
-    const Ids chosen{kNotFinite, 3};
-    device->upload(chosen.data(), sampling.ids);
     DecodeTables tables;
     tables.page_size = 4;
     tables.ids = make_ints(*device, {60, 61}, {2});
@@ -186,7 +220,7 @@ TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotAdvance) {
     tables.slots = make_ints(*device, {1, 5}, {2});
     tables.context_lens = make_ints(*device, {2, 2}, {2});
     tables.page_table = make_ints(*device, {0, 1}, {2, 1});
-    device->ops().advance(tables, sampling);
+    choose(*device, {kNotFinite, 3}, 70, sampling, tables);
     EXPECT_EQ(download_ints(*device, tables.ids), (Ids{60, 3}));
     EXPECT_EQ(download_ints(*device, tables.positions), (Ids{5, 7, 5, 7, 5, 7}));
     EXPECT_EQ(download_ints(*device, tables.slots), (Ids{-1, 6}));
@@ -195,6 +229,7 @@ TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotAdvance) {
   }
 }
 
+// The tables of a step may have more rows than the logits of this one; those rows stay as they are.
 TEST_P(SampleTest, RowsBehindTheLogitsStay) {
   Device& device = *tested_;
   const SamplingTables tables = make_sampling_tables(device, std::vector<SamplingRow>(3), 4);
@@ -216,8 +251,6 @@ TEST_P(SampleTest, AdvanceMovesEveryTableOn) {
       rows[r].top_p = 0.5f;
     }
     const SamplingTables sampling = make_sampling_tables(*device, rows, vocab, {{}, {32, 34}, {69}, {}, {5}});
-    const Ids chosen{3, 33, 69, 0, 1};
-    device->upload(chosen.data(), sampling.ids);
     const Ids positions{5, 3, 11, 3, 7, -9, 6, 4, 12, 4, 7, -9, 7, 5, 13, 5, 7, -9};
     DecodeTables tables;
     tables.page_size = 4;
@@ -229,7 +262,8 @@ TEST_P(SampleTest, AdvanceMovesEveryTableOn) {
     tables.page_table =
         make_ints(*device, {8, 20, 9, 99, 2, 5, 7, 99, 4, 3, 6, 99, 1, -1, -1, 99, 0, 0, 0, 99}, {n, 4})
             .slice(1, 0, 3);
-    device->ops().advance(tables, sampling);
+    const Ids chosen{3, 33, 69, 0, 1};
+    choose(*device, chosen, vocab, sampling, tables);
 
     EXPECT_EQ(download_ints(*device, tables.ids), (Ids{3, 33, 69, 0, 64}));
     EXPECT_EQ(download_ints(*device, wide),
@@ -244,7 +278,7 @@ TEST_P(SampleTest, AdvanceMovesEveryTableOn) {
       EXPECT_EQ(after[r].top_p, 0.5f);
     }
     // The rows that reached the end of their pages stay there.
-    device->ops().advance(tables, sampling);
+    choose(*device, chosen, vocab, sampling, tables);
     EXPECT_EQ(download_ints(*device, tables.context_lens), (Ids{8, 6, 13, 5, 9}));
     EXPECT_EQ(download_ints(*device, tables.slots), (Ids{83, 21, -1, -1, -1}));
   }

@@ -119,11 +119,8 @@ class FaultyDevice final : public Device {
                     DType compute) override {
       return ops("patchify").patchify(picture, normalized, options, compute);
     }
-    void sample(const Tensor& logits, const SamplingTables& tables) override {
-      ops("sample").sample(logits, tables);
-    }
-    void advance(const DecodeTables& tables, const SamplingTables& sampling) override {
-      ops("advance").advance(tables, sampling);
+    void sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) override {
+      ops("sample").sample(logits, tables, next);
     }
 
    private:

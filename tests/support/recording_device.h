@@ -169,11 +169,8 @@ class RecordingDevice final : public Device {
                     DType compute) override {
       return device_.record([=, this] { return ops().patchify(picture, normalized, options, compute); });
     }
-    void sample(const Tensor& logits, const SamplingTables& tables) override {
-      device_.record_void([=, this] { ops().sample(logits, tables); });
-    }
-    void advance(const DecodeTables& tables, const SamplingTables& sampling) override {
-      device_.record_void([=, this] { ops().advance(tables, sampling); });
+    void sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) override {
+      device_.record_void([=, this] { ops().sample(logits, tables, next); });
     }
 
    private:

@@ -140,7 +140,7 @@ bool sample_finite(const KernelTable& kernels, std::span<float> logits, const Sa
 
 }  // namespace
 
-void CpuOps::sample(const Tensor& logits, const SamplingTables& tables) {
+void CpuOps::sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) {
   const std::int64_t vocab = logits.columns(), stride = logits.row_stride();
   GLMOCR_CHECK(is_compute_type(logits.dtype));
   check_sampling_tables(tables, logits.rows(), vocab);
@@ -167,10 +167,7 @@ void CpuOps::sample(const Tensor& logits, const SamplingTables& tables) {
   parallel(logits.rows(), 16 * vocab, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) sample(r);
   });
-}
-
-void CpuOps::advance(const DecodeTables& tables, const SamplingTables& sampling) {
-  advance_tables(tables, sampling);
+  if (next.ids) advance_tables(next, tables, logits.rows());
 }
 
 }  // namespace glmocr::cpu

@@ -52,8 +52,7 @@ class CudaOps final : public Ops {
   Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
                   DType compute) override;
   // sample.cu
-  void sample(const Tensor& logits, const SamplingTables& tables) override;
-  void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
+  void sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) override;
 
   // convolution.cu; its kernels for tensor cores are in convolution_*.cu
   Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,

@@ -173,13 +173,12 @@ void sample_row(std::span<float> logits, const SamplingTables& tables, std::int6
   put_sampled(tables, r, id, logits, normalizer, top);
 }
 
-void advance_tables(const DecodeTables& tables, const SamplingTables& sampling) {
-  const std::int64_t pages = tables.page_table.columns(), axes = tables.positions.size(0);
-  const std::int64_t rows = tables.ids.numel();
-  GLMOCR_CHECK(tables.page_size > 0 && tables.positions.size(1) >= rows && tables.slots.numel() >= rows);
-  GLMOCR_CHECK(tables.context_lens.numel() >= rows && tables.page_table.size(0) >= rows);
+void advance_tables(const DecodeTables& next, const SamplingTables& sampling, std::int64_t rows) {
+  const std::int64_t pages = next.page_table.columns(), axes = next.positions.size(0);
+  GLMOCR_CHECK(next.ids.numel() == rows && next.slots.numel() >= rows && next.positions.size(1) >= rows);
+  GLMOCR_CHECK(next.page_size > 0 && next.context_lens.numel() >= rows && next.page_table.size(0) >= rows);
   GLMOCR_CHECK(sampling.ids.numel() >= rows && sampling.params.size(0) >= rows);
-  std::int32_t* slots = tables.slots.as<std::int32_t>();
+  std::int32_t* slots = next.slots.as<std::int32_t>();
   for (std::int64_t r = 0; r < rows; ++r) {
     if (slots[r] < 0) continue;
     const std::int32_t id = sampling.ids.as<std::int32_t>()[r];
@@ -187,16 +186,16 @@ void advance_tables(const DecodeTables& tables, const SamplingTables& sampling) 
       slots[r] = -1;
       continue;
     }
-    tables.ids.as<std::int32_t>()[r] = id;
+    next.ids.as<std::int32_t>()[r] = id;
     for (std::int64_t axis = 0; axis < axes; ++axis) {
-      ++tables.positions.as<std::int32_t>()[axis * tables.positions.strides[0] + r];
+      ++next.positions.as<std::int32_t>()[axis * next.positions.strides[0] + r];
     }
     const std::int32_t last =
-        tables.context_lens.as<std::int32_t>()[r]++;  // index of the new context's last token
-    const std::int64_t at = last / tables.page_size;
-    const std::int32_t* table = tables.page_table.as<std::int32_t>() + r * tables.page_table.strides[0];
+        next.context_lens.as<std::int32_t>()[r]++;  // index of the new context's last token
+    const std::int64_t at = last / next.page_size;
+    const std::int32_t* table = next.page_table.as<std::int32_t>() + r * next.page_table.strides[0];
     const std::int32_t page = at < pages ? table[at] : -1;
-    slots[r] = page < 0 ? -1 : page * tables.page_size + last % tables.page_size;
+    slots[r] = page < 0 ? -1 : page * next.page_size + last % next.page_size;
 
     SamplingRow row = sampling_row(sampling, r);
     ++row.position;

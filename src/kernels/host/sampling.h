@@ -38,7 +38,8 @@ void put_failed(const SamplingTables& tables, std::int64_t r);
 void put_sampled(const SamplingTables& tables, std::int64_t r, std::int32_t id, std::span<const float> logits,
                  double normalizer, std::span<const std::int32_t> best);
 
-// Ops::advance.
-void advance_tables(const DecodeTables& tables, const SamplingTables& sampling);
+// What Ops::sample does to its tables once it has chosen tokens for this many rows. Throws Error{internal} where they
+// do not fit.
+void advance_tables(const DecodeTables& next, const SamplingTables& sampling, std::int64_t rows);
 
 }  // namespace glmocr

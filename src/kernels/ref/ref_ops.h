@@ -35,8 +35,7 @@ class RefOps final : public Ops {
   Tensor patchify(const Tensor& picture, const Tensor& normalized, const PatchOptions& options,
                   DType compute) override;
   // sample.cc
-  void sample(const Tensor& logits, const SamplingTables& tables) override;
-  void advance(const DecodeTables& tables, const SamplingTables& sampling) override;
+  void sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) override;
   // convolution.cc
   Tensor convolve(const Tensor& x, const Weight& weight, const Window& window,
                   const ConvolutionOptions& options) override;

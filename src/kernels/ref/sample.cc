@@ -5,7 +5,7 @@
 
 namespace glmocr::ref {
 
-void RefOps::sample(const Tensor& logits, const SamplingTables& tables) {
+void RefOps::sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) {
   const std::int64_t vocab = logits.columns();
   check_sampling_tables(tables, logits.rows(), vocab);
   for (std::int64_t r = 0; r < logits.rows(); ++r) {
@@ -13,10 +13,7 @@ void RefOps::sample(const Tensor& logits, const SamplingTables& tables) {
     for (std::int64_t c = 0; c < vocab; ++c) row[c] = get(logits, r * logits.row_stride() + c);
     sample_row(row, tables, r);
   }
-}
-
-void RefOps::advance(const DecodeTables& tables, const SamplingTables& sampling) {
-  advance_tables(tables, sampling);
+  if (next.ids) advance_tables(next, tables, logits.rows());
 }
 
 }  // namespace glmocr::ref
