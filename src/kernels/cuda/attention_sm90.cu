@@ -54,10 +54,9 @@ __device__ __forceinline__ std::uint32_t place(int row, int chunk) {
   return chunk / 8 * kTileBytes + swizzled<8>(row, chunk % 8);
 }
 
-// Warps that tell of a stage that has been used. What they have read of pages themselves, beside the tensor cores, all have
-// read by then.
-template <class S, class Source>
-constexpr int kUsers = (Source::kPaged ? 4 : 1) * S::kConsumers;
+// Warps that tell of a stage that they have used.
+template <class S>
+constexpr int kUsers = 4 * S::kConsumers;
 
 // The rest of the work on a stage that this thread has filled: values that are not finite are taken out where some
 // row does not see them, and the consumers are told.
@@ -214,16 +213,17 @@ class Consumer {
   __device__ __forceinline__ static int warp() { return thread() / 32; }
   __device__ __forceinline__ int row_in_tile() const { return first_ + 16 * warp() + lane() / 4; }
 
+  // Each warp for itself: its lanes have read. compute-sanitizer racecheck, which follows no lane through __syncwarp to another's
+  // arrival, reports what they read here by themselves: `spoilt`, and keys in scores_again.
   __device__ __forceinline__ void release(int stage) const {
-    if constexpr (Source::kPaged) __syncwarp();
-    if (Source::kPaged ? lane() == 0 : thread() == 0) arrive(shared_.empty + 8 * stage);
+    __syncwarp();
+    if (lane() == 0) arrive(shared_.empty + 8 * stage);
   }
   // Without queries there is nothing to do but to let the others go on.
   __device__ __forceinline__ void pass_on() const {
     Ring<S::kStages> ring;
     for (int block = 0; block < blocks_; ++block) {
       wait_for_phase(shared_.full + 8 * ring.stage, ring.parity);
-      warpgroup_barrier();
       release(ring.stage);
       ring.next();
     }
@@ -495,7 +495,7 @@ __global__ void __launch_bounds__(S::kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::kStages; ++i) {
       init_barrier(shared.full + 8 * i, 1);
-      init_barrier(shared.empty + 8 * i, kUsers<S, Source>);
+      init_barrier(shared.empty + 8 * i, kUsers<S>);
       spoilt[i] = 0;
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");

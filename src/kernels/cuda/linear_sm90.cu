@@ -355,15 +355,15 @@ class Consumer {
 
  private:
   __device__ __forceinline__ static int thread() { return threadIdx.x % 128; }
+  // Each warp for itself.
   __device__ __forceinline__ void release() {
-    if (thread() == 0) arrive(stages_.empty + 8 * used_.stage);
+    if (thread() % 32 == 0) arrive(stages_.empty + 8 * used_.stage);
     used_.next();
   }
   // Without rows there is nothing to do but to let the others go on.
   __device__ __forceinline__ void pass_on() {
     for (int step = 0; step < steps_; ++step) {
       wait_for_phase(stages_.full + 8 * ring_.stage, ring_.parity);
-      warpgroup_barrier();
       ring_.next();
       release();
     }
@@ -423,7 +423,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::kStages; ++i) {
       init_barrier(stages.full + 8 * i, 1);
-      init_barrier(stages.empty + 8 * i, kConsumers);
+      init_barrier(stages.empty + 8 * i, 4 * kConsumers);  // warps
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }

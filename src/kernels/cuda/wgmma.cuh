@@ -150,7 +150,7 @@ __device__ __forceinline__ void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 // Tells a phase from the one before it alone: a thread that comes two phases later waits for another one of the same parity.
-// So nobody may let a ring go on before all who wait at it have seen the phase. Products of a warpgroup keep its warps together.
+// So nobody may let a ring go on for others, which may not have seen the phase.
 __device__ __forceinline__ void wait_for_phase(std::uint32_t barrier, int parity) {
   asm volatile(
       "{.reg .pred done;\n"
