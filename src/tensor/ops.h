@@ -66,8 +66,8 @@ struct AttentionOptions {
 };
 
 // Which rows of a step belong to which sequence. Row r of a sequence with q rows and context c (its own rows
-// included) sees the keys 0 … c − q + r, so at least its own; q > c is an Error{internal}, from devices whose tables are not in
-// host memory with the next result that is fetched. Rows from row_starts[sequences] on are padding.
+// included) sees the keys 0 … c − q + r, so at least its own. q > c is an Error{internal}; a device that has its tables outside
+// of host memory throws it when the next result is fetched. Rows from row_starts[sequences] on are padding.
 struct PagedBatch {
   Tensor row_starts;    // [sequences + 1]
   Tensor context_lens;  // [sequences]

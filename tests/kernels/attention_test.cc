@@ -340,8 +340,8 @@ TEST_P(PagedAttentionTest, PairsOfHeads) {
   }
 }
 
-// A context holds the rows of its sequence, so each of them sees a key. Otherwise the tables are wrong, which CUDA tells with the next
-// result.
+// A context holds the rows of its sequence, so each of them sees a key. Otherwise the tables are wrong, which CUDA reports with
+// the next result.
 TEST_P(PagedAttentionTest, MoreRowsThanContextIsAnError) {
   for (const std::int64_t dim : {32, 128}) {
     for (const std::int32_t context : {-70, 0, 2}) {

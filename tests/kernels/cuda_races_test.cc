@@ -10,7 +10,7 @@
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/kernels.h"
 
-// What shows only where warps and blocks come in another order than mostly: a great many launches, and results in memory that
+// Faults that show only where warps and blocks run in an unusual order: a great many launches, and results in memory that
 // others have just used.
 namespace glmocr {
 namespace {
@@ -145,7 +145,7 @@ TEST_F(CudaRacesTest, PagedAttentionWhoseLastTileIsNotWhole) {
 }
 
 // A recorded product may compute the norm before it, in each of its blocks, but not where some of them would write over what
-// the others read yet.
+// others have yet to read.
 TEST_F(CudaRacesTest, AProductMayTakeThePlaceOfWhatANormHasRead) {
   const std::int64_t hidden = 1536, inner = 8192;
   const Tensor a = numbers({1, hidden}), first = norm(hidden), second = norm(hidden);

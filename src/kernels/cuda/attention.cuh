@@ -49,7 +49,8 @@ struct PagedAttention {
   bool settled = false;
   volatile std::int32_t* step_fault = nullptr;
 
-  // How many keys a row sees, of a sequence that ends before row end_row. 0 where it has more rows than its context, which is an error.
+  // How many keys a row sees, of a sequence that ends before row end_row. 0 where the sequence has so many more rows than its
+  // context that the row sees none, which is an error.
   __device__ __forceinline__ int keys_seen(int row, int end_row, int context) const {
     const int keys = context - end_row + row + 1;
     if (keys > 0) return keys;

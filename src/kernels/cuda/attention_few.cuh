@@ -134,7 +134,7 @@ __device__ __forceinline__ RowOf row_of(const PagedAttention<T>& a, int row, int
   return result;
 }
 
-// How many keys a row sees; 0: none, as a row without a sequence.
+// How many keys a row sees; 0: none, as for a row without a sequence.
 template <class T>
 __device__ __forceinline__ int keys_of(const PagedAttention<T>& a, int row, const RowOf& place) {
   return place.sequence == a.sequences ? 0 : a.keys_seen(row, place.end_row, place.context);

@@ -9,7 +9,7 @@ namespace glmocr::cuda {
 struct Tile {
   int row0;        // first row of q and y
   int rows;        // rows of the tile that exist
-  int keys;        // that the last of them sees; 0: none, as rows that are padding
+  int keys;        // that the last of them sees; 0: none, as for rows that are padding
   int first_sees;  // keys that the first of them sees; in pages each next one sees one more
   int head, kv_head;
   std::int64_t first_key;     // row of k and v, of segments

@@ -92,8 +92,8 @@ inline Range range_of(const Tensor& t) {
   return {data, data + (t.numel() == 0 ? 0 : (last + 1) * size_of(t.dtype))};
 }
 
-// What a kernel of a step has found: an index outside of its tensor, blocks that waited for each other in vain, or a sequence with
-// more rows than tokens.
+// What a kernel of a step has found: an index outside of its tensor, blocks that waited for each other in vain, or a sequence
+// with more rows than its context. Of several the last.
 enum StepFault : std::int32_t { kNoFault, kIndexOutside, kWaitedInVain, kRowsWithoutKeys };
 
 // What the kernels are launched on. Owned by the device.
@@ -134,7 +134,7 @@ struct Context {
 };
 // Whether the kernels for Hopper can run: the card is one, and its own code was built (sm_90a), not only PTX (sm90.cu).
 bool has_sm90_code(const Context& context);
-// One for each row and head; behind them those of linear_few.cu, and what blocks of decoder_row_sm90.cu hand each other.
+// One for each row and head; behind them the one of linear_few.cu, and what blocks of decoder_row_sm90.cu hand each other.
 inline constexpr std::int64_t kCounters = 1 << 16, kPlaces = kCounters + 32, kPlacesWords = 15 << 10,
                               kCounterWords = kPlaces + kPlacesWords;
 

@@ -48,10 +48,10 @@ struct Split {
   int columns, stages, width;
 };
 
-// What blocks hand each other, a place for each row. A value that has not come is kMissing, a NaN that no result is: so blocks
-// neither meet nor count. Every block waits in turn for the whole of each place but `projected`, and has features of o and
-// down (decoder_layers.cu). So when a block has all of `mlp_out`, all blocks have read the layer's other places, and when it
-// has all of `attended`, they have read the `mlp_out` before. Layers take turns with two of these.
+// What blocks hand each other, a place for each row. A value that has not come is kMissing, a NaN that from_float never gives:
+// so blocks neither meet nor count. Every block waits in turn for the whole of each place but `projected`, and has features of
+// o and down (decoder_layers.cu). So when a block has all of `mlp_out`, all blocks have read the layer's other places, and when
+// it has all of `attention_out`, they have read the `mlp_out` of the layer before. Layers take turns with two of these.
 struct Places {
   bf16_t projected[2 * kShortTerms], attended[kShortTerms], attention_out[Norm::kMostWidth],
       activated[kLongTerms], mlp_out[Norm::kMostWidth];
@@ -77,7 +77,7 @@ struct RowArguments {
 };
 static_assert(sizeof(RowArguments) <= 4096);
 
-// Waits at most two seconds: other blocks cannot come any more then.
+// Ends after two seconds of waiting: what has not come by then never will.
 class Patience {
  public:
   // Asked between two looks.

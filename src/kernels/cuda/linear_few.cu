@@ -437,7 +437,7 @@ Range results_of(const Bf16Product& p) {
 }
 
 // Whether a product's results lie where a norm reads or writes, such as its y, which may have been given back since: other
-// blocks read there still, and the last one writes.
+// blocks still read there, and the last one writes.
 bool overwrites(const Bf16Product& p, const AddNorm& norm) {
   const Range results = results_of(p);
   const auto overlaps = [&](const bf16_t* row) {
@@ -447,8 +447,8 @@ bool overwrites(const Bf16Product& p, const AddNorm& norm) {
   return overlaps(norm.y) || overlaps(norm.x) || overlaps(norm.out);
 }
 
-// Whether a product writes over the results of one before, which nobody has kept: products of one launch have no order. Other
-// columns of the same rows are other memory.
+// Whether a product writes over results of one before it: products of one launch have no order. Other columns of the same
+// rows are other memory.
 bool overwrites(const Bf16Product& p, const Bf16Product& before) {
   if (!results_of(p).overlaps(results_of(before))) return false;
   if (p.rows == 1 || p.y_stride != before.y_stride) return true;

@@ -70,9 +70,9 @@ __device__ __forceinline__ Rank most_over_warp(Rank rank) {
 }
 
 // The threads of a row, all of which call the same functions in the same order. Once per result each warp sends its
-// part to all blocks, and every warp combines the parts of all warps when they have come. Two buffers take turns: who
-// sends to a buffer again has got a part from every warp since that read it. A block may end behind its last result,
-// because then nothing is sent to it any more.
+// part to all blocks, and every warp combines the parts of all warps when they have come. Two buffers take turns: before
+// a warp sends to a buffer again it has received a part from every warp, sent after that warp had read the buffer. A
+// block may end after its last result, because nothing is sent to it after that.
 template <int kBlocks>
 class Team {
  public:
@@ -379,8 +379,8 @@ struct NextRow {
   }
 };
 
-// Writes what was chosen for a row, and moves its tables on. For the same thread, when no other reads the tables any
-// more. Nothing is waited for: counts and bits change where they lie.
+// Writes what was chosen for a row, and moves its tables on. For the thread that has `next`, when no other reads the
+// tables any more. Nothing is waited for: counts and bits change where they lie.
 __device__ __forceinline__ void finish_row(const SampleArguments& a, int index, const SamplingRow& r,
                                            const NextRow& next, int id, float logprob) {
   a.ids[index] = id;

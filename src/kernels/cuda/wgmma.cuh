@@ -149,7 +149,7 @@ __device__ __forceinline__ void init_barrier(std::uint32_t barrier, int arrivals
 __device__ __forceinline__ void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-// Tells a phase from the one before it alone: a thread that comes two phases later waits for another one of the same parity.
+// Tells a phase only from the one before it: a thread that comes two phases late waits for the next one of the same parity.
 // So nobody may let a ring go on for others, which may not have seen the phase.
 __device__ __forceinline__ void wait_for_phase(std::uint32_t barrier, int parity) {
   asm volatile(
