@@ -18,8 +18,8 @@ __device__ __forceinline__ std::uint32_t in_block(std::uint32_t shared, int rank
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared), "r"(rank));
   return address;
 }
-// For a block of the cluster, both addresses from in_block: the bytes arrive at the barrier, and who has waited for
-// that sees them.
+// To a block of the cluster, both addresses from in_block: the bytes arrive at the barrier, and whoever has waited for it
+// sees them.
 __device__ __forceinline__ void send_8(std::uint32_t to, unsigned long long value, std::uint32_t barrier) {
   asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u64 [%0], %1, [%2];" ::"r"(to),
                "l"(value), "r"(barrier)
@@ -32,10 +32,11 @@ __device__ __forceinline__ void send_16(std::uint32_t to, const float4& value, s
       : "memory");
 }
 
-// All threads, once those that have initialized barriers have published them: others send to them afterwards.
+// By a thread that has initialized barriers, before others wait for them or, behind meet_in_cluster, send to them.
 __device__ __forceinline__ void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
+// By all threads, after publish_barriers.
 __device__ __forceinline__ void meet_in_cluster() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/decoder_layers.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"
@@ -6,8 +7,8 @@
 
 // All layers of a decoder for one row, in one launch. Bound by memory: weights are read once, by a warp that does nothing else and
 // waits for nobody but its ring of stages, so that reading goes on while blocks wait for each other. The copy engine reads them:
-// loads of threads would stand before those that look for values of other blocks. Every sum has the order of the kernels that compute the
-// operations one by one (linear_few.cu, attention_pair.cu, norm.cu): the bits are the same.
+// loads of threads would stand before those that look for values of other blocks. Every sum has the order of the kernels that
+// compute the operations one by one (linear_few.cu, attention_pair.cu, norm.cu): the bits are the same.
 namespace glmocr::cuda::decoder {
 namespace {
 
@@ -23,7 +24,7 @@ struct Shared {
   uint4 residual[kHalf];           // x, in every block, each thread its own
   float reduced[32];
   int last;
-  // That of a product: each is written while the other is still in use.
+  // Of a product, by turns: one is written while others of the block still read the other.
   alignas(16) bf16_t hidden_row[kShortTerms];
   alignas(16) bf16_t row[kLongTerms];
   std::uint64_t full[kStages][kPieces], empty[kStages];
@@ -185,7 +186,7 @@ class DecoderRow {
     const auto missing = [](std::uint32_t both) { return (~both - 0x00010001u) & both & 0x80008000u; };
     return (missing(values.x) | missing(values.y) | missing(values.z) | missing(values.w)) != 0;
   }
-  // `count` values from `from` on, eight a thread and the thread's others kThreads * 8 apart, when all have come. By whole
+  // A thread's packs of eight values, kThreads * 8 apart from `from` on, those below `count`, when all have come. By whole
   // warps: while lanes miss values, one of them looks alone, so that many looks do not hold up the weights.
   template <int kPacks>
   __device__ __forceinline__ void receive(uint4 (&values)[kPacks], const bf16_t* from, int count) {
@@ -213,7 +214,7 @@ class DecoderRow {
   }
   // What every block has read by now becomes kMissing: the places of the layer before, and the `mlp_out` of the one before it,
   // since that of the layer before may still be read. By a warp that has no part in attention; each block has a slice of each
-  // place. What the block hands over next comes behind this.
+  // place. What the block hands over next is seen after this.
   __device__ __forceinline__ void clear_used(int index) const {
     if (index > 0) {
       Places& before = place(index - 1);
@@ -554,7 +555,7 @@ __global__ void __launch_bounds__(kThreads + 32, 1)
       for (int piece = 0; piece < kPieces; ++piece) init_barrier(shared_address(&shared.full[i][piece]), 1);
       init_barrier(shared_address(shared.empty + i), kWarps);
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    publish_barriers();
   }
   __syncthreads();
   if (threadIdx.x >= kThreads) {
