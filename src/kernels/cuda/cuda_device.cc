@@ -292,6 +292,7 @@ void CudaDevice::download(const Tensor& from, void* host) {
       leave_layers_at_once();
       fail(ErrorCode::internal, cat(context_.device, ": decoder_layers: blocks waited in vain"));
     }
+    reset_counters();  // this fault may have taken the place of kWaitedInVain
     if (fault == kRowsWithoutKeys) {
       fail(ErrorCode::internal,
            cat(context_.device, ": attention_paged: a sequence has more rows than its context"));
