@@ -112,7 +112,7 @@ void run_sample(Operands& o) {
 }
 
 // Rows inside a page, at its end, at the end of the table, and padding.
-void run_advance(Operands& o) {
+void run_sample_next(Operands& o) {
   const SamplingTables sampling = o.sampling(std::vector<SamplingRow>(4), 64, Ids(4 * 2));
   DecodeTables tables;
   tables.ids = o.indices({1, 2, 3, 4}, {4});
@@ -198,7 +198,7 @@ void add_reader_checks(Checks& checks, bool int8) {
     o.result(o.ops().patchify(picture, o.matrix({3, 256}), {}, o.compute()));
   });
   add("sample", Rounding::exact, 100, run_sample);
-  add("sample and advance", Rounding::exact, 1, run_advance);
+  add("sample, tables of the next step", Rounding::exact, 1, run_sample_next);
 }
 
 }  // namespace glmocr::checks

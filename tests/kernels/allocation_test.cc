@@ -28,7 +28,7 @@ namespace {
 class AllocationTest : public testing::TestWithParam<std::string> {};
 
 // A step like the one before takes nothing from the system. On one thread, so that all of it is counted.
-TEST_P(AllocationTest, SamplingAndAdvancing) {
+TEST_P(AllocationTest, SamplingTheNextStep) {
   const std::unique_ptr<Device> device = open_device(GetParam(), {.threads = 1});
   const std::int64_t n = 4, vocab = 500;
   std::vector<SamplingRow> rows(n);

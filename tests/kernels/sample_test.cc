@@ -209,7 +209,7 @@ TEST_P(SampleTest, LogitsThatAreNotFiniteAreReported) {
   }
 }
 
-TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotAdvance) {
+TEST_P(SampleTest, ARowThatIsNotFiniteDoesNotMoveOn) {
   for (Device* device : {tested_.get(), ref_.get()}) {
     const ArenaScope scope(*device);
     const SamplingTables sampling = make_sampling_tables(*device, std::vector<SamplingRow>(2), 70);
@@ -240,7 +240,7 @@ TEST_P(SampleTest, RowsBehindTheLogitsStay) {
 }
 
 // Rows in the middle of a page, at its end, at the end of the table, before a missing page, and padding.
-TEST_P(SampleTest, AdvanceMovesEveryTableOn) {
+TEST_P(SampleTest, EveryTableMovesOn) {
   for (Device* device : {tested_.get(), ref_.get()}) {
     SCOPED_TRACE(device->name());
     const ArenaScope scope(*device);
