@@ -16,7 +16,7 @@
 namespace glmocr {
 namespace {
 
-constexpr int kPage = 32, kDim = 128, kLayers = 2;
+constexpr int kPage = 32, kDim = 128, kLayers = 4;
 
 struct Sizes {
   std::int64_t hidden, inner;
@@ -257,6 +257,19 @@ TEST_F(CudaDecoderTest, OtherSizes) {
   const Sizes sizes{1120, 2240, 3};
   make_blocks(sizes);
   for (const int context : {1, 100, 3000}) compare(sizes, context);
+}
+
+// Layers take turns with two places for what blocks hand each other: the third uses the first one again, and a launch finds
+// them as the one before has left them, after however many layers.
+TEST_F(CudaDecoderTest, AnyNumberOfLayers) {
+  const Sizes sizes{1120, 2240, 3};
+  make_blocks(sizes);
+  const std::vector<DecoderBlock> all = blocks_;
+  for (const int layers : {1, 4, 3, 2, 1}) {
+    SCOPED_TRACE(testing::Message() << layers << " layers");
+    blocks_.assign(all.begin(), all.begin() + layers);
+    for (const int context : {1, 100, -100}) compare(sizes, context);
+  }
 }
 
 TEST_F(CudaDecoderTest, SeveralRows) {
