@@ -13,7 +13,8 @@
 namespace glmocr::cuda {
 namespace {
 
-// A small decoder of two layers, whose matrices are parts of the same numbers.
+// A small decoder whose matrices are parts of the same numbers. Of its layers the third uses a place of the first again
+// (decoder_layers.cuh).
 class Trial {
  public:
   explicit Trial(Device& device) : device_(device) {
@@ -73,7 +74,7 @@ class Trial {
   }
 
  private:
-  static constexpr int kPage = 32, kDim = 128, kLayers = 2;
+  static constexpr int kPage = 32, kDim = 128, kLayers = 3;
   static constexpr std::int64_t kHidden = 1056, kInner = 2080, kApart = 48;  // kApart: rows between matrices
 
   Tensor ints(const std::vector<std::int32_t>& values) {
