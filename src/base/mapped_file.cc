@@ -2,6 +2,7 @@
 #include "base/mapped_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <istream>
 #include <utility>
 
 #include "base/error.h"
@@ -102,6 +102,22 @@ void append(std::string& content, std::string_view block, const std::string& nam
   content += block;
 }
 
+void read_rest(std::string& content, int fd, const std::string& name, std::int64_t most) {
+  char block[1 << 16];
+  for (;;) {
+    const ssize_t got = ::read(fd, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      pollfd ready{fd, POLLIN, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (got < 0) fail_system(name, "cannot be read");
+    if (got == 0) return;
+    append(content, {block, static_cast<std::size_t>(got)}, name, most);
+  }
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
@@ -143,22 +159,13 @@ std::string read_file(const std::filesystem::path& path, std::int64_t most, File
   if (size > most) refuse_length(path.string(), most);
   std::string content;
   content.reserve(size);
-  char block[1 << 16];
-  for (;;) {
-    const ssize_t got = ::read(file.get(), block, sizeof block);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_system(path, "cannot be read");
-    if (got == 0) return content;
-    append(content, {block, static_cast<std::size_t>(got)}, path.string(), most);
-  }
+  read_rest(content, file.get(), path.string(), most);
+  return content;
 }
 
-std::string read_stream(std::istream& stream, const std::string& name, std::int64_t most) {
+std::string read_descriptor(int fd, const std::string& name, std::int64_t most) {
   std::string content;
-  char block[1 << 16];
-  while (stream.read(block, sizeof block), stream.gcount() > 0) {
-    append(content, {block, static_cast<std::size_t>(stream.gcount())}, name, most);
-  }
+  read_rest(content, fd, name, most);
   return content;
 }
 

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <iosfwd>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,8 +40,9 @@ enum class FileKind { any, regular };  // regular: a pipe without a writer would
 std::string read_file(const std::filesystem::path& path, std::int64_t most = kLongestText,
                       FileKind kind = FileKind::any);
 
-// The rest of a stream; `name` is its name in errors. Throws Error{memory} where that has more than `most` bytes.
-std::string read_stream(std::istream& stream, const std::string& name, std::int64_t most = kLongestText);
+// What is left of an open file, such as standard input; `name` is its name in errors. Waits for the writer of a pipe that
+// somebody made non-blocking. Throws as read_file does.
+std::string read_descriptor(int fd, const std::string& name, std::int64_t most = kLongestText);
 
 // A file that is written piece by piece and takes the place of `path` as a whole, so that a reader sees either the old
 // content or all of the new: a temporary file next to it, fsync, rename. A file that exists keeps its permissions; a new one

@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <iostream>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -37,6 +36,6 @@ void write_standard_output(std::string_view text) {
   }
 }
 
-std::string read_standard_input() { return read_stream(std::cin, "standard input"); }
+std::string read_standard_input() { return read_descriptor(STDIN_FILENO, "standard input"); }
 
 }  // namespace glmocr::cli

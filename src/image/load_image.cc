@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <iostream>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -21,7 +21,7 @@ Image without_warnings(DecodedImage decoded, std::vector<std::string>* warnings)
 
 std::string read_picture(const std::string& path, std::int64_t most) {
   try {
-    return path == "-" ? read_stream(std::cin, kStandardInput, most) : read_file(path, most);
+    return path == "-" ? read_descriptor(STDIN_FILENO, kStandardInput, most) : read_file(path, most);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::memory) throw;
     fail(error.code(), cat(error.what(), " of a picture (picture_memory)"));

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <sstream>
+#include <cstring>
 #include <thread>
 
 #include "support/expect_error.h"
@@ -43,8 +43,36 @@ TEST(ReadFile, RefusesWhatIsTooLongOrNeverEnds) {
                [&] { read_file("/dev/zero", 64 << 20); });
   expect_error(ErrorCode::input, {"/dev/zero: is a pipe or a device"},
                [&] { read_file("/dev/zero", 5, FileKind::regular); });
-  std::istringstream stream("12345");
-  expect_error(ErrorCode::memory, {"stdin: has more than 4 B"}, [&] { read_stream(stream, "stdin", 4); });
+}
+
+TEST(ReadDescriptor, ReadsAllOfAPipeThatDoesNotBlock) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  std::thread writer([&] {
+    for (const char* piece : {"123", "45"}) {
+      ::usleep(20'000);
+      EXPECT_GT(::write(ends[1], piece, std::strlen(piece)), 0);
+    }
+    ::close(ends[1]);
+  });
+  const std::string content = read_descriptor(ends[0], "stdin");
+  writer.join();
+  ::close(ends[0]);
+  EXPECT_EQ(content, "12345");
+}
+
+TEST(ReadDescriptor, RefusesWhatIsTooLongAndWhatCannotBeRead) {
+  const TemporaryFolder folder;
+  folder.write("a", "12345");
+  const int file = ::open((folder / "a").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  expect_error(ErrorCode::memory, {"stdin: has more than 4 B"}, [&] { read_descriptor(file, "stdin", 4); });
+  ::close(file);
+  const int directory = ::open(folder.path().c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(directory, 0);
+  expect_error(ErrorCode::input, {"stdin: cannot be read: Is a directory"},
+               [&] { read_descriptor(directory, "stdin"); });
+  ::close(directory);
 }
 
 TEST(ReadFile, DoesNotWaitForAWriterWhereItNeedsAFile) {
