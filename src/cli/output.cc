@@ -200,6 +200,14 @@ void check_folder(const fs::path& folder, const std::string& output) {
   }
 }
 
+// What a link stands for, which need not exist yet.
+fs::path file_behind(fs::path path) {
+  std::error_code error;
+  for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links)
+    path = path.parent_path() / fs::read_symlink(path);
+  return path;
+}
+
 }  // namespace
 
 void write_output_file(const fs::path& path, std::string_view content) {
@@ -211,7 +219,7 @@ void write_output_file(const fs::path& path, std::string_view content) {
     return;
   }
   try {
-    write_file_atomically(fs::is_symlink(path, error) ? fs::weakly_canonical(path) : path, content);
+    write_file_atomically(file_behind(path), content);
   } catch (const std::exception& failure) {
     throw OutputError(failure.what());
   }

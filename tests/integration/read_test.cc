@@ -245,6 +245,18 @@ TEST(Read, AnOldFileStaysWhereNothingCouldBeRead) {
   EXPECT_THAT(folder.names(), ElementsAre("out.txt"));
 }
 
+TEST(Read, ALinkStaysAndTheFileBehindItIsWritten) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "far");
+  fs::create_symlink("far/out.txt", folder / "link");
+  for (int times = 0; times < 2; ++times) {  // the file does not exist at first
+    EXPECT_EQ(run({"-o", folder / "link", kWord}).exit_code, 0);
+    EXPECT_TRUE(fs::is_symlink(folder / "link"));
+    EXPECT_THAT(read_all(folder / "far/out.txt"), Not(IsEmpty()));
+    fs::resize_file(folder / "far/out.txt", 0);
+  }
+}
+
 TEST(Read, OutputIntoAFolder) {
   const TemporaryFolder folder;
   const ProcessResult result = run({"-o", folder / "new/", kWord, kBroken, kLine});
