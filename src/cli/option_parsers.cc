@@ -75,6 +75,8 @@ std::array<std::uint8_t, 3> parse_colour(const std::string& text) {
 
 std::vector<std::string> parse_name_list(std::string_view text, bool null_separated) {
   std::vector<std::string> names;
+  const std::string_view mark = "\xef\xbb\xbf";  // with which editors may begin a text in UTF-8
+  if (!null_separated && text.starts_with(mark)) text.remove_prefix(mark.size());
   while (!text.empty()) {
     const std::size_t end = text.find(null_separated ? '\0' : '\n');
     std::string_view name = text.substr(0, end);

@@ -54,6 +54,10 @@ TEST(Colour, NamesAndHexadecimal) {
 TEST(NameList, LinesOrNuls) {
   EXPECT_THAT(parse_name_list("a\nb c\r\n\nd", false), ElementsAre("a", "b c", "d"));
   EXPECT_THAT(parse_name_list(std::string("a\nb\0c\r\0", 7), true), ElementsAre("a\nb", "c\r"));
+  EXPECT_THAT(parse_name_list("\xef\xbb\xbf"
+                              "a\r\nb",
+                              false),
+              ElementsAre("a", "b"));
   EXPECT_THAT(parse_name_list("", false), IsEmpty());
 }
 
