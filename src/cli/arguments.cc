@@ -96,6 +96,17 @@ std::vector<std::string> with_command(std::vector<std::string> words) {
                                                : cat("\"", word, "\" was not expected"));
 }
 
+// Names an option that was given several times and takes one value.
+void fail_repeated(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const bool flag = option->get_items_expected_max() == 0;
+    if (!flag && option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw &&
+        option->count() > static_cast<std::size_t>(option->get_items_expected_max())) {
+      fail(ErrorCode::usage, cat(option->get_name(), ": was given ", option->count(), " times"));
+    }
+  }
+}
+
 // The prompt of `forward`, resolved when all options are known.
 struct ForwardPrompt {
   ReadOptions options;  // task and prompt
@@ -120,6 +131,7 @@ void add_forward(CLI::App& app, ForwardArguments& arguments, ForwardPrompt& prom
   app.add_option("--dump", arguments.dump,
                  "write the intermediate tensors as .npy files, with\nthe names of docs/model.md")
       ->option_text("DIR")
+      ->check(not_empty())
       ->group("Output");
   add_model_options(app, arguments.model);
 }
@@ -195,10 +207,12 @@ void add_layout(CLI::App& app, LayoutArguments& arguments, InputFiles& inputs) {
   app.add_option("-o,--output", arguments.output,
                  "a file, or for PNG of several pages a folder\n(default: standard output)")
       ->option_text("PATH")
+      ->check(not_empty())
       ->group("Output");
   app.add_option("--dump", arguments.dump,
                  "write the network's tensors as .npy files, in a folder\nfor each page")
       ->option_text("DIR")
+      ->check(not_empty())
       ->group("Output");
   add_layout_model_options(app, arguments.model);
 }
@@ -305,6 +319,7 @@ std::optional<Arguments> parse_arguments(int argc, const char* const* argv) {
   } catch (const CLI::ExtrasError&) {
     fail_unexpected(command);
   } catch (const CLI::ParseError& error) {
+    fail_repeated(command);
     fail(ErrorCode::usage, error.what());
   }
 

@@ -32,6 +32,10 @@ CLI::Validator between(double low, double high) {
   return CLI::Validator(check, "");
 }
 
+CLI::Validator not_empty() {
+  return CLI::Validator([](const std::string& text) { return text.empty() ? "is empty" : ""; }, "");
+}
+
 Verbosity MessageOptions::verbosity() const {
   if (quiet) return Verbosity::quiet;
   if (verbose > 1) return Verbosity::debug;
@@ -88,6 +92,7 @@ void add_model_options(CLI::App& app, ModelArguments& arguments, DeviceUse devic
                  "a snapshot folder, or a hub name (org/name,\norg/name@revision) in the local Hugging Face "
                  "cache;\ndefault: GLMOCR_MODEL, else the embedded small model")
       ->option_text("DIR|NAME")
+      ->check(not_empty())
       ->group(group);
   add_machine_options(
       app, arguments, group,
@@ -113,6 +118,7 @@ void add_layout_model_options(CLI::App& app, ModelArguments& arguments) {
          "a snapshot folder of PP-DocLayoutV3, or a hub name\n(org/name, org/name@revision) in the local "
          "Hugging\nFace cache; default: GLMOCR_LAYOUT_MODEL, else the\nembedded small model")
       ->option_text("DIR|NAME")
+      ->check(not_empty())
       ->group(group);
   add_machine_options(
       app, arguments, group,
@@ -180,6 +186,7 @@ void add_input_options(CLI::App& app, const std::string& name, std::vector<std::
   auto* list = app.add_option("--files-from", inputs.list_file,
                               "also read the files that FILE names, one per line;\n- is standard input")
                    ->option_text("FILE")
+                   ->check(not_empty())
                    ->group(group);
   app.add_flag("-0,--null", inputs.null_separated, "names in --files-from end with NUL, not a newline")
       ->needs(list)
@@ -203,6 +210,7 @@ void add_password_option(CLI::App& app, InputFiles& inputs) {
   app.add_option("--password-file", inputs.password_file,
                  "the password of encrypted PDF files: the first line\nof FILE")
       ->option_text("FILE")
+      ->check(not_empty())
       ->group("Input");
 }
 

@@ -15,6 +15,9 @@ namespace glmocr::cli {
 // Checks that a number is in a range; the message names the range.
 CLI::Validator between(double low, double high);
 
+// Refuses an empty text, which a script gives whose variable is not set.
+CLI::Validator not_empty();
+
 // An option whose text `parse` turns into the value of `target`.
 template <class T, class Parse>
 CLI::Option* add_parsed(CLI::App& app, const std::string& name, T& target, Parse parse,

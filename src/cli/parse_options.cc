@@ -63,6 +63,7 @@ void add_outputs(CLI::App& app, ParseArguments& arguments, ParseInputs& inputs) 
                  "a folder, made if necessary: DIR/NAME.FORMAT for each\ninput NAME, with pictures in "
                  "DIR/NAME.imgs; default:\none format of one input on standard output")
       ->option_text("DIR")
+      ->check(not_empty())
       ->group(group);
   add_choice<bool>(app, "--compat", inputs.compat, {{"sdk", true}},
                    "sdk: the files and bytes of the official SDK's\nformatter (DIR/NAME/NAME.md, .json, "

@@ -33,6 +33,7 @@ void add_outputs(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs) {
                                 "write to a file, or into a folder (one that exists or\nends in /) as "
                                 "NAME.FORMAT for each input; a file is written\nas a whole or not at all")
                      ->option_text("FILE|DIR")
+                     ->check(not_empty())
                      ->group(group);
   app.add_flag("--stream", arguments.stream, "print text as it is generated, not with --output")
       ->excludes(output)
@@ -70,6 +71,7 @@ void add_generation(CLI::App& app, ReadArguments& arguments, ReadInputs& inputs)
   app.add_option("--stop", arguments.options.stop, "end before TEXT; may be given several times")
       ->option_text("TEXT")
       ->allow_extra_args(false)
+      ->check(not_empty())
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
   add_choice<bool>(app, "--guard", arguments.options.guard, {{"on", true}, {"off", false}},
