@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -215,7 +217,7 @@ void write_output_file(const fs::path& path, std::string_view content) {
   if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
     std::ofstream file(path, std::ios::binary);
     file << content << std::flush;
-    if (!file) throw OutputError(cat(path.string(), ": cannot be written"));
+    if (!file) throw OutputError(cat(path.string(), ": cannot be written: ", std::strerror(errno)));
     return;
   }
   try {

@@ -299,7 +299,7 @@ TEST(Read, ADeviceIsWrittenToAndNotReplaced) {
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   const ProcessResult full = run({"-o", "/dev/full", kWord});
   EXPECT_EQ(full.exit_code, 1);
-  EXPECT_THAT(full.err, HasSubstr("/dev/full: cannot be written"));
+  EXPECT_THAT(full.err, HasSubstr("/dev/full: cannot be written: No space left on device"));
 }
 
 TEST(Read, ATextThatIsCutOffIsToldAndStillCounts) {
