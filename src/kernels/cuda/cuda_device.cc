@@ -227,7 +227,7 @@ class CudaDevice final : public Device {
     reset_counters();
   }
   // As kernels expect them.
-  void reset_counters() {
+  void reset_counters() const {
     const auto fill = [&](std::int64_t begin, std::int64_t end, int value) {
       check(cudaMemsetAsync(context_.counters + begin, value, (end - begin) * 4, context_.stream),
             context_.device, "cudaMemset");
