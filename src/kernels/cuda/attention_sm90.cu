@@ -498,7 +498,7 @@ __global__ void __launch_bounds__(S::kThreads, 1)
       init_barrier(shared.empty + 8 * i, kUsers<S>);
       spoilt[i] = 0;
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    publish_barriers();
   }
   __syncthreads();
   wait_for_previous();

@@ -32,11 +32,7 @@ __device__ __forceinline__ void send_16(std::uint32_t to, const float4& value, s
       : "memory");
 }
 
-// By a thread that has initialized barriers, before others wait for them or, behind meet_in_cluster, send to them.
-__device__ __forceinline__ void publish_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-// By all threads, after publish_barriers.
+// By all threads, after publish_barriers (wgmma.cuh).
 __device__ __forceinline__ void meet_in_cluster() {
   asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }

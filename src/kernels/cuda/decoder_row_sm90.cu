@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/decoder_layers.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.cuh"

@@ -425,7 +425,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       init_barrier(stages.full + 8 * i, 1);
       init_barrier(stages.empty + 8 * i, 4 * kConsumers);  // warps
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    publish_barriers();
   }
   __syncthreads();
   const int group = threadIdx.x / 128;
