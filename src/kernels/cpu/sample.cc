@@ -143,7 +143,7 @@ bool sample_finite(const KernelTable& kernels, std::span<float> logits, const Sa
 void CpuOps::sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) {
   const std::int64_t vocab = logits.columns(), stride = logits.row_stride();
   GLMOCR_CHECK(is_compute_type(logits.dtype));
-  check_sampling_tables(tables, logits.rows(), vocab);
+  check_sampling_tables(tables, next, logits.rows(), vocab);
   const Type type = type_of(logits.dtype);
   const auto sample = [&](std::int64_t r) {
     const SamplingRow row = sampling_row(tables, r);
@@ -167,7 +167,7 @@ void CpuOps::sample(const Tensor& logits, const SamplingTables& tables, const De
   parallel(logits.rows(), 16 * vocab, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) sample(r);
   });
-  if (next.ids) advance_tables(next, tables, logits.rows());
+  if (next.ids) advance_tables(next, tables);
 }
 
 }  // namespace glmocr::cpu

@@ -3,6 +3,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/wgmma.cuh"
+#include "kernels/host/sampling.h"
 
 // Sampling, and the tables of the next decoding step: the rules are those of kernels/host/sampling.cc.
 namespace glmocr::cuda {
@@ -525,10 +526,7 @@ void launch_rows(Context& context, const T* logits, std::int64_t rows, const Sam
 
 void CudaOps::sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) {
   const std::int64_t rows = logits.rows(), vocab = logits.columns();
-  GLMOCR_CHECK(tables.params.rank() == 2 && tables.params.columns() * 4 == sizeof(SamplingRow));
-  GLMOCR_CHECK(tables.params.rows() >= rows && tables.ids.numel() >= rows && tables.logprobs.numel() >= rows);
-  GLMOCR_CHECK(tables.ids.is_contiguous() && tables.logprobs.is_contiguous());
-  GLMOCR_CHECK(!tables.seen || (tables.seen.rows() >= rows && tables.seen.columns() * 32 >= vocab));
+  check_sampling_tables(tables, next, rows, vocab);
   for (const Tensor& t : {tables.ids, tables.logprobs, tables.top_ids, tables.top_logprobs}) writes(t);
   const bool packed = is_aligned(logits, 16) && logits.row_stride() * size_of(logits.dtype) % 16 == 0;
   SampleArguments a{.logits_stride = logits.row_stride(),
@@ -547,8 +545,6 @@ void CudaOps::sample(const Tensor& logits, const SamplingTables& tables, const D
                     .top_logprobs_stride = tables.top_logprobs ? tables.top_logprobs.row_stride() : 0,
                     .next = {}};
   if (next.ids) {
-    GLMOCR_CHECK(next.ids.numel() == rows && next.slots.numel() >= rows && next.positions.size(1) >= rows);
-    GLMOCR_CHECK(next.page_size > 0 && next.context_lens.numel() >= rows && next.page_table.size(0) >= rows);
     for (const Tensor& t :
          {next.ids, next.positions, next.slots, next.context_lens, tables.params, tables.seen}) {
       writes(t);

@@ -113,12 +113,16 @@ SamplingRow sampling_row(const SamplingTables& tables, std::int64_t r) {
   return std::bit_cast<SamplingRow>(words);
 }
 
-void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std::int64_t vocab) {
+void check_sampling_tables(const SamplingTables& tables, const DecodeTables& next, std::int64_t rows,
+                           std::int64_t vocab) {
   GLMOCR_CHECK(tables.params.rank() == 2 && tables.params.columns() * 4 == sizeof(SamplingRow));
   GLMOCR_CHECK(tables.params.rows() >= rows && tables.ids.numel() >= rows && tables.logprobs.numel() >= rows);
   GLMOCR_CHECK(tables.ids.is_contiguous() && tables.logprobs.is_contiguous());
   GLMOCR_CHECK(!tables.seen ||
                (tables.seen.rows() >= rows && tables.seen.columns() >= divide_up(vocab, kWordBits)));
+  if (!next.ids) return;
+  GLMOCR_CHECK(next.ids.numel() == rows && next.slots.numel() >= rows && next.positions.size(1) >= rows);
+  GLMOCR_CHECK(next.page_size > 0 && next.context_lens.numel() >= rows && next.page_table.size(0) >= rows);
 }
 
 std::span<float> thread_logits(std::int64_t vocab) { return grown(scratch.logits, vocab); }
@@ -173,11 +177,9 @@ void sample_row(std::span<float> logits, const SamplingTables& tables, std::int6
   put_sampled(tables, r, id, logits, normalizer, top);
 }
 
-void advance_tables(const DecodeTables& next, const SamplingTables& sampling, std::int64_t rows) {
-  const std::int64_t pages = next.page_table.columns(), axes = next.positions.size(0);
-  GLMOCR_CHECK(next.ids.numel() == rows && next.slots.numel() >= rows && next.positions.size(1) >= rows);
-  GLMOCR_CHECK(next.page_size > 0 && next.context_lens.numel() >= rows && next.page_table.size(0) >= rows);
-  GLMOCR_CHECK(sampling.ids.numel() >= rows && sampling.params.size(0) >= rows);
+void advance_tables(const DecodeTables& next, const SamplingTables& sampling) {
+  const std::int64_t rows = next.ids.numel(), pages = next.page_table.columns(),
+                     axes = next.positions.size(0);
   std::int32_t* slots = next.slots.as<std::int32_t>();
   for (std::int64_t r = 0; r < rows; ++r) {
     if (slots[r] < 0) continue;

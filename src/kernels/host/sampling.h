@@ -16,8 +16,10 @@ double uniform_from(std::uint64_t seed, std::uint64_t position);
 // Row r of SamplingTables::params.
 SamplingRow sampling_row(const SamplingTables& tables, std::int64_t r);
 
-// Throws Error{internal} where the tables do not fit this many rows of logits over a vocabulary of this size.
-void check_sampling_tables(const SamplingTables& tables, std::int64_t rows, std::int64_t vocab);
+// Throws Error{internal} where the tables, and those of the next step if they are given, do not fit this many rows of logits over
+// a vocabulary of this size.
+void check_sampling_tables(const SamplingTables& tables, const DecodeTables& next, std::int64_t rows,
+                           std::int64_t vocab);
 
 // Memory of the calling thread for one row of logits in fp32, valid until its next call.
 std::span<float> thread_logits(std::int64_t vocab);
@@ -38,8 +40,7 @@ void put_failed(const SamplingTables& tables, std::int64_t r);
 void put_sampled(const SamplingTables& tables, std::int64_t r, std::int32_t id, std::span<const float> logits,
                  double normalizer, std::span<const std::int32_t> best);
 
-// What Ops::sample does to its tables once it has chosen tokens for this many rows. Throws Error{internal} where they
-// do not fit.
-void advance_tables(const DecodeTables& next, const SamplingTables& sampling, std::int64_t rows);
+// What Ops::sample does to its tables once it has chosen tokens.
+void advance_tables(const DecodeTables& next, const SamplingTables& sampling);
 
 }  // namespace glmocr

@@ -7,13 +7,13 @@ namespace glmocr::ref {
 
 void RefOps::sample(const Tensor& logits, const SamplingTables& tables, const DecodeTables& next) {
   const std::int64_t vocab = logits.columns();
-  check_sampling_tables(tables, logits.rows(), vocab);
+  check_sampling_tables(tables, next, logits.rows(), vocab);
   for (std::int64_t r = 0; r < logits.rows(); ++r) {
     const std::span<float> row = thread_logits(vocab);
     for (std::int64_t c = 0; c < vocab; ++c) row[c] = get(logits, r * logits.row_stride() + c);
     sample_row(row, tables, r);
   }
-  if (next.ids) advance_tables(next, tables, logits.rows());
+  if (next.ids) advance_tables(next, tables);
 }
 
 }  // namespace glmocr::ref
